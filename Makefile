@@ -1,0 +1,40 @@
+# Each target sets up .venv by itself when it is missing or older than the requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := cfg utils dataloadR modelR evalR datasets_tools
+
+.PHONY: demo test test-fast lint format clean
+
+demo: $(STAMP)  ## train and evaluate on the built-in synthetic scenes, with a report
+	$(BIN)/python train_GGHL.py train.name=demo train.overwrite=true
+	$(BIN)/python test.py weights=runs/demo/best.pt
+
+test: $(STAMP)  ## every test, the slow ones too
+	$(BIN)/python -m pytest -q
+
+test-fast: $(STAMP)  ## the tests without those marked slow
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(STAMP)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt; \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
+	fi
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

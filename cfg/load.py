@@ -1,0 +1,147 @@
+"""From files and command-line words to one validated `Config`.
+
+A file and the command line speak the same language: ``section.key``.  In YAML it may be written flat
+(``data.root: /data``) or nested (``data: {root: /data}``); on the command line it is ``data.root=/data``.
+Later settings win: defaults, then the file, then the command line.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from cfg.schema import Config
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used: the message names its source, its key and what was expected."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that also reads ``1e-3`` as a number, which YAML 1.1 takes for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Return the defaults changed by a YAML file and then by ``section.key=value`` words.
+
+    Raises:
+        ConfigError: a file that is missing or no YAML, an unknown key, a value of the wrong type or range.
+    """
+    settings: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, changes in _changes(path, overrides):
+        for key, value in changes.items():
+            settings[key] = value
+            sources[key] = source
+    try:
+        return Config.model_validate_json(json.dumps(_nest(settings)), strict=True)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, sources)) from None
+    except TypeError as error:
+        raise ConfigError(f"{path}: a value that is no text, number, list or mapping: {error}") from None
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Write every setting as flat ``section.key`` lines that `load_config` reads back."""
+    Path(path).write_text(config_text(config))
+
+
+def config_text(config: Config) -> str:
+    """Return every setting as YAML, one ``section.key: value`` a line."""
+    flat = _flatten(config.model_dump(mode="json"))
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in flat.items())
+
+
+def config_from_text(text: str) -> Config:
+    """Read what `config_text` wrote."""
+    return Config.model_validate_json(json.dumps(_nest(_flatten(_parse(text, "the saved configuration")))))
+
+
+def _changes(path: str | Path | None, overrides: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    changes = []
+    if path is not None:
+        file = Path(path)
+        if not file.is_file():
+            raise ConfigError(f"{file}: no such configuration file")
+        changes.append((str(file), _flatten(_parse(file.read_text(), str(file)))))
+    for word in overrides:
+        key, equals, value = word.partition("=")
+        if not equals or "." not in key:
+            raise ConfigError(f"'{word}': expected section.key=value, for example train.epochs=50")
+        changes.append(("command line", {key: _parse_value(value)}))
+    return changes
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with one more number format
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source}: expected lines 'section.key: value', got {type(data).__name__}")
+    return data
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - as above
+    except yaml.YAMLError:
+        return text
+
+
+def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat.update(_flatten(value, f"{name}."))
+        else:
+            flat[name] = value
+    return flat
+
+
+def _nest(flat: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        section, dot, name = key.partition(".")
+        if dot and isinstance(nested.setdefault(section, {}), dict):
+            nested[section][name] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def _explain(error: ValidationError, sources: dict[str, str]) -> str:
+    """One line per problem: where it was set, the key's full name, what is wrong and what was found."""
+    lines = []
+    for problem in error.errors():
+        path = [str(part) for part in problem["loc"]]
+        key = ".".join(path[:2])
+        source = sources.get(key, "configuration")
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{source}: unknown key '{key}'{_suggestion(key)}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{source}: {key}: {message}, got {problem['input']!r}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _suggestion(key: str) -> str:
+    import difflib
+
+    known = list(_flatten(Config().model_dump()))
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

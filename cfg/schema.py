@@ -1,0 +1,165 @@
+"""Every setting of the project: default, unit and source.
+
+YAML files in this folder state only what differs; ``section.key=value`` on the command line wins over both.
+Sections are frozen; a module takes its own section or plain values, only scripts see `Config`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]  # a probability or a part of a whole
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[int, Field(ge=1)]
+STRIDES = (8, 16, 32)  # pixels per cell of the three pyramid levels
+SIZE_STEP = 32  # the coarsest stride: every input side is a multiple of it
+
+
+class Section(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Section):
+    """Where images and labels are and how they are read."""
+
+    root: str = "dataR/demo"  # a folder of a known layout (docs/data.md) or a list file
+    train: str = "train"  # split name, or the path of a list file
+    val: str = "val"
+    test: str = "test"
+    classes: tuple[str, ...] = ()  # empty: the names found in the training labels, sorted
+    image_size: int | tuple[int, int] = 640  # pixels of the network input, one side or [height, width]
+    max_downscale: Positive = 2.0  # images larger than this times the input must be split first
+    workers: Count = 4  # loader processes, at most one per CPU core
+
+    @field_validator("image_size")
+    @classmethod
+    def _multiple_of_step(cls, value: int | tuple[int, int]) -> int | tuple[int, int]:
+        for side in (value,) if isinstance(value, int) else value:
+            if side < SIZE_STEP or side % SIZE_STEP:
+                nearest = max(SIZE_STEP, round(side / SIZE_STEP) * SIZE_STEP)
+                raise ValueError(f"expected sides that are multiples of {SIZE_STEP}, the nearest is {nearest}")
+        return value
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the network input in pixels."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else size
+
+
+class AugmentConfig(Section):
+    """Probabilities and ranges of the training augmentations, per image."""
+
+    flip_horizontal: Share = 0.5
+    flip_vertical: Share = 0.5
+    turn: Share = 0.5  # a quarter, half or three-quarter turn
+    rotate: Share = 0.3
+    rotate_degrees: float = Field(default=30.0, ge=0.0, le=180.0)  # drawn from -x to x
+    scale: Share = 0.5
+    scale_range: tuple[Positive, Positive] = (0.7, 1.4)  # drawn log-uniformly
+    shift: Share = 0.3
+    shift_share: Share = 0.1  # of the input side, drawn from -x to x
+    crop: Share = 0.3  # a window around all objects, never cutting one (spec 6.5)
+    hsv: Share = 0.75
+    hsv_gains: tuple[Share, Share, Share] = (0.015, 0.7, 0.4)  # hue, saturation, value (spec 6.5)
+    mixup: Share = 0.3
+    mixup_beta: Positive = 1.5  # Beta(x, x) (spec 6.5)
+    multi_scale_steps: Count = 2  # input sizes of base + 32 {-x..x}; 0: one size
+    multi_scale_every: Number = 10  # batches of one size
+
+
+class AssignConfig(Section):
+    """OLA: which cells learn an object (spec 2)."""
+
+    rule: Literal["current", "paper"] = "current"
+    level_bounds: tuple[Positive, Positive] = (68.571, 274.286)  # px of the network input, long side
+    level_overlap: float = Field(default=1.2, ge=1.0)
+    heat_threshold: Share = 0.05
+    iou_threshold: Share = 0.3  # the exponent of the semi-axes is 1 - this
+    min_side: float = Field(default=4.0, ge=0.0)  # px; smaller objects are ignore regions
+
+
+class ModelConfig(Section):
+    """The network (spec 5)."""
+
+    size: Literal["nano", "small", "medium", "large"] = "large"
+    dropblock: Share | None = None  # None: 0.1 for large, 0 below
+    weights: str | None = None  # a Darknet .weights file for the backbone; bare names are looked up in weight/
+
+
+class LossConfig(Section):
+    """JOL: gains of its terms (spec 4); all ones but these is the paper's preset."""
+
+    objectness: Positive = 2.0  # fg and bg (spec 4.4)
+    classes: Positive = 1.0  # pos and neg
+    iou: Positive = 1.0
+    glide: Positive = 1.0
+    ratio: Positive = 16.0  # spec 4.3
+    distance: Positive = 0.2  # spec 4.3
+
+
+class TrainConfig(Section):
+    """The recipe."""
+
+    epochs: Number = 100
+    batch_size: Number = 16  # images per optimiser step, over all processes
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: Positive = 0.02  # at a batch of `lr_batch` images, linear in the batch
+    lr_batch: Number = 16
+    lr_end_share: Share = 0.01  # of lr, at the end of the cosine
+    warmup_epochs: float = Field(default=5.0, ge=0.0)
+    warmup_share: Share = 0.05  # warm-up is the shorter of the two, in steps
+    momentum: Share = 0.9
+    weight_decay: float = Field(default=5e-4, ge=0.0)  # on weights of convolutions only
+    clip_norm: Positive = 10.0
+    ema_decay: Share = 0.9998
+    ema_tau: Positive = 2000.0  # steps; the decay ramps as 1 - exp(-step / tau)
+    amp: bool = True  # mixed precision, on a GPU only
+    eval_every: Number = 5  # epochs
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    name: str = ""  # of the folder in runs/; empty: the configuration's name, numbered
+    seed: Count = 0
+
+
+class EvalConfig(Section):
+    """From raw predictions to metrics (spec 7 and 8)."""
+
+    split: str = "val"
+    score_threshold: Share = 0.005  # low, as average precision needs; 0.05 is enough while training
+    pre_nms: Number = 3000  # candidates per image before suppression
+    nms_iou: Share = 0.45
+    max_detections: Number = 2000  # per image
+    metric: Literal["voc07", "voc12"] = "voc12"  # 11-point or all-point average precision
+    batch_size: Number = 8
+
+
+class PredictConfig(Section):
+    """What predict.py shows."""
+
+    score_threshold: Share = 0.3
+    classes: tuple[str, ...] = ()  # empty: all
+
+
+class Config(Section):
+    """All settings of one run."""
+
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    assign: AssignConfig = AssignConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
+    predict: PredictConfig = PredictConfig()
+
+    @model_validator(mode="after")
+    def _ordered_ranges(self) -> "Config":
+        low, high = self.assign.level_bounds
+        if low >= high:
+            raise ValueError(f"assign.level_bounds: expected two rising numbers, got {low}, {high}")
+        if self.augment.scale_range[0] > self.augment.scale_range[1]:
+            raise ValueError("augment.scale_range: expected [low, high]")
+        return self
