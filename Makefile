@@ -26,13 +26,13 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(STAMP): requirements.txt requirements-dev.txt
+$(STAMP): requirements.txt tests/requirements.txt
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-		uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt; \
+		uv pip install --quiet --python $(BIN)/python -r tests/requirements.txt; \
 	else \
 		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt; \
 	fi
 	@touch $(STAMP)
 
