@@ -1,0 +1,211 @@
+"""The cells that an object offers itself to, and how hot it is there: the two rules of OLA.
+
+Rows of `Candidates` are (object, cell) pairs of one level; the windows of all objects lie end to end.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cfg.schema import AssignConfig
+from utils.quads import (
+    NEARLY_HORIZONTAL,
+    approximate_quads,
+    long_side_directions,
+    quad_areas,
+    quads_to_glides,
+    quads_to_hboxes,
+)
+
+MAX_WINDOW_CELLS = 4  # rule `current`: cap of the window on the finest level, one less per level (spec 2.4)
+PAPER_RANGES = (0.0, 64.0, 128.0, math.inf)  # rule `paper`: px, largest edge distance per level (spec 2.7)
+PAPER_LONG_SIDE, PAPER_BOX_AREA = 10.0, 80.0  # rule `paper`: px and px^2, one of them must be exceeded
+
+
+class Shapes(NamedTuple):
+    """What the assignment derives from each quad once; M objects."""
+
+    hboxes: Tensor  # (M, 4) px, of the original quad
+    sizes: Tensor  # (M, 2) px, width and height of the box
+    centers: Tensor  # (M, 2) px, mean of the vertices of the approximated quad
+    directions: Tensor  # (M, 2) unit vector along the long side
+    half_sides: Tensor  # (M, 2) px, half the long and half the short side
+    glides: Tensor  # (M, 4), zero where area_ratio says horizontal
+    area_ratio: Tensor  # (M,)
+    areas: Tensor  # (M,) px^2
+
+
+class Level(NamedTuple):
+    """One pyramid level of a batch."""
+
+    index: int  # 0 is the finest
+    stride: int  # px per cell
+    batch: int
+    rows: int
+    columns: int
+
+    @property
+    def cells(self) -> int:
+        """Cells of all maps of the batch."""
+        return self.batch * self.rows * self.columns
+
+
+class Candidates(NamedTuple):
+    """K pairs of an object and a cell."""
+
+    owner: Tensor  # (K,) int64 row in Objects
+    cell: Tensor  # (K,) int64 index into the flattened (B, H, W) map
+    heat: Tensor  # (K,)
+    objectness: Tensor  # (K,) 1, or the heat of a fuzzy cell
+    area_weight: Tensor  # (K,)
+
+
+class _Window(NamedTuple):
+    """The cells of all windows of a level, end to end."""
+
+    pair: Tensor  # (K,) row among the objects of the level
+    column: Tensor  # (K,)
+    row: Tensor  # (K,)
+
+
+def object_shapes(quads: Tensor) -> Shapes:
+    """Derive box, glides, ratio, angle and sides from quads (M, 4, 2); spec 1.2, 2.1 and design, section 6."""
+    snapped = approximate_quads(quads)
+    hboxes = quads_to_hboxes(quads)
+    sizes = hboxes[:, 2:] - hboxes[:, :2]
+    areas = quad_areas(snapped)
+    tiny = torch.finfo(quads.dtype).tiny
+    ratio = (areas / sizes.prod(dim=-1).clamp(min=tiny)).clamp(max=1)
+    edges = (snapped.roll(-1, dims=-2) - snapped).norm(dim=-1)  # p1p2, p2p3, p3p4, p4p1
+    sides = 0.5 * (edges + edges.roll(-2, dims=-1)).narrow(-1, 0, 2)
+    horizontal = (ratio > NEARLY_HORIZONTAL).unsqueeze(-1)
+    return Shapes(
+        hboxes=hboxes,
+        sizes=sizes,
+        centers=snapped.mean(dim=-2),
+        directions=long_side_directions(snapped),
+        half_sides=0.5 * torch.stack([sides.amax(dim=-1), sides.amin(dim=-1)], dim=-1),
+        glides=torch.where(horizontal, 0.0, quads_to_glides(snapped)),
+        area_ratio=ratio,
+        areas=areas,
+    )
+
+
+def large_enough(shapes: Shapes, config: AssignConfig) -> Tensor:
+    """Return which objects (M,) take part; the others are ignore regions (spec 2.1, 2.7)."""
+    width, height = shapes.sizes.unbind(-1)
+    longest = torch.maximum(width, height)
+    if config.rule == "current":
+        return longest > config.min_side
+    large = (longest > PAPER_LONG_SIDE) | (width * height > PAPER_BOX_AREA)
+    return large & (torch.minimum(width, height) > config.min_side)
+
+
+def level_members(shapes: Shapes, levels: int, config: AssignConfig) -> Tensor:
+    """Return which levels an object is tried on, (M, levels) bool (spec 2.2, 2.7)."""
+    longest = shapes.sizes.amax(dim=-1)
+    if config.rule == "paper":
+        return torch.ones(len(longest), levels, dtype=torch.bool, device=longest.device)
+    members = []
+    for k in range(levels):
+        above = longest > config.level_bounds[k - 1] if k > 0 else torch.ones_like(longest, dtype=torch.bool)
+        last = k == levels - 1
+        members.append(above if last else above & (longest <= config.level_overlap * config.level_bounds[k]))
+    return torch.stack(members, dim=-1)
+
+
+def current_candidates(
+    shapes: Shapes, images: Tensor, members: Tensor, level: Level, config: AssignConfig
+) -> Candidates:
+    """Cells of a capped window with enough heat whose centre lies inside the box (spec 2.3 to 2.5)."""
+    rows = members.nonzero().squeeze(-1)
+    radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(1, MAX_WINDOW_CELLS - level.index).long()
+    half_cells = shapes.half_sides[rows] / level.stride + 1e-16
+    window, heat = _heated_window(shapes, rows, radius, half_cells ** (1 - config.iou_threshold), level)
+    keep = (heat > config.heat_threshold).nonzero().squeeze(-1)
+    window, heat = _Window(*(field[keep] for field in window)), heat[keep]
+    owner = rows[window.pair]
+    inside = _edge_dists(shapes, owner, window, level).amin(dim=-1) > 0
+    weight = math.log(2) / torch.log(radius.prod(dim=-1).to(heat.dtype).sqrt() + 1)
+    cell = _flat_cells(images[owner], window, level)
+    found = Candidates(owner, cell, heat, torch.ones_like(heat), weight[window.pair])
+    return Candidates(*(field[inside] for field in found))
+
+
+def paper_candidates(
+    shapes: Shapes, images: Tensor, members: Tensor, level: Level, config: AssignConfig
+) -> Candidates:
+    """Cells of the whole window whose edge distances suit the level; the coolest 30 % are fuzzy (spec 2.7)."""
+    rows = members.nonzero().squeeze(-1)
+    radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(min=1).long()
+    half_cells = shapes.half_sides[rows] / level.stride + 1e-16
+    window, heat = _heated_window(shapes, rows, radius, half_cells, level)
+    keep = (heat > config.heat_threshold).nonzero().squeeze(-1)
+    window, heat = _Window(*(field[keep] for field in window)), heat[keep]
+    threshold, sure = _sure_threshold(window.pair, heat, len(rows), 1 - config.iou_threshold)
+    owner = rows[window.pair]
+    dists = _edge_dists(shapes, owner, window, level)
+    furthest = dists.amax(dim=-1)
+    low, high = PAPER_RANGES[level.index], PAPER_RANGES[level.index + 1]
+    suits = (dists.amin(dim=-1) > 0) & (furthest > low) & (furthest < high)
+    weight = 2 * math.log(2) / torch.log(sure.to(heat.dtype).sqrt() + 1)
+    objectness = torch.where(heat >= threshold[window.pair], torch.ones_like(heat), heat)
+    found = Candidates(owner, _flat_cells(images[owner], window, level), heat, objectness, weight[window.pair])
+    return Candidates(*(field[suits] for field in found))
+
+
+def _heated_window(
+    shapes: Shapes, rows: Tensor, radius: Tensor, spread: Tensor, level: Level
+) -> tuple[_Window, Tensor]:
+    """Lay out the windows of the chosen objects and evaluate their Gaussians (spec 2.3).
+
+    `radius` (R, 2) cells to each side before the margin of one; `spread` (R, 2) is twice sigma, in cells.
+    """
+    peak = (shapes.centers[rows] / level.stride).floor().long()
+    limit = torch.tensor([level.columns - 1, level.rows - 1], device=peak.device)
+    first = (peak - radius - 1).clamp(min=0)
+    size = (torch.minimum(peak + radius + 1, limit) - first + 1).clamp(min=0)
+    counts = size.prod(dim=-1)
+    pair = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), counts)
+    within = torch.arange(len(pair), device=rows.device) - (counts.cumsum(0) - counts)[pair]
+    width = size.unbind(-1)[0][pair]
+    first_column, first_row = first[pair].unbind(-1)
+    column, row = first_column + within % width, first_row + within // width
+    d_column, d_row = (torch.stack([column, row], dim=-1) - peak[pair]).to(spread.dtype).unbind(-1)
+    cos, sin = shapes.directions[rows][pair].unbind(-1)
+    long, short = spread[pair].unbind(-1)
+    u, v = cos * d_column + sin * d_row, cos * d_row - sin * d_column
+    heat = torch.exp(-2 * ((u / long) ** 2 + (v / short) ** 2))
+    return _Window(pair, column, row), heat
+
+
+def _edge_dists(shapes: Shapes, owner: Tensor, window: _Window, level: Level) -> Tensor:
+    return cell_edge_dists(shapes.hboxes[owner], window.column, window.row, level.stride)
+
+
+def cell_edge_dists(hboxes: Tensor, column: Tensor, row: Tensor, stride: int) -> Tensor:
+    """Return the distances (K, 4) in px from cell centres to the top, right, bottom and left of boxes (K, 4)."""
+    x_min, y_min, x_max, y_max = hboxes.unbind(-1)
+    x, y = (column + 0.5) * stride, (row + 0.5) * stride
+    return torch.stack([y - y_min, x_max - x, y_max - y, x - x_min], dim=-1)
+
+
+def _flat_cells(image: Tensor, window: _Window, level: Level) -> Tensor:
+    return (image * level.rows + window.row) * level.columns + window.column
+
+
+def _sure_threshold(pair: Tensor, heat: Tensor, pairs: int, share: float) -> tuple[Tensor, Tensor]:
+    """Return per object the heat of its N-th hottest candidate and N = ceil(share * candidates), both (pairs,).
+
+    Objects without candidates get 0 and 1.
+    """
+    counts = torch.bincount(pair, minlength=pairs)
+    sure = (counts.double() * share - 1e-9).ceil().long().clamp(min=1)
+    order = (-heat).argsort(stable=True)
+    order = order[pair[order].argsort(stable=True)]  # by object, hottest first
+    place = ((counts.cumsum(0) - counts) + sure - 1)[counts > 0]
+    threshold = heat.new_zeros(pairs)
+    threshold[counts > 0] = heat[order[place]]
+    return threshold, sure

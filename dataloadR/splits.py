@@ -1,0 +1,62 @@
+"""A split of the configured data, checked before anything long begins."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cfg.schema import DataConfig
+from dataloadR.annotations import AnnotationError, read_split
+from dataloadR.demo_scenes import write_demo_scenes
+from utils.images import image_size
+from utils.records import Annotation
+
+DEMO_ROOT = "dataR/demo"
+SIZE_SAMPLE = 64  # images whose headers are read to learn how large a data set's images are
+
+logger = logging.getLogger(__name__)
+
+
+def load_split(data: DataConfig, split: str, classes: Sequence[str]) -> tuple[list[Annotation], tuple[str, ...]]:
+    """Return the annotations of a split and the class names; the demo data are made on first use.
+
+    Raises:
+        AnnotationError: whatever `read_split` finds wrong.
+    """
+    if data.root == DEMO_ROOT:
+        write_demo_scenes(Path(data.root))
+    annotations, names = read_split(data.root, split, classes)
+    objects = sum(len(annotation.labels) for annotation in annotations)
+    logger.info("%s, split %s: %d images, %d objects", data.root, split, len(annotations), objects)
+    return annotations, names
+
+
+def check_sizes(annotations: Sequence[Annotation], data: DataConfig) -> None:
+    """Stop where training would shrink the images so much that their objects vanish.
+
+    Raises:
+        AnnotationError: the median image is larger than `data.max_downscale` times the network input.
+    """
+    sides = median_size(annotations)
+    if far_larger(sides, data):
+        tile = max(data.input_size)
+        raise AnnotationError(
+            f"{data.root}: the images are about {sides[1]} x {sides[0]} px (width x height), more than "
+            f"{data.max_downscale:g} times data.image_size={list(data.input_size)}: small objects would vanish. "
+            f"Cut them first: python -m datasets_tools.split {data.root} {data.root}_{tile} --size {tile}; "
+            f"or raise data.max_downscale to train on shrunken images"
+        )
+
+
+def far_larger(size: tuple[int, int], data: DataConfig) -> bool:
+    """Return whether images of this height and width must be cut into tiles."""
+    return any(side > data.max_downscale * limit for side, limit in zip(size, data.input_size, strict=True))
+
+
+def median_size(annotations: Sequence[Annotation]) -> tuple[int, int]:
+    """Return the median height and width over a spread sample of images."""
+    rows = np.linspace(0, len(annotations) - 1, min(SIZE_SAMPLE, len(annotations))).astype(int)
+    sizes = np.array([image_size(annotations[row].image_path) for row in rows])
+    height, width = np.median(sizes, axis=0)
+    return int(height), int(width)

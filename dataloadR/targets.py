@@ -1,0 +1,169 @@
+"""OLA: which cells learn which object, for a whole batch at once, on the device of the batch.
+
+Every object offers itself to the cells under its rotated Gaussian (`candidates`); the hottest owns a cell.
+An object that no cell suits competes once more with the cell at its centre; what then owns nothing, or is too
+small, or is cut too far, is an ignore region.  No loop over objects or cells.  Source: spec 2, design 6.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cfg.schema import STRIDES, AssignConfig
+from dataloadR.candidates import (
+    Candidates,
+    Level,
+    Shapes,
+    cell_edge_dists,
+    current_candidates,
+    large_enough,
+    level_members,
+    object_shapes,
+    paper_candidates,
+)
+from utils.records import LevelTargets, Objects
+
+MIN_EDGE_DIST = 0.01  # strides; for objects whose only cell lies outside their box
+
+
+class Grid(NamedTuple):
+    """The input that a batch of targets is built for."""
+
+    batch: int
+    height: int  # px
+    width: int  # px
+    strides: tuple[int, ...] = STRIDES
+
+    @classmethod
+    def of(cls, images: Tensor, strides: tuple[int, ...] = STRIDES) -> "Grid":
+        """Return the grid of images (B, 3, H, W)."""
+        return cls(images.shape[0], images.shape[2], images.shape[3], strides)
+
+    def levels(self) -> list[Level]:
+        """Return the pyramid levels, finest first."""
+        sizes = [(stride, self.height // stride, self.width // stride) for stride in self.strides]
+        return [Level(k, stride, self.batch, rows, columns) for k, (stride, rows, columns) in enumerate(sizes)]
+
+
+class _Winners(NamedTuple):
+    """The owned cells of one level."""
+
+    cell: Tensor  # (P,) flat index, each once
+    owner: Tensor  # (P,) row in Objects
+    heat: Tensor
+    objectness: Tensor
+    area_weight: Tensor
+
+
+def build_targets(objects: Objects, grid: Grid, config: AssignConfig) -> list[LevelTargets]:
+    """Return the targets of every level for a batch of objects, in the dtype and on the device of the quads."""
+    shapes = object_shapes(objects.quads)
+    levels = grid.levels()
+    takes_part = ~objects.ignore & large_enough(shapes, config) & _on_map(shapes, grid)
+    members = level_members(shapes, len(levels), config) & takes_part.unsqueeze(-1)
+    candidates_of = current_candidates if config.rule == "current" else paper_candidates
+    offered = [
+        candidates_of(shapes, objects.image_index, members.select(-1, level.index), level, config)
+        for level in levels
+    ]
+    rescued = takes_part & ~_appears(offered, len(members))
+    finest = members.int().argmax(dim=-1)
+    owners_by_level = []
+    for level, candidates in zip(levels, offered, strict=True):
+        rescue = _center_candidates(shapes, objects.image_index, rescued & (finest == level.index), level)
+        everyone = Candidates(*(torch.cat(pair) for pair in zip(candidates, rescue, strict=True)))
+        owners_by_level.append(_compete(everyone, shapes.areas, level))
+    ignored = ~_appears(owners_by_level, len(members))
+    return [
+        _write_maps(objects, shapes, winners, rescued, _ignore_map(shapes, objects, ignored, level), level)
+        for level, winners in zip(levels, owners_by_level, strict=True)
+    ]
+
+
+def _on_map(shapes: Shapes, grid: Grid) -> Tensor:
+    x, y = shapes.centers.unbind(-1)
+    return (x >= 0) & (y >= 0) & (x < grid.width) & (y < grid.height)
+
+
+def _appears(levels: list[Candidates] | list[_Winners], count: int) -> Tensor:
+    """Return which objects (count,) stand in any of the lists."""
+    owners = torch.cat([rows.owner for rows in levels])
+    return torch.zeros(count, dtype=torch.bool, device=owners.device).index_fill_(0, owners, value=True)
+
+
+def _center_candidates(shapes: Shapes, images: Tensor, chosen: Tensor, level: Level) -> Candidates:
+    rows = chosen.nonzero().squeeze(-1)
+    column, row = (shapes.centers[rows] / level.stride).floor().long().unbind(-1)
+    cell = (images[rows] * level.rows + row) * level.columns + column
+    ones = shapes.areas.new_ones(len(rows))
+    return Candidates(rows, cell, ones, ones, ones)
+
+
+def _compete(candidates: Candidates, areas: Tensor, level: Level) -> _Winners:
+    """Give each cell to its hottest candidate, ties to the smaller object, then to the earlier row."""
+    rank = torch.empty_like(areas, dtype=torch.long)
+    rank[areas.argsort(stable=True)] = torch.arange(len(areas), device=areas.device)
+    hottest = candidates.heat.new_zeros(level.cells)
+    hottest.scatter_reduce_(0, candidates.cell, candidates.heat, "amax")
+    leading = (candidates.heat == hottest[candidates.cell]).nonzero().squeeze(-1)
+    owner, cell, heat, objectness, area_weight = (field[leading] for field in candidates)
+    smallest = torch.full((level.cells,), len(areas), dtype=torch.long, device=areas.device)
+    smallest.scatter_reduce_(0, cell, rank[owner], "amin")
+    won = rank[owner] == smallest[cell]
+    return _Winners(cell[won], owner[won], heat[won], objectness[won], area_weight[won])
+
+
+def _ignore_map(shapes: Shapes, objects: Objects, ignored: Tensor, level: Level) -> Tensor:
+    """Return (B, H, W) bool: cell centres inside the boxes of ignored objects, and the cells of their centres.
+
+    Boxes are summed as corners of a difference map, so the cost does not grow with their size.
+    """
+    boxes, images = shapes.hboxes[ignored], objects.image_index[ignored]
+    low, high = (boxes / level.stride - 0.5).unflatten(-1, (2, 2)).unbind(-2)
+    limit = torch.tensor([level.columns, level.rows], device=boxes.device)
+    first = torch.minimum((low.floor().long() + 1).clamp(min=0), limit)
+    end = torch.maximum(torch.minimum(high.ceil().long(), limit), first)
+    shape = (level.batch, level.rows + 1, level.columns + 1)
+    corners = torch.zeros(shape, dtype=torch.int32, device=boxes.device)
+    one = torch.ones(len(boxes), dtype=torch.int32, device=boxes.device)
+    (left, top), (right, bottom) = first.unbind(-1), end.unbind(-1)
+    for row, column, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
+        corners.index_put_((images, row, column), sign * one, accumulate=True)
+    covered = corners.cumsum(1).cumsum(2).narrow(1, 0, level.rows).narrow(2, 0, level.columns) > 0
+    column, row = (shapes.centers[ignored] / level.stride).floor().long().unbind(-1)
+    on_map = (column >= 0) & (row >= 0) & (column < level.columns) & (row < level.rows)
+    covered[images[on_map], row[on_map], column[on_map]] = True
+    return covered
+
+
+def _write_maps(
+    objects: Objects, shapes: Shapes, winners: _Winners, rescued: Tensor, ignore: Tensor, level: Level
+) -> LevelTargets:
+    owner, cell = winners.owner, winners.cell
+    column, row = cell % level.columns, cell // level.columns % level.rows
+    hboxes = shapes.hboxes[owner]
+    dists = cell_edge_dists(hboxes, column, row, level.stride)
+    at_least = dists.clamp(min=MIN_EDGE_DIST * level.stride)
+    dists = torch.where(rescued[owner].unsqueeze(-1), at_least, dists)
+
+    def write(values: Tensor, background: float = 0.0) -> Tensor:
+        flat = values.new_full((level.cells, *values.shape[1:]), background)
+        flat[cell] = values
+        return flat.unflatten(0, (level.batch, level.rows, level.columns))
+
+    owners = write(owner, -1)
+    return LevelTargets(
+        objectness=write(winners.objectness),
+        ignore=ignore & (owners < 0),
+        owner=owners,
+        heat=write(winners.heat),
+        labels=write(objects.labels[owner]),
+        edge_dists=write(dists),
+        hboxes=write(hboxes),
+        glides=write(shapes.glides[owner]),
+        area_ratio=write(shapes.area_ratio[owner]),
+        mix_weight=write(objects.weights[owner].to(hboxes.dtype), 1.0),
+        area_weight=write(winners.area_weight, 1.0),
+        stride=level.stride,
+    )

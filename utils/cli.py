@@ -1,0 +1,63 @@
+"""What the scripts at the top level share: words of the command line, the device, and how errors end."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+
+from utils.errors import UserError
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+
+
+def parse_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parse a command line in which ``section.key=value`` words may stand anywhere; return them apart."""
+    overrides = [word for word in words if "=" in word and not word.startswith("-")]
+    rest = [word for word in words if word not in overrides]
+    return parser.parse_args(rest), overrides
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device that `name` means; ``auto`` is the first GPU, else the CPU.
+
+    Raises:
+        UserError: a name torch does not know, or a GPU that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"train.device={name}: not usable here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def run_script(main: Callable[[Sequence[str]], None], errors: tuple[type[Exception], ...]) -> int:
+    """Run a script and return its exit code: 2 after one clear line where the input is at fault."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        main(sys.argv[1:])
+    except errors as error:
+        sys.stderr.write(f"error: {user_line(error)}\n")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what was saved before is complete\n")
+        return INTERRUPTED
+    return 0
+
+
+def user_line(error: Exception) -> str:
+    """Return the message; of an error that crossed from a loader process, its own last line without the trace."""
+    text = str(error)
+    if "Original Traceback" not in text:
+        return text
+    return text.strip().splitlines()[-1].partition(": ")[2]
+
+
+def usable_cpus() -> int:
+    """Return the number of CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
