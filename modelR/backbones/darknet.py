@@ -1,0 +1,38 @@
+"""Darknet-53 without its classifier (spec 5.1)."""
+
+from torch import Tensor, nn
+
+from modelR.layers import ConvUnit, ResidualUnit, scaled_channels, scaled_repeats
+
+STEM_CHANNELS = 32
+STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # channels, residual units; each halves the map
+
+
+class Darknet(nn.Module):
+    """Maps images to features at strides 8, 16 and 32.
+
+    `width` multiplies channels (rounded to multiples of 8), `depth` the number of residual units of a
+    stage; (1, 1) is Darknet-53.  `channels` are those of the three outputs.
+    """
+
+    def __init__(self, width: float = 1.0, depth: float = 1.0) -> None:
+        super().__init__()
+        inputs = scaled_channels(STEM_CHANNELS, width)
+        self.stem = ConvUnit(3, inputs, 3)
+        self.stages = nn.ModuleList()
+        for channels, repeats in STAGES:
+            outputs = scaled_channels(channels, width)
+            residuals = [ResidualUnit(outputs) for _ in range(scaled_repeats(repeats, depth))]
+            self.stages.append(nn.Sequential(ConvUnit(inputs, outputs, 3, stride=2), *residuals))
+            inputs = outputs
+        fine, middle, coarse = (scaled_channels(channels, width) for channels, _ in STAGES[2:])
+        self.channels = (fine, middle, coarse)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return features (B, C, H / stride, W / stride), finest first."""
+        x: Tensor = self.stem(images)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features[2:]

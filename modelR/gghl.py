@@ -1,0 +1,43 @@
+"""The detector as a whole: backbone, neck, one head per level."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from utils.records import LevelPrediction
+
+MAX_PIXEL = 255.0
+
+
+class GGHL(nn.Module):
+    """Maps images to one raw `LevelPrediction` per stride, finest first.
+
+    Images are (B, 3, H, W) RGB with sides that are multiples of the coarsest stride: uint8, which is
+    divided by 255 here so that exported networks take raw pixels, or floats in [0, 1].
+    """
+
+    def __init__(self, backbone: nn.Module, neck: nn.Module, heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, images: Tensor) -> list[LevelPrediction]:
+        if not torch.compiler.is_compiling():  # a compiled graph carries its own shape guards
+            check_images(images)
+        if images.dtype == torch.uint8:
+            images = images.to(next(self.parameters()).dtype) / MAX_PIXEL
+        features = self.neck(self.backbone(images))
+        return [head(level) for head, level in zip(self.heads, features, strict=True)]
+
+
+def check_images(images: Tensor, step: int = 32) -> None:
+    """Raise a ValueError for what is no batch of images of sides that are multiples of `step` pixels."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images: expected shape (B, 3, H, W), got {tuple(images.shape)}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"images: expected uint8 or floats, got {images.dtype}")
+    height, width = images.shape[2:]
+    if height % step or width % step:
+        raise ValueError(f"images: expected sides that are multiples of {step}, got {height} x {width}")

@@ -1,0 +1,100 @@
+"""The building blocks of the network (spec 5.1, 5.2 and 5.4)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvUnit(nn.Module):
+    """Convolution without bias, batch norm, LeakyReLU(0.1); the size is kept at stride 1 (spec 5.1)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.activation = nn.LeakyReLU(0.1, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.activation(self.norm(self.conv(x)))
+        return y
+
+
+class ResidualUnit(nn.Module):
+    """1x1 to half the channels, 3x3 back, plus the input; no activation after the sum (spec 5.1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = ConvUnit(channels, channels // 2, 1)
+        self.expand = ConvUnit(channels // 2, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.expand(self.reduce(x))
+        return y
+
+
+class SpatialPyramidPooling(nn.Module):
+    """The input beside its maxima over 5x5, 9x9 and 13x13 cells, mixed by a 1x1 convolution (spec 5.2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(5, stride=1, padding=2)
+        self.mix = nn.Conv2d(4 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled_5 = self.pool(x)
+        pooled_9 = self.pool(
+            pooled_5
+        )  # a 5x5 maximum of 5x5 maxima is the 9x9 maximum, at a third of the work
+        pooled_13 = self.pool(pooled_9)
+        y: Tensor = self.mix(torch.cat([x, pooled_5, pooled_9, pooled_13], dim=1))
+        return y
+
+
+class DropBlock(nn.Module):
+    """Zeroes square blocks of cells in all channels while training; the rest is scaled up (spec 5.4).
+
+    The probability is constant; 0 and evaluation leave the input alone.
+    """
+
+    def __init__(self, probability: float, block: int = 3) -> None:
+        super().__init__()
+        if not 0.0 <= probability < 1.0:
+            raise ValueError(f"DropBlock: expected a probability in [0, 1), got {probability}")
+        if block < 1 or block % 2 == 0:
+            raise ValueError(f"DropBlock: expected an odd block side, got {block}")
+        self.probability = probability
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.probability == 0.0:
+            return x
+        batch, _, height, width = x.shape
+        seed_probability = self.probability / self.block**2
+        seeds = torch.rand(batch, height, width, device=x.device) < seed_probability
+        return drop_blocks(x, seeds, self.block)
+
+
+def drop_blocks(x: Tensor, seeds: Tensor, block: int) -> Tensor:
+    """Return `x` (B, C, H, W) without the blocks around `seeds` (B, H, W) bool, its mean level kept."""
+    dropped = F.max_pool2d(seeds.float(), block, stride=1, padding=block // 2)
+    kept = 1.0 - dropped
+    scale = kept.numel() / kept.sum().clamp(min=1.0)  # on tiny maps everything may be dropped
+    return x * (kept * scale).unsqueeze(1).to(x.dtype)
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """Return `channels` times `width`, rounded to the nearest multiple of 8, at least 8.
+
+    >>> scaled_channels(1024, 0.75), scaled_channels(32, 0.25), scaled_channels(8, 0.25)
+    (768, 8, 8)
+    """
+    return max(8, round(channels * width / 8) * 8)
+
+
+def scaled_repeats(repeats: int, depth: float) -> int:
+    """Return how often a block stands in a network of this depth multiplier, at least once.
+
+    >>> scaled_repeats(8, 0.33), scaled_repeats(1, 0.33)
+    (3, 1)
+    """
+    return max(1, round(repeats * depth))
