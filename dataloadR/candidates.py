@@ -12,6 +12,7 @@ from torch import Tensor
 from cfg.schema import AssignConfig
 from utils.quads import (
     NEARLY_HORIZONTAL,
+    TIE,
     approximate_quads,
     long_side_directions,
     quad_areas,
@@ -151,7 +152,7 @@ def paper_candidates(
     low, high = PAPER_RANGES[level.index], PAPER_RANGES[level.index + 1]
     suits = (dists.amin(dim=-1) > 0) & (furthest > low) & (furthest < high)
     weight = 2 * math.log(2) / torch.log(sure.to(heat.dtype).sqrt() + 1)
-    objectness = torch.where(heat >= threshold[window.pair], torch.ones_like(heat), heat)
+    objectness = torch.where(heat >= threshold[window.pair] * (1 - TIE), torch.ones_like(heat), heat)
     found = Candidates(owner, _flat_cells(images[owner], window, level), heat, objectness, weight[window.pair])
     return Candidates(*(field[suits] for field in found))
 

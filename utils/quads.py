@@ -13,6 +13,7 @@ from torch import Tensor
 from utils.quad_clip import convex_intersection_areas
 
 NEARLY_HORIZONTAL = 0.9  # above this area ratio a quad is written and read as its horizontal box (spec 1.2)
+TIE = 1e-6  # relative; rectangles on opposite or flush edges differ by rounding alone
 
 
 def quads_to_hboxes(quads: Tensor) -> Tensor:
@@ -127,7 +128,7 @@ def long_side_directions(quads: Tensor) -> Tensor:
     across = torch.stack([-along.unbind(-1)[1], along.unbind(-1)[0]], dim=-1)
     length, width = _extents(quads, along), _extents(quads, across)
     areas = torch.where(lengths > 0, length * width, torch.inf)
-    best = areas.argmin(dim=-1, keepdim=True)
+    best = (areas <= areas.amin(dim=-1, keepdim=True) * (1 + TIE)).int().argmax(dim=-1, keepdim=True)
     turned = (width.gather(-1, best) > length.gather(-1, best)).unsqueeze(-1)
     index = best.unsqueeze(-1).expand(-1, -1, 2)
     direction = torch.where(turned, across.gather(-2, index), along.gather(-2, index)).squeeze(-2)

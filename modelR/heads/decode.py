@@ -10,25 +10,26 @@ from utils.records import DecodedLevel, LevelPrediction
 
 MAX_EDGE_DIST = 4096.0  # px; beyond it exp() only threatens to overflow
 MIN_GLIDE_SIGMOID = 0.01  # sigmoids at and below it mean a glide of exactly 0
-HORIZONTAL_RATIO = 0.9  # area ratios above it make the quad its horizontal box
 
 
 def decode_level(prediction: LevelPrediction) -> DecodedLevel:
-    """Return distances and boxes in pixels, the rest in [0, 1], all float32; glides are not masked.
+    """Return distances and boxes in pixels, the rest in [0, 1]; glides are not masked.
+
+    Half precision becomes float32 before the exponential.
 
     Source: spec 3.2.
     """
     stride = prediction.stride
-    edge_logits = prediction.edge_logits.float().clamp(max=math.log(MAX_EDGE_DIST / stride))
+    edge_logits = _at_least_float32(prediction.edge_logits).clamp(max=math.log(MAX_EDGE_DIST / stride))
     edge_dists = edge_logits.exp() * stride
-    glide_sigmoids = prediction.glide_logits.float().sigmoid().clamp(min=MIN_GLIDE_SIGMOID)
+    glide_sigmoids = _at_least_float32(prediction.glide_logits).sigmoid().clamp(min=MIN_GLIDE_SIGMOID)
     return DecodedLevel(
         edge_dists=edge_dists,
         hboxes=edge_dists_to_hboxes(edge_dists, stride),
         glides=(glide_sigmoids - MIN_GLIDE_SIGMOID) / (1.0 - MIN_GLIDE_SIGMOID),
-        area_ratio=F.hardsigmoid(prediction.ratio_logit.float()),
-        objectness=prediction.objectness_logit.float().sigmoid(),
-        class_scores=prediction.class_logits.float().sigmoid(),
+        area_ratio=F.hardsigmoid(_at_least_float32(prediction.ratio_logit)),
+        objectness=_at_least_float32(prediction.objectness_logit).sigmoid(),
+        class_scores=_at_least_float32(prediction.class_logits).sigmoid(),
     )
 
 
@@ -43,6 +44,5 @@ def edge_dists_to_hboxes(edge_dists: Tensor, stride: int) -> Tensor:
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=-1)
 
 
-def mask_glides(glides: Tensor, area_ratio: Tensor) -> Tensor:
-    """Return `glides` (..., 4), zero where `area_ratio` (...) says that the quad is its horizontal box."""
-    return glides.masked_fill((area_ratio > HORIZONTAL_RATIO).unsqueeze(-1), 0.0)
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()

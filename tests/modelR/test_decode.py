@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from modelR.heads.decode import decode_level, mask_glides
+from modelR.heads.decode import decode_level
+from utils.quads import mask_glides
 from utils.records import LevelPrediction
 
 
