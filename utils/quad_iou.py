@@ -1,8 +1,12 @@
 """Exact overlap of quads: intersection over union of the two shapes as they are, any vertex direction.
 
 A concave quad counts as its two triangles, a self-crossing one as its convex hull, and a quad without area
-has IoU 0 with everything.  Source: spec/gghl.md 8.1 (FIX: the union, not the hull of both).
+has IoU 0 with everything.  DOTA_devkit takes the signed area of a self-crossing quad, in which one of its two
+triangles counts negative: `crossing="signed"` gives its numbers.
+Source: spec/gghl.md 8.1 (FIX: the union, not the hull of both).
 """
+
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,16 +14,21 @@ from torch import Tensor
 
 from utils.quad_kernels import F64, ConvexParts, aligned_overlaps, pairwise_iou, to_convex_parts
 
+Crossing = Literal["hull", "signed"]
 
-def pairwise_quad_iou(a: Tensor, b: Tensor) -> Tensor:
+
+def pairwise_quad_iou(a: Tensor, b: Tensor, crossing: Crossing = "hull") -> Tensor:
     """Return the IoU of each quad of `a` (N, 4, 2) with each of `b` (M, 4, 2), (N, M) in [0, 1].
 
     Computed in float64 on the CPU; the result has the dtype and device of `a`.
 
+    Args:
+        crossing: what a self-crossing quad is; "signed" as in DOTA_devkit, whose IoU may leave [0, 1] then.
+
     Raises:
         ValueError: a shape other than (N, 4, 2), or NaN or infinity in a row.
     """
-    return _like(pairwise_iou(convex_parts(a, "a"), convex_parts(b, "b")), a)
+    return _like(pairwise_iou(convex_parts(a, "a", crossing), convex_parts(b, "b", crossing)), a)
 
 
 def aligned_quad_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -35,7 +44,7 @@ def aligned_quad_intersections(a: Tensor, b: Tensor) -> Tensor:
     return _like(shared, a)
 
 
-def convex_parts(quads: Tensor, name: str = "quads") -> ConvexParts:
+def convex_parts(quads: Tensor, name: str = "quads", crossing: Crossing = "hull") -> ConvexParts:
     """Return (N, 4, 2) quads as convex parts in float64 for the kernels; `name` stands in errors.
 
     Raises:
@@ -48,7 +57,7 @@ def convex_parts(quads: Tensor, name: str = "quads") -> ConvexParts:
     if len(broken):
         row = int(broken[0])
         raise ValueError(f"{name}[{row}]: expected finite coordinates, got {array[row].tolist()}")
-    parts: ConvexParts = to_convex_parts(array)
+    parts: ConvexParts = to_convex_parts(array, crossing == "signed")
     return parts
 
 

@@ -1,8 +1,9 @@
 """Machine code for exact quad overlaps on the CPU, float64; compiled at the first call, then cached on disk.
 
 All kernels stand in this one file: numba does not notice that a cached kernel's callee changed elsewhere.
-A quad becomes one or two convex parts (a concave one two triangles, a self-crossing one its hull),
-and two quads share what their parts share, found by clipping (Sutherland and Hodgman, 1974).
+A quad becomes one or two convex parts (a concave one two triangles, a self-crossing one its hull or two
+triangles of opposite sign), and two quads share what their parts share, found by clipping (Sutherland and
+Hodgman, 1974).
 """
 
 from typing import NamedTuple
@@ -24,6 +25,7 @@ class ConvexParts(NamedTuple):
 
     vertices: F64  # (N, 2, 4, 2) pixels
     sizes: I64  # (N, 2) vertices of each part: 0 (no part), 3 or 4
+    signs: I64  # (N, 2) -1 where a part counts negative
     areas: F64  # (N,) square pixels, 0 for a degenerate quad
     boxes: F64  # (N, 4) x_min, y_min, x_max, y_max
 
@@ -35,7 +37,7 @@ def _twice_area(p: F64, q: F64, r: F64) -> float:
 
 
 @njit(cache=True)
-def _store(parts: ConvexParts, row: int, part: int, quad: F64, order: tuple[int, ...]) -> None:
+def _store(parts: ConvexParts, row: int, part: int, quad: F64, order: tuple[int, ...], sign: int) -> None:
     """Write the vertices of `quad` named by `order` as a part, turned to positive area."""
     size = len(order)
     area = _twice_area(quad[order[0]], quad[order[1]], quad[order[2]])
@@ -46,11 +48,12 @@ def _store(parts: ConvexParts, row: int, part: int, quad: F64, order: tuple[int,
         parts.vertices[row, part, k, 0] = quad[source, 0]
         parts.vertices[row, part, k, 1] = quad[source, 1]
     parts.sizes[row, part] = size
-    parts.areas[row] += 0.5 * abs(area)
+    parts.signs[row, part] = sign
+    parts.areas[row] += 0.5 * sign * abs(area)
 
 
 @njit(cache=True)
-def _split(parts: ConvexParts, row: int, quad: F64) -> None:
+def _split(parts: ConvexParts, row: int, quad: F64, signed: bool) -> None:
     """Split one quad; the signs of its four corner triangles decide (see `to_convex_parts`)."""
     t012 = _twice_area(quad[0], quad[1], quad[2])
     t023 = _twice_area(quad[0], quad[2], quad[3])
@@ -58,30 +61,38 @@ def _split(parts: ConvexParts, row: int, quad: F64) -> None:
     t130 = _twice_area(quad[1], quad[3], quad[0])
     inside_02, inside_13 = t012 * t023 >= 0, t123 * t130 >= 0
     if inside_02 and inside_13:
-        _store(parts, row, 0, quad, (0, 1, 2, 3))
+        _store(parts, row, 0, quad, (0, 1, 2, 3), 1)
     elif inside_02:
-        _store(parts, row, 0, quad, (0, 1, 2))
-        _store(parts, row, 1, quad, (0, 2, 3))
+        _store(parts, row, 0, quad, (0, 1, 2), 1)
+        _store(parts, row, 1, quad, (0, 2, 3), 1)
     elif inside_13:
-        _store(parts, row, 0, quad, (1, 2, 3))
-        _store(parts, row, 1, quad, (1, 3, 0))
+        _store(parts, row, 0, quad, (1, 2, 3), 1)
+        _store(parts, row, 1, quad, (1, 3, 0), 1)
+    elif signed:
+        sign = 1 if abs(t012) >= abs(t023) else -1  # the larger triangle counts positive
+        _store(parts, row, 0, quad, (0, 1, 2), sign)
+        _store(parts, row, 1, quad, (0, 2, 3), -sign)
     elif t012 * t123 > 0:
-        _store(parts, row, 0, quad, (0, 2, 1, 3))
+        _store(parts, row, 0, quad, (0, 2, 1, 3), 1)
     else:
-        _store(parts, row, 0, quad, (0, 1, 3, 2))
+        _store(parts, row, 0, quad, (0, 1, 3, 2), 1)
 
 
 @njit(cache=True)
-def to_convex_parts(quads: F64) -> ConvexParts:
+def to_convex_parts(quads: F64, signed: bool) -> ConvexParts:
     """Return the convex parts, areas and horizontal boxes of (N, 4, 2) finite quads, any vertex direction.
 
     A diagonal runs inside when the triangles on its two sides turn the same way.  Both diagonals inside:
     convex.  One: concave, split along it.  None: two edges cross and are the diagonals of the hull.
+
+    Args:
+        signed: self-crossing quads become two triangles of opposite sign, as a signed area has it.
     """
     count = len(quads)
     parts = ConvexParts(
         np.zeros((count, 2, 4, 2)),
         np.zeros((count, 2), dtype=np.int64),
+        np.ones((count, 2), dtype=np.int64),
         np.zeros(count),
         np.zeros((count, 4)),
     )
@@ -94,7 +105,7 @@ def to_convex_parts(quads: F64) -> ConvexParts:
             y_min, y_max = min(y_min, y), max(y_max, y)
         box = parts.boxes[row]
         box[0], box[1], box[2], box[3] = x_min, y_min, x_max, y_max
-        _split(parts, row, quads[row])
+        _split(parts, row, quads[row], signed)
         size = x_max - x_min + y_max - y_min
         farthest = max(abs(x_min), abs(x_max)) + max(abs(y_min), abs(y_max))
         if parts.areas[row] <= FLAT * farthest * size:
@@ -164,14 +175,17 @@ def overlap(a: ConvexParts, i: int, b: ConvexParts, j: int, scratch: F64) -> flo
             if a.sizes[i, m] and b.sizes[j, n]:
                 part_b = scratch[3, : b.sizes[j, n]]
                 part_b[:] = b.vertices[j, n, : b.sizes[j, n]] - origin
-                area += _convex_overlap(part_a, part_b, scratch)
-    return float(min(area, a.areas[i], b.areas[j]))
+                area += a.signs[i, m] * b.signs[j, n] * _convex_overlap(part_a, part_b, scratch)
+    if a.signs[i].min() > 0 and b.signs[j].min() > 0:  # else a net area may share more than itself
+        area = min(area, a.areas[i], b.areas[j])
+    return float(area)
 
 
 @njit(cache=True)
 def iou_of(shared: float, area_a: float, area_b: float) -> float:
     """Return intersection over union, 0 when nothing is shared."""
-    return shared / (area_a + area_b - shared) if shared > 0 else 0.0
+    union = area_a + area_b - shared
+    return shared / union if shared > 0 and union > 0 else 0.0
 
 
 @njit(cache=True)

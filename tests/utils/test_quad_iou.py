@@ -71,6 +71,28 @@ def test_self_crossing_quad_becomes_its_hull() -> None:
         assert aligned_quad_iou(square[:, order], square).item() == pytest.approx(1.0)
 
 
+def polyiou(a: list[list[float]], b: list[list[float]]) -> float:
+    """The devkit's way: both fans of triangles around the origin, each with its sign."""
+
+    def fan(quad: list[list[float]]) -> list[tuple[float, shapely.Polygon]]:
+        edges = zip(quad, quad[1:] + quad[:1], strict=True)
+        return [((p[0] * q[1] - p[1] * q[0]) / 2, shapely.Polygon([(0, 0), p, q])) for p, q in edges]
+
+    area_a, area_b = sum(s for s, _ in fan(a)), sum(s for s, _ in fan(b))
+    pairs = [(s * t, p.intersection(q).area) for s, p in fan(a) for t, q in fan(b) if s and t]
+    shared = float(np.sign(area_a * area_b)) * sum(float(np.sign(s)) * area for s, area in pairs)
+    return shared / (abs(area_a) + abs(area_b) - shared)
+
+
+def test_signed_areas_agree_with_the_devkit() -> None:
+    rng = np.random.default_rng(6)
+    a, b = random_quads(rng, 40) + 50, random_quads(rng, 20) + 50
+    expected = np.array([[polyiou(p.tolist(), q.tolist()) for q in b] for p in a])
+    signed = pairwise_quad_iou(a, b, crossing="signed").numpy()
+    assert (np.abs(signed - pairwise_quad_iou(a, b).numpy()) > 0.01).any()
+    np.testing.assert_allclose(signed, np.maximum(expected, 0), atol=1e-9, rtol=0)
+
+
 def test_quads_without_area_overlap_nothing() -> None:
     flat = torch.tensor(
         [[[0.1, 0.1], [0.7, 0.7], [0.3, 0.3], [0.9, 0.9]], [[5.0, 5.0]] * 4], dtype=torch.float64
