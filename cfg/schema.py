@@ -67,6 +67,7 @@ class AugmentConfig(Section):
     hsv_gains: tuple[Share, Share, Share] = (0.015, 0.7, 0.4)  # hue, saturation, value (spec 6.5)
     mixup: Share = 0.3
     mixup_beta: Positive = 1.5  # Beta(x, x) (spec 6.5)
+    mosaic: Share = 0.0  # four images around a random centre
     multi_scale_steps: Count = 2  # input sizes of base + 32 {-x..x}; 0: one size
     multi_scale_every: Number = 10  # batches of one size
 

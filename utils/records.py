@@ -41,6 +41,7 @@ class Sample(NamedTuple):
     weights: F32  # (N,) the object's share in a mixup, 1 without
     ignore: NDArray[np.bool_]  # (N,) True: no loss where it lies
     frame: Frame
+    row: int = -1  # of the image in the dataset
 
 
 class Objects(NamedTuple):

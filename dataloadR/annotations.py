@@ -1,0 +1,189 @@
+"""Annotations of a split, from any of the known folder layouts or a list file (docs/data.md)."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dataloadR.label_lines import (
+    AnnotationError,
+    LabelledQuad,
+    parse_list_line,
+    read_label_file,
+    read_lines,
+)
+from utils.records import Annotation
+
+__all__ = ["AnnotationError", "read_split", "split_is_labelled"]
+
+log = logging.getLogger(__name__)
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".gif")
+LAYOUTS = (("images", "labelTxt"), ("JPEGImages", "Annotations"))  # image folder, label folder
+
+
+class Folder(NamedTuple):
+    """Where the files of a split lie."""
+
+    images: Path
+    labels: Path
+    names: Path | None  # a file with one image name per line; None: every image
+
+
+class LabelledImage(NamedTuple):
+    """One image and its objects as written, before classes become indices."""
+
+    image: Path
+    labels: Path | None  # the file the objects stand in; None: the image has none
+    quads: list[LabelledQuad]
+
+
+def read_split(
+    root: str | Path, split: str, classes: Sequence[str] = ()
+) -> tuple[list[Annotation], tuple[str, ...]]:
+    """Return the annotations of a split and the class names: the given ones, else those found, sorted.
+
+    Everything is kept as annotated.  Images without a label file are ordinary images without objects.
+
+    Raises:
+        AnnotationError: no such root or split, no images, or a label that cannot be read.
+    """
+    images = _read_images(Path(root), split)
+    names = tuple(classes) or _find_classes(images)
+    index = {name: i for i, name in enumerate(names)}
+    return [_to_annotation(image, index) for image in images], names
+
+
+def split_is_labelled(root: str | Path, split: str) -> bool:
+    """Say whether any image of the split has a label file, or any line of a list an object."""
+    place = _locate(Path(root), split)
+    if isinstance(place, Path):
+        return any(image.quads for image in _read_list(place))
+    return any(labels is not None for _, labels in _pair_files(place))
+
+
+def _locate(root: Path, split: str) -> Path | Folder:
+    """Return the list file or the folder of a split."""
+    if not root.exists():
+        raise AnnotationError(f"{root}: no such folder or list file")
+    for path in (root / split, Path(split)):
+        if split and path.is_file():
+            return path
+    if root.is_file():
+        log.warning("%s is a list file: the split %r means all of it", root, split)
+        return root
+    return _locate_folder(root, split)
+
+
+def _locate_folder(root: Path, split: str) -> Folder:
+    for images, labels in LAYOUTS:
+        if split and (root / split / images).is_dir():
+            return Folder(root / split / images, root / split / labels, None)
+        if (root / images).is_dir():
+            return Folder(root / images, root / labels, _find_names(root, split))
+    found = sorted(p.parent.name for images, _ in LAYOUTS for p in root.glob(f"*/{images}"))
+    if found:
+        raise _no_split(root, split, found)
+    known = f"images/ and labelTxt/, {split}/images/, JPEGImages/ and Annotations/, or a list file"
+    raise AnnotationError(f"{root}: expected {known}")
+
+
+def _no_split(root: Path, split: str, found: Iterable[str]) -> AnnotationError:
+    return AnnotationError(f"{root}: no split {split!r}, found {', '.join(found)}")
+
+
+def _find_names(root: Path, split: str) -> Path | None:
+    """Return the name file of a split; None where the root has no name files at all."""
+    folders = [root / "ImageSets", root / "ImageSets" / "Main"]
+    files = {path.stem: path for folder in folders for path in sorted(folder.glob("*.txt"))}
+    if not files:
+        log.warning("%s has no ImageSets: the split %r means all of its images", root, split)
+        return None
+    if split not in files:
+        raise _no_split(root, split, sorted(files))
+    return files[split]
+
+
+def _pair_files(place: Folder) -> list[tuple[Path, Path | None]]:
+    """Return image and label file of each image; label files are looked up in one listing of the folder."""
+    images = {path.name: path for path in sorted(place.images.iterdir()) if _is_image(path)}
+    chosen = _choose(images, place.names) if place.names else list(images.values())
+    if not chosen:
+        raise AnnotationError(f"{place.names or place.images}: expected at least one image, found none")
+    labels = (
+        {p.stem: p for p in place.labels.iterdir() if p.suffix == ".txt"} if place.labels.is_dir() else {}
+    )
+    return [(image, labels.get(image.stem)) for image in chosen]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")  # macOS resource forks
+
+
+def _choose(images: dict[str, Path], names: Path) -> list[Path]:
+    """Return the images a name file lists, with or without their suffix."""
+    by_stem: dict[str, list[Path]] = {}
+    for path in images.values():
+        by_stem.setdefault(path.stem, []).append(path)
+    chosen: list[Path] = []
+    for number, name in read_lines(names):
+        found = [images[name]] if name in images else by_stem.get(name, [])
+        if len(found) != 1:
+            what = "no image of this name" if not found else " and ".join(p.name for p in found)
+            raise AnnotationError(f"{names}:{number}: expected one image for {name!r}, found {what}")
+        chosen += found
+    return chosen
+
+
+def _read_images(root: Path, split: str) -> list[LabelledImage]:
+    place = _locate(root, split)
+    if isinstance(place, Path):
+        return _read_list(place)
+    return [
+        LabelledImage(image, labels, read_label_file(labels) if labels else [])
+        for image, labels in _pair_files(place)
+    ]
+
+
+def _read_list(path: Path) -> list[LabelledImage]:
+    """Return the images of a list file; relative paths start at its folder, else at the folder above."""
+    images = []
+    for number, text in read_lines(path):
+        name, quads = parse_list_line(text, path, number)
+        places = [path.parent / name, path.parent.parent / name]
+        image = next((p for p in places if p.exists()), places[0])
+        images.append(LabelledImage(image, path, quads))
+    if not images:
+        raise AnnotationError(f"{path}: expected at least one image, found none")
+    return images
+
+
+def _find_classes(images: Sequence[LabelledImage]) -> tuple[str, ...]:
+    """Return the class names found, sorted; class0, class1, .. where labels are indices only."""
+    labels = {quad.label for image in images for quad in image.quads}
+    names = sorted(label for label in labels if isinstance(label, str))
+    indices = [label for label in labels if isinstance(label, int)]
+    return tuple(names or (f"class{i}" for i in range(max(indices, default=-1) + 1)))
+
+
+def _to_index(label: str | int, index: dict[str, int], place: str) -> int:
+    """Return the class index of a label as written."""
+    if isinstance(label, str):
+        if label not in index:
+            raise AnnotationError(f"{place}: unknown class {label!r}, known are {', '.join(index) or 'none'}")
+        return index[label]
+    if label >= len(index):
+        known = f"below {len(index)} ({', '.join(index)})"
+        raise AnnotationError(f"{place}: expected a class index {known}, got {label}")
+    return label
+
+
+def _to_annotation(image: LabelledImage, index: dict[str, int]) -> Annotation:
+    quads = image.quads
+    return Annotation(
+        image_path=str(image.image),
+        quads=np.array([quad.coordinates for quad in quads], np.float32).reshape(-1, 4, 2),
+        labels=np.array([_to_index(q.label, index, f"{image.labels}:{q.line}") for q in quads], np.int64),
+        difficult=np.array([quad.difficult for quad in quads], np.int8),
+    )

@@ -1,0 +1,134 @@
+"""Lines of label files: DOTA, index-first, and the list files of spec 1.1."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+HEADERS = ("imagesource:", "gsd:")
+LIST_FIELDS = 15  # x_min y_min x_max y_max class x1 .. y4 ratio angle (spec 1.1)
+DOTA_FORM = "8 coordinates, a class and a difficult flag"
+SHOWN = 80  # characters of a bad line in a message
+
+
+class AnnotationError(ValueError):
+    """Labels that cannot be used; the message names the file and the line."""
+
+
+class LabelledQuad(NamedTuple):
+    """One object of a label file; its class is a name or an index, as written."""
+
+    coordinates: list[float]  # x1 y1 .. x4 y4 pixels
+    label: str | int
+    difficult: int
+    line: int  # counted from 1
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line that is not blank; a byte order mark and CRLF are dropped."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise AnnotationError(f"{path}: expected UTF-8 text") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if stripped := line.strip():
+            yield number, stripped
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _to_numbers(fields: list[str], names: list[str], place: str) -> list[float]:
+    """Convert fields to finite floats, or name the first that is none."""
+    try:
+        values = [float(field) for field in fields]
+    except ValueError:
+        bad = next(i for i, field in enumerate(fields) if not _is_number(field))
+        raise AnnotationError(f"{place}: expected a number for {names[bad]}, got {fields[bad]!r}") from None
+    if not math.isfinite(sum(values)):
+        bad = next((i for i, value in enumerate(values) if not math.isfinite(value)), 0)
+        raise AnnotationError(f"{place}: expected a finite number for {names[bad]}, got {fields[bad]!r}")
+    return values
+
+
+CORNERS = [f"{axis}{vertex}" for vertex in "1234" for axis in "xy"]
+LIST_NAMES = ["x_min", "y_min", "x_max", "y_max", "the class index", *CORNERS, "the area ratio", "the angle"]
+
+
+def _to_index(text: str, what: str, place: str) -> int:
+    if not _is_number(text) or not float(text).is_integer() or float(text) < 0:
+        raise AnnotationError(f"{place}: expected a whole number for {what}, got {text!r}")
+    return int(float(text))
+
+
+def parse_line(text: str, path: Path, number: int) -> LabelledQuad | None:
+    """Return the object of a label line, or None for a header line.
+
+    A line whose 9th field is no number is DOTA, `x1 y1 .. x4 y4 class [difficult]`; else it is
+    `class_index x1 y1 .. x4 y4 [difficult]`.
+
+    Raises:
+        AnnotationError: wrong number of fields, no number, not finite, or a flag other than 0, 1 and 2.
+    """
+    fields = text.split()
+    place = f"{path}:{number}"
+    if len(fields) not in (9, 10):
+        if text.lower().startswith(HEADERS):
+            return None
+        shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+        raise AnnotationError(f"{place}: expected {DOTA_FORM}, got {len(fields)} fields: {shown!r}")
+    label: str | int
+    if _is_number(fields[8]):
+        label, corners = _to_index(fields[0], "the class index", place), fields[1:9]
+    else:
+        label, corners = fields[8], fields[:8]
+    flag = fields[9] if len(fields) == 10 else "0"
+    if flag not in ("0", "1", "2"):
+        raise AnnotationError(f"{place}: expected 0, 1 or 2 for the difficult flag, got {flag!r}")
+    return LabelledQuad(_to_numbers(corners, CORNERS, place), label, int(flag), number)
+
+
+def read_label_file(path: Path) -> list[LabelledQuad]:
+    """Return the objects of one label file, DOTA or index-first, line by line."""
+    parsed = (parse_line(text, path, number) for number, text in read_lines(path))
+    return [quad for quad in parsed if quad is not None]
+
+
+def _looks_like_object(token: str) -> bool:
+    """Say whether a token is meant as an object: many commas and nothing but numbers, or the exact count."""
+    commas = token.count(",")
+    return commas == LIST_FIELDS - 1 or (commas >= 4 and all(_is_number(f) for f in token.split(",")))
+
+
+def _parse_token(token: str, path: Path, number: int) -> LabelledQuad:
+    place = f"{path}:{number}"
+    fields = token.split(",")
+    if len(fields) != LIST_FIELDS:
+        message = f"expected {LIST_FIELDS} comma-separated numbers, got {len(fields)}: {token!r}"
+        raise AnnotationError(f"{place}: {message}")
+    values = _to_numbers(fields, LIST_NAMES, place)
+    return LabelledQuad(values[5:13], _to_index(fields[4], "the class index", place), 0, number)
+
+
+def parse_list_line(text: str, path: Path, number: int) -> tuple[str, list[LabelledQuad]]:
+    """Return image path and objects of a list line: trailing tokens are objects, the rest is the path.
+
+    Raises:
+        AnnotationError: a token that is not 15 numbers, or no path. Source: spec 1.1.
+    """
+    tokens: list[str] = []
+    rest = text
+    while rest and _looks_like_object(last := rest.rsplit(None, 1)[-1]):
+        tokens.append(last)
+        rest = rest[: -len(last)].rstrip()
+    if not rest:
+        raise AnnotationError(f"{path}:{number}: expected an image path before the objects")
+    for token in rest.split()[1:]:
+        if _looks_like_object(token):  # hidden behind a broken one
+            raise AnnotationError(f"{path}:{number}: expected {LIST_FIELDS} numbers in {rest.split()[-1]!r}")
+    return rest, [_parse_token(token, path, number) for token in reversed(tokens)]

@@ -1,0 +1,86 @@
+"""Samples become batches, in worker processes."""
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from dataloadR.dataset import RotatedDataset
+from dataloadR.samplers import EvalBatches, TrainBatches
+from utils.records import Batch, Objects, Sample
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Return the batch of samples of one size: uint8 images (B, 3, H, W) and all objects, one row each."""
+    sizes = {sample.image.shape for sample in samples}
+    if len(sizes) != 1:
+        raise ValueError(f"expected images of one size in a batch, got {sorted(sizes)}")
+    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    counts = [len(sample.quads) for sample in samples]
+    objects = Objects(
+        quads=_join([sample.quads for sample in samples], np.float32),
+        labels=_join([sample.labels for sample in samples], np.int64),
+        weights=_join([sample.weights for sample in samples], np.float32),
+        ignore=_join([sample.ignore for sample in samples], np.bool_),
+        image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
+    )
+    return Batch(
+        images=images.permute(0, 3, 1, 2).contiguous(),
+        objects=objects,
+        frames=[sample.frame for sample in samples],
+        indices=torch.tensor([sample.row for sample in samples], dtype=torch.int64),
+    )
+
+
+def _join(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> Tensor:
+    return torch.from_numpy(np.concatenate(arrays).astype(dtype, copy=False))
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch with its tensors on the device; frames stay."""
+    return batch._replace(
+        images=batch.images.to(device, non_blocking=True),
+        objects=Objects(*(field.to(device, non_blocking=True) for field in batch.objects)),
+    )
+
+
+def init_worker(_: int) -> None:
+    """Keep a worker to one thread: there is one worker per core."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _loader(
+    dataset: RotatedDataset, batches: TrainBatches | EvalBatches, workers: int, context: str | None
+) -> DataLoader[Sample]:
+    workers = min(workers, os.cpu_count() or 1)
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=init_worker,
+        persistent_workers=workers > 0,
+        multiprocessing_context=context if workers > 0 else None,
+    )
+
+
+def train_loader(
+    dataset: RotatedDataset, batches: TrainBatches, workers: int, context: str | None = None
+) -> DataLoader[Sample]:
+    """Return the loader of training batches (`Batch`); call `batches.set_epoch` before each epoch.
+
+    At most one worker per core; `context` is a start method of multiprocessing, None for the platform's own.
+    """
+    return _loader(dataset, batches, workers, context)
+
+
+def eval_loader(
+    dataset: RotatedDataset, batches: EvalBatches, workers: int, context: str | None = None
+) -> DataLoader[Sample]:
+    """Return the loader of evaluation batches (`Batch`): every image once, in order."""
+    return _loader(dataset, batches, workers, context)

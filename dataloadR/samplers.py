@@ -1,0 +1,86 @@
+"""Which images form a batch, in which order and at which size; all of it follows from seed and epoch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from cfg.schema import SIZE_STEP
+from dataloadR.dataset import SampleKey
+from utils.images import Size
+
+ORDER, SIZE = 0, 1  # separate streams of chance for the order of an epoch and the size of its batches
+
+
+def draw_size(base: Size, steps: int, key: tuple[int, int, int]) -> Size:
+    """Return base + 32 k per side, k uniform in -steps..steps, from (seed, epoch, block) alone (spec 6.4)."""
+    if steps == 0:
+        return base
+    change = SIZE_STEP * int(np.random.default_rng((SIZE, *key)).integers(-steps, steps + 1))
+    return max(base[0] + change, SIZE_STEP), max(base[1] + change, SIZE_STEP)
+
+
+@dataclass
+class TrainBatches(Sampler[list[SampleKey]]):
+    """Shuffled batches of one size each; every process takes its part of the same global batch.
+
+    A last batch that is short is left out, unless it is the only one.
+    """
+
+    count: int  # images of the dataset
+    batch_size: int  # images of one process
+    size: Size  # base size of the network input
+    seed: int = 0
+    steps: int = 0  # multi-scale: sizes of base + 32 {-steps..steps}
+    every: int = 10  # batches of one size
+    rank: int = 0
+    world_size: int = 1
+    epoch: int = field(default=0, init=False)
+    start: int = field(default=0, init=False)  # batches already done, after a resume within an epoch
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"expected at least one image to train on, got {self.count}")
+
+    @property
+    def global_batch(self) -> int:
+        """Images of one step over all processes."""
+        return self.batch_size * self.world_size
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch, counted from 0, and the batch to start at."""
+        self.epoch, self.start = epoch, start
+
+    def __len__(self) -> int:
+        return max(self.count // self.global_batch, 1) - self.start
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        order = np.random.default_rng((ORDER, self.seed, self.epoch)).permutation(self.count)
+        if self.count < self.world_size:
+            order = np.resize(order, self.world_size)  # every process needs an image
+        batches = max(self.count // self.global_batch, 1)
+        for batch in range(self.start, batches):
+            size = draw_size(self.size, self.steps, (self.seed, self.epoch, batch // self.every))
+            positions = np.arange(batch * self.global_batch, min((batch + 1) * self.global_batch, len(order)))
+            mine = np.array_split(positions, self.world_size)[self.rank]
+            yield [(self.epoch, int(position), int(order[position]), size) for position in mine]
+
+
+@dataclass
+class EvalBatches(Sampler[list[SampleKey]]):
+    """Every image once, in order, the short last batch included; process r of n takes each n-th batch."""
+
+    count: int
+    batch_size: int
+    size: Size
+    rank: int = 0
+    world_size: int = 1
+
+    def __len__(self) -> int:
+        return len(range(self.rank * self.batch_size, self.count, self.batch_size * self.world_size))
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        for first in range(self.rank * self.batch_size, self.count, self.batch_size * self.world_size):
+            rows = range(first, min(first + self.batch_size, self.count))
+            yield [(0, row, row, self.size) for row in rows]

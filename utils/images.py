@@ -1,0 +1,164 @@
+"""Images from files, and the one way of warping them.
+
+Coordinates are continuous: pixel i covers [i, i + 1), its centre is i + 0.5.  Matrices are (2, 3) float64 and
+map source pixels to output pixels; sizes are (height, width).
+"""
+
+import struct
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from utils.records import F32
+
+U8 = NDArray[np.uint8]
+Matrix = NDArray[np.float64]  # (2, 3)
+Size = tuple[int, int]  # height, width
+FILL = 128  # grey of the padding (spec 6.5)
+PNG_END = b"IEND\xaeB`\x82"
+
+
+class ImageError(ValueError):
+    """An image file that cannot be used; the message names the file."""
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such image file") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+    if not data:
+        raise ImageError(f"{path}: expected an image, got an empty file")
+    return data
+
+
+def _jpeg_scan(data: bytes) -> int:
+    """Return where the picture data of a JPEG begin; end markers before belong to a thumbnail."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0xDA:
+            return at
+        is_fill = data[at + 1] == 0xFF
+        at += 1 if is_fill else 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return at
+
+
+def is_truncated(data: bytes) -> bool:
+    """Say whether JPEG, PNG or WebP bytes lack their end; cv2 decodes those without a complaint.
+
+    Bytes after the end are allowed.  Other formats are left to the decoder.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return data.find(b"\xff\xd9", _jpeg_scan(data)) < 0
+    if data.startswith(b"\x89PNG"):
+        return PNG_END not in data
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return len(data) < 8 + int(struct.unpack_from("<I", data, 4)[0])
+    return False
+
+
+def read_image(path: str | Path) -> U8:
+    """Return an image file as (H, W, 3) uint8 RGB.
+
+    Grey becomes RGB, 16 bits become 8, alpha is dropped; the EXIF orientation is ignored, so that labels fit.
+
+    Raises:
+        ImageError: the file is missing, truncated or no image.
+    """
+    data = _read_bytes(path)
+    if is_truncated(data):
+        raise ImageError(f"{path}: the file is truncated ({len(data)} bytes)")
+    try:
+        image = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+    except cv2.error as error:
+        raise ImageError(f"{path}: cannot be decoded: {error.err}") from error
+    if image is None:
+        raise ImageError(f"{path}: cannot be decoded as an image")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def image_size(path: str | Path) -> Size:
+    """Return height and width from the header alone, where the header says them.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return image.height, image.width
+    except (OSError, Image.DecompressionBombError):  # Pillow refuses rasters and formats that cv2 reads
+        height, width, _ = read_image(path).shape
+        return height, width
+
+
+def compose(second: Matrix, first: Matrix) -> Matrix:
+    """Return the matrix that applies `first`, then `second`."""
+    return np.asarray(second @ np.vstack([first, [0.0, 0.0, 1.0]]), np.float64)
+
+
+def invert(matrix: NDArray[np.floating]) -> Matrix:
+    """Return the matrix of the way back."""
+    full = np.vstack([matrix, [0.0, 0.0, 1.0]]).astype(np.float64)
+    return np.asarray(np.linalg.inv(full)[:2], np.float64)
+
+
+def shift(dx: float, dy: float) -> Matrix:
+    """Return the matrix that moves by pixels, right and down."""
+    return np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]])
+
+
+def letterbox_matrix(source: Size, target: Size, centred: bool = True) -> Matrix:
+    """Return the matrix that fits the source into the target, up or down, keeping its proportions.
+
+    Centred with whole-pixel margins, or in the top left corner, to pad right and bottom (spec 6.5).
+    """
+    ratio = min(target[0] / source[0], target[1] / source[1])
+    dy, dx = ((t - ratio * s) // 2 if centred else 0.0 for t, s in zip(target, source, strict=True))
+    return np.array([[ratio, 0.0, dx], [0.0, ratio, dy]])
+
+
+def transform_quads(quads: F32, matrix: NDArray[np.floating]) -> F32:
+    """Return (N, 4, 2) quads mapped by the matrix; the order of the vertices stays."""
+    linear, offset = np.split(matrix.astype(np.float64), [2], axis=1)
+    return (quads.astype(np.float64) @ linear.T + offset.ravel()).astype(np.float32)
+
+
+def _reduce(image: U8, matrix: Matrix) -> tuple[U8, Matrix]:
+    """Shrink by a whole factor where the matrix scales below a half, lest interpolation skip pixels."""
+    linear = matrix[:, :2]
+    factor = int(1.0 / max(np.sqrt(abs(np.linalg.det(linear))), 1e-6))
+    if factor < 2:
+        return image, matrix
+    height, width, _ = image.shape
+    small = (max(round(width / factor), 1), max(round(height / factor), 1))
+    grow = np.array([[width / small[0], 0.0, 0.0], [0.0, height / small[1], 0.0]])
+    return np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8), compose(matrix, grow)
+
+
+def warp_image(image: U8, matrix: NDArray[np.floating], size: Size, fill: int = FILL) -> U8:
+    """Return the image mapped by the matrix onto a canvas of `size`, grey where nothing lands.
+
+    OpenCV counts pixel centres at integers, we at + 0.5: its matrix is T(-0.5) M T(0.5).
+    """
+    image, matrix = _reduce(image, matrix.astype(np.float64))
+    height, width = size
+    centred = compose(compose(shift(-0.5, -0.5), matrix), shift(0.5, 0.5))
+    warped = cv2.warpAffine(
+        image,
+        centred,
+        (width, height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(fill, fill, fill),
+    )
+    return np.asarray(warped, dtype=np.uint8)
