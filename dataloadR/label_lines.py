@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.errors import UserError
+
 HEADERS = ("imagesource:", "gsd:")
 LIST_FIELDS = 15  # x_min y_min x_max y_max class x1 .. y4 ratio angle (spec 1.1)
 DOTA_FORM = "8 coordinates, a class and a difficult flag"
 SHOWN = 80  # characters of a bad line in a message
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError):
     """Labels that cannot be used; the message names the file and the line."""
 
 

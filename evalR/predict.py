@@ -60,7 +60,7 @@ def predict_image(
     source_size = (image.shape[0], image.shape[1])
     scale = min(side / length for side, length in zip(input_size, source_size, strict=True))
     fitted = [SIZE_STEP * max(1, -(-round(length * scale) // SIZE_STEP)) for length in source_size]
-    matrix = letterbox_matrix(source_size, input_size, centered=False)
+    matrix = letterbox_matrix(source_size, input_size, centred=False)
     frame = Frame(matrix, source_size, (fitted[0], fitted[1]))
     network_input = torch.from_numpy(warp_image(image, matrix, frame.input_size)).permute(2, 0, 1)[None]
     with evaluating(model):

@@ -6,14 +6,14 @@ from modelR.backbones.darknet_weights import load_darknet_weights
 from modelR.gghl import GGHL
 from modelR.heads.orc_head import OrcHead
 from modelR.necks.top_down import TopDownNeck
-from utils.weights import find_weights
+from utils.checkpoint import find_weights
 
 
 def build_model(config: ModelConfig, num_classes: int) -> GGHL:
     """Return the network of this size, its backbone filled from `config.weights` where that is given.
 
     Raises:
-        FileNotFoundError: the weights are neither a file nor in weight/.
+        CheckpointError: the weights are neither a file nor in weight/.
         DarknetWeightsError: the weights do not fit the backbone.
     """
     match config.size:

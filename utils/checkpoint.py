@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from utils.errors import UserError
 from utils.files import replacing
 
 FORMAT = 1  # of the dictionary; raised when its keys change their meaning
@@ -29,7 +30,7 @@ DAMAGE = (  # what torch.load raises for bytes that are no checkpoint
 SHOWN = 5  # differing keys named in one message
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A weight file that cannot be used: the message names it, what was found and what was expected."""
 
 

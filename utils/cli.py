@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from cfg.load import ConfigError
 from utils.errors import UserError
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
@@ -36,12 +37,12 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def run_script(main: Callable[[Sequence[str]], None], errors: tuple[type[Exception], ...]) -> int:
+def run_script(main: Callable[[Sequence[str]], None]) -> int:
     """Run a script and return its exit code: 2 after one clear line where the input is at fault."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         main(sys.argv[1:])
-    except errors as error:
+    except (ConfigError, UserError) as error:
         sys.stderr.write(f"error: {user_line(error)}\n")
         return BAD_INPUT
     except KeyboardInterrupt:

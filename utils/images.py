@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from utils.errors import UserError
 from utils.records import F32
 
 U8 = NDArray[np.uint8]
@@ -22,7 +23,7 @@ FILL = 128  # grey of the padding (spec 6.5)
 PNG_END = b"IEND\xaeB`\x82"
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
     """An image file that cannot be used; the message names the file."""
 
 

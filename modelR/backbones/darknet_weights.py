@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from modelR.layers import ConvUnit
+from utils.errors import UserError
 
 HEADER_BYTES = 20
 FLOAT_BYTES = 4
 
 
-class DarknetWeightsError(ValueError):
+class DarknetWeightsError(UserError):
     """A file that does not hold exactly the tensors of the network."""
 
 
