@@ -137,13 +137,18 @@ def _clip(polygon: F64, size: int, start: F64, end: F64, out: F64) -> int:
 
 
 @njit(cache=True)
-def _convex_overlap(a: F64, b: F64, scratch: F64) -> float:
-    """Return the area shared by two convex polygons, both relative to one nearby origin."""
-    size = len(a)
+def _shift(part: F64, size: int, origin: F64, out: F64) -> None:
+    for k in range(size):
+        out[k, 0] = part[k, 0] - origin[0]
+        out[k, 1] = part[k, 1] - origin[1]
+
+
+@njit(cache=True)
+def _convex_overlap(size: int, b: F64, size_b: int, scratch: F64) -> float:
+    """Return the area shared by two convex polygons; the first stands in `scratch[0]` and is used up."""
     now, after = scratch[0], scratch[1]
-    now[:size] = a
-    for k in range(len(b)):
-        size = _clip(now, size, b[k], b[(k + 1) % len(b)], after)
+    for k in range(size_b):
+        size = _clip(now, size, b[k], b[(k + 1) % size_b], after)
         if size < 3:
             return 0.0
         now, after = after, now
@@ -155,8 +160,8 @@ def _convex_overlap(a: F64, b: F64, scratch: F64) -> float:
 
 @njit(cache=True)
 def new_scratch() -> F64:
-    """Return the working memory of `overlap`: two polygons and the two shifted parts."""
-    return np.empty((4, MAX_VERTICES, 2))
+    """Return the working memory of `overlap`: two polygons to clip, one to clip with."""
+    return np.empty((3, MAX_VERTICES, 2))
 
 
 @njit(cache=True)
@@ -168,15 +173,16 @@ def overlap(a: ConvexParts, i: int, b: ConvexParts, j: int, scratch: F64) -> flo
     # Clipped points keep float64's steps near 0, not near 1e5: shift before, never after.
     origin = box_a[:2]
     area = 0.0
-    for m in range(2):
-        part_a = scratch[2, : a.sizes[i, m]]
-        part_a[:] = a.vertices[i, m, : a.sizes[i, m]] - origin
-        for n in range(2):
+    for n in range(2):
+        _shift(b.vertices[j, n], b.sizes[j, n], origin, scratch[2])
+        for m in range(2):
             if a.sizes[i, m] and b.sizes[j, n]:
-                part_b = scratch[3, : b.sizes[j, n]]
-                part_b[:] = b.vertices[j, n, : b.sizes[j, n]] - origin
-                area += a.signs[i, m] * b.signs[j, n] * _convex_overlap(part_a, part_b, scratch)
-    if a.signs[i].min() > 0 and b.signs[j].min() > 0:  # else a net area may share more than itself
+                _shift(a.vertices[i, m], a.sizes[i, m], origin, scratch[0])
+                shared = _convex_overlap(a.sizes[i, m], scratch[2], b.sizes[j, n], scratch)
+                area += a.signs[i, m] * b.signs[j, n] * shared
+    if (
+        a.signs[i, 0] + a.signs[i, 1] + b.signs[j, 0] + b.signs[j, 1] == 4
+    ):  # else a net area may share more than itself
         area = min(area, a.areas[i], b.areas[j])
     return float(area)
 
