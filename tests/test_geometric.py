@@ -92,9 +92,8 @@ def test_the_pixels_of_a_quad_stay_inside_it(seed: int) -> None:
     matrix = random_matrix(rng, ALL, quads, (140, 150), (160, 192))
     sample = place_image(image, annotate(quads), matrix, (160, 192), 0.0)
     rows, columns = np.nonzero(sample.image[..., 0] > 200)
-    hull = Polygon(transform_quads(quads, matrix)[0]).buffer(
-        1.5 * np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 0.5
-    )
+    blur = 1.5 * np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 0.5
+    hull = Polygon(transform_quads(quads, matrix)[0]).buffer(blur)
     assert all(hull.contains(box(x, y, x + 1, y + 1).centroid) for y, x in zip(rows, columns, strict=True))
 
 
