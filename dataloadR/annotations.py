@@ -65,11 +65,11 @@ def split_is_labelled(root: str | Path, split: str) -> bool:
 
 def _locate(root: Path, split: str) -> Path | Folder:
     """Return the list file or the folder of a split."""
-    if not root.exists():
-        raise AnnotationError(f"{root}: no such folder or list file")
     for path in (root / split, Path(split)):
         if split and path.is_file():
             return path
+    if not root.exists():
+        raise AnnotationError(f"{root}: no such folder or list file")
     if root.is_file():
         log.warning("%s is a list file: the split %r means all of it", root, split)
         return root

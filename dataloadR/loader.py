@@ -41,7 +41,7 @@ def _join(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> Tensor:
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch with its tensors on the device; frames stay."""
+    """Return the batch with images and objects on the device; frames and indices stay."""
     return batch._replace(
         images=batch.images.to(device, non_blocking=True),
         objects=Objects(*(field.to(device, non_blocking=True) for field in batch.objects)),

@@ -96,7 +96,8 @@ def test_voc_folders(tmp_path: Path) -> None:
 def test_list_file(tmp_path: Path) -> None:
     lines = f"images/a b,c.png {TOKEN.format(1)} {TOKEN.format(0)}\nx/d.png\n/abs/e.png {TOKEN.format(0)}\r\n"
     root = lay(tmp_path, {"lists/train.txt": lines, "images/a b,c.png": "", "lists/x/d.png": ""})
-    for place, split in ((root / "lists/train.txt", "train"), (root, "lists/train.txt")):
+    path = root / "lists/train.txt"
+    for place, split in ((path, "train"), (root, "lists/train.txt"), (root / "absent", str(path))):
         annotations, classes = read_split(place, split)
         assert classes == ("class0", "class1")
         paths = [str(tmp_path / "images/a b,c.png"), str(tmp_path / "lists/x/d.png"), "/abs/e.png"]

@@ -1,0 +1,89 @@
+import logging
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cfg.schema import AugmentConfig
+from dataloadR.dataset import RotatedDataset, degenerate
+from utils.images import ImageError
+from utils.records import Annotation, Sample
+
+SIZE = (64, 96)
+
+
+def annotations(folder: Path, count: int = 5) -> list[Annotation]:
+    """Image i has i objects, so the first has none."""
+    rng = np.random.default_rng(0)
+    result = []
+    for i in range(count):
+        path = str(folder / f"{i}.png")
+        cv2.imwrite(path, rng.integers(0, 256, (70 + i, 90, 3), dtype=np.uint8))
+        corners = rng.uniform(5, 50, (i, 1, 2)) + np.array([[0, 0], [15, 2], [13, 12], [-2, 10]])
+        result.append(
+            Annotation(path, corners.astype(np.float32), np.arange(i), (np.arange(i) % 3).astype(np.int8))
+        )
+    return result
+
+
+def same(first: Sample, second: Sample) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first[:5], second[:5], strict=True))
+
+
+def test_without_augmentation_it_is_a_letterbox(tmp_path: Path) -> None:
+    source = annotations(tmp_path)
+    dataset = RotatedDataset(source)
+    assert len(dataset) == 5
+    sample = dataset[(0, 0, 3, (140, 200))]
+    ratio = 140 / 73
+    moved = source[3].quads * ratio + [(200 - 90 * ratio) // 2, 0]
+    np.testing.assert_allclose(sample.quads, moved, rtol=1e-5)
+    assert sample.ignore.tolist() == [False, False, True]
+    assert sample.row == 3
+    assert sample.frame.source_size == (73, 90)
+    assert same(sample, dataset[(7, 9, 3, (140, 200))])
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_chance_follows_seed_epoch_and_position_alone(tmp_path: Path, mosaic: float) -> None:
+    config = AugmentConfig(mixup=0.5, mosaic=mosaic)
+    source = annotations(tmp_path)
+    dataset = RotatedDataset(source, config, seed=1)
+    copy = pickle.loads(pickle.dumps(dataset))
+    for index in range(5):
+        key = (2, 3, index, SIZE)
+        first = dataset[key]
+        assert first.image.shape == (*SIZE, 3)
+        assert first.row == index
+        assert same(first, copy[key])
+        assert len(first.quads) == len(first.labels) == len(first.weights) == len(first.ignore)
+    assert not same(dataset[(2, 3, 4, SIZE)], dataset[(3, 3, 4, SIZE)])
+    assert not same(dataset[(2, 3, 4, SIZE)], dataset[(2, 4, 4, SIZE)])
+    assert not same(dataset[(2, 3, 4, SIZE)], RotatedDataset(source, config, seed=2)[(2, 3, 4, SIZE)])
+
+
+def test_degenerate_quads_are_left_out_with_a_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = [[0, 0], [9, 0], [9, 9], [0, 9]]
+    crossing = [[0, 0], [9, 9], [9, 0], [0, 9]]
+    thin = [[0, 0], [9, 0], [9, 0.5], [0, 0.5]]
+    slant = [[0, 0], [4, 4], [9, 9], [6, 6]]
+    point = [[3, 3]] * 4
+    quads = np.array([good, crossing, thin, slant, point], np.float32)
+    assert degenerate(quads).tolist() == [False, False, True, True, True]
+    assert degenerate(quads[:0]).shape == (0,)
+    source = annotations(tmp_path, 3)
+    source[1] = source[1]._replace(quads=quads, labels=np.arange(5), difficult=np.zeros(5, np.int8))
+    with caplog.at_level(logging.WARNING):
+        dataset = RotatedDataset(source)
+    assert dataset.annotations[1].labels.tolist() == [0, 1]
+    assert [len(a.quads) for a in dataset.annotations] == [0, 2, 2]
+    assert "left out 3 quads" in caplog.text
+    assert len(RotatedDataset([])) == 0
+
+
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
+    dataset = RotatedDataset([annotations(tmp_path, 1)[0]._replace(image_path="gone.png")])
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        dataset[(0, 0, 0, SIZE)]

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_dataset import annotations
+
+from cfg.schema import AugmentConfig
+from dataloadR.dataset import RotatedDataset
+from dataloadR.loader import collate, eval_loader, to_device, train_loader
+from dataloadR.samplers import EvalBatches, TrainBatches, draw_size
+from utils.records import Batch
+
+SIZE = (64, 96)
+
+
+def equal(first: Batch, second: Batch) -> bool:
+    fields = zip(first.objects, second.objects, strict=True)
+    return torch.equal(first.images, second.images) and all(torch.equal(a, b) for a, b in fields)
+
+
+def test_an_epoch_shows_every_image_once_and_differs() -> None:
+    batches = TrainBatches(count=12, batch_size=3, size=SIZE, seed=4)
+    first = list(batches)
+    assert len(first) == len(batches) == 4
+    keys = [key for batch in first for key in batch]
+    assert sorted(index for _, _, index, _ in keys) == list(range(12))
+    assert [position for _, position, _, _ in keys] == list(range(12))
+    assert list(batches) == first
+    batches.set_epoch(1)
+    assert list(batches) != first
+    batches.set_epoch(0, start=2)
+    assert list(batches) == first[2:]
+    assert len(batches) == 2
+
+
+def test_the_short_last_batch() -> None:
+    assert [len(batch) for batch in TrainBatches(count=8, batch_size=3, size=SIZE)] == [3, 3]
+    assert [len(batch) for batch in TrainBatches(count=2, batch_size=3, size=SIZE)] == [2]
+    assert [len(batch) for batch in EvalBatches(count=8, batch_size=3, size=SIZE)] == [3, 3, 2]
+    assert list(EvalBatches(count=0, batch_size=3, size=SIZE)) == []
+    with pytest.raises(ValueError, match="at least one image"):
+        TrainBatches(count=0, batch_size=3, size=SIZE)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 8, 17, 32])
+def test_many_processes_share_the_batches_of_one(count: int) -> None:
+    one = list(TrainBatches(count=count, batch_size=8, size=SIZE, steps=2, every=2))
+    ranks = [
+        list(TrainBatches(count=count, batch_size=2, size=SIZE, steps=2, every=2, rank=r, world_size=4))
+        for r in range(4)
+    ]
+    joined = [[key for part in parts for key in part] for parts in zip(*ranks, strict=True)]
+    assert all(part for rank in ranks for part in rank)  # nobody waits for an empty batch
+    assert joined == one or count < 4
+    parts = [EvalBatches(count=count, batch_size=2, size=SIZE, rank=r, world_size=4) for r in range(4)]
+    assert sorted(key[2] for part in parts for batch in part for key in batch) == list(range(count))
+    assert all(len(list(part)) == len(part) for part in parts)
+
+
+def test_sizes_of_multi_scale() -> None:
+    drawn = {draw_size((64, 96), 2, (0, 0, block)) for block in range(200)}
+    assert drawn == {(32, 32), (32, 64), (64, 96), (96, 128), (128, 160)}
+    assert draw_size(SIZE, 0, (0, 0, 5)) == SIZE
+    batches = [
+        {size for *_, size in batch}
+        for batch in TrainBatches(count=60, batch_size=2, size=SIZE, steps=2, every=5)
+    ]
+    assert all(len(sizes) == 1 for sizes in batches)
+    blocks = [batches[i : i + 5] for i in range(0, 30, 5)]
+    assert all(sizes == block[0] for block in blocks for sizes in block)
+
+
+def test_collate_by_hand(tmp_path: Path) -> None:
+    dataset = RotatedDataset(annotations(tmp_path))
+    samples = [dataset[(0, 0, index, SIZE)] for index in (2, 0, 3)]
+    batch = collate(samples)
+    assert batch.images.shape == (3, 3, *SIZE)
+    assert batch.images.dtype == torch.uint8
+    np.testing.assert_array_equal(batch.images[2, 1].numpy(), samples[2].image[..., 1])
+    assert batch.objects.image_index.tolist() == [0, 0, 2, 2, 2]
+    assert batch.indices.tolist() == [2, 0, 3]
+    dtypes = [torch.float32, torch.int64, torch.float32, torch.bool, torch.int64]
+    assert [field.dtype for field in batch.objects] == dtypes
+    assert batch.frames[1].source_size == (70, 90)
+    empty = collate(samples[1:2])
+    assert [field.dtype for field in empty.objects] == dtypes
+    assert empty.objects.quads.shape == (0, 4, 2)
+    assert equal(to_device(empty, torch.device("cpu")), empty)
+    with pytest.raises(ValueError, match="one size"):
+        collate([samples[0], dataset[(0, 0, 1, (32, 32))]])
+
+
+def test_eval_loader_keeps_the_order(tmp_path: Path) -> None:
+    dataset = RotatedDataset(annotations(tmp_path))
+    loaded = list(eval_loader(dataset, EvalBatches(len(dataset), 2, SIZE), workers=0))
+    assert [batch.indices.tolist() for batch in loaded] == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "context"), [(1, None), (2, None), (2, "spawn")])
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, workers: int, context: str | None) -> None:
+    dataset = RotatedDataset(annotations(tmp_path), AugmentConfig(mixup=0.5, mosaic=0.3), seed=3)
+    batches = TrainBatches(len(dataset), 2, SIZE, seed=3, steps=1, every=1)
+    alone, helped = train_loader(dataset, batches, 0), train_loader(dataset, batches, workers, context)
+    for epoch in range(2):
+        batches.set_epoch(epoch)
+        pairs = list(zip(alone, helped, strict=True))
+        assert len(pairs) == 2
+        assert all(equal(first, second) for first, second in pairs)
