@@ -1,0 +1,58 @@
+"""Pictures of predictions beside the truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from utils.drawing import Image, contact_sheet, draw_quads, save_image, side_by_side
+from utils.records import Annotation, Detections
+
+MAX_ROWS = 12
+LONG_SIDE = 512  # pixels of each picture on the sheet
+COLUMNS = 2
+GREY = (170, 170, 170)  # truth that is difficult and does not count
+
+Row = tuple[Image, Annotation, Detections]
+
+
+def prediction_grid(
+    rows: Sequence[Row], classes: Sequence[str], path: str | Path, score_threshold: float = 0.3
+) -> Image:
+    """Save and return one sheet: truth on the left, predictions with their scores on the right.
+
+    At most 12 images, spread evenly over the list, are shown; difficult truth is grey, predictions below the
+    threshold are left out.  The suffix of `path` chooses JPEG or PNG.
+    """
+    chosen = _spread(len(rows), MAX_ROWS)
+    pairs = [_pair(rows[n], classes, score_threshold) for n in chosen]
+    titles = [_title(rows[n], score_threshold) for n in chosen]
+    sheet = contact_sheet(pairs, COLUMNS, titles)
+    save_image(path, sheet)
+    return sheet
+
+
+def _spread(count: int, limit: int) -> list[int]:
+    """Return at most `limit` of the numbers below `count`, evenly spread, with the first and the last."""
+    return [round(n) for n in np.linspace(0, count - 1, min(count, limit)).tolist()]
+
+
+def _title(row: Row, score_threshold: float) -> str:
+    _, truth, found = row
+    shown = int((found.scores >= score_threshold).sum())
+    return f"{Path(truth.image_path).name}   truth {len(truth.labels)}   found {shown}"
+
+
+def _pair(row: Row, classes: Sequence[str], score_threshold: float) -> Image:
+    image, truth, found = row
+    scale = min(1.0, LONG_SIDE / max(image.shape[:2]))
+    if scale < 1.0:
+        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    hard = truth.difficult != 0
+    left = draw_quads(image, truth.quads[hard] * scale, truth.labels[hard], (), None, [GREY] * len(classes))
+    left = draw_quads(left, truth.quads[~hard] * scale, truth.labels[~hard], classes)
+    keep = found.scores >= score_threshold
+    quads, scores, labels = (t[keep].detach().cpu().numpy() for t in found)
+    return side_by_side(left, draw_quads(image, quads * scale, labels, classes, scores))

@@ -1,0 +1,187 @@
+"""The numbers of a run: a table, TensorBoard, one picture of the curves, and the folder they live in."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from utils.files import replacing
+
+RESULTS = "results.csv"
+EPOCH = "epoch"
+Value = float | int | str | None
+
+
+def new_run_folder(base: str | Path, name: str) -> Path:
+    """Make and return base/NAME, or NAME-2, NAME-3 and so on where that is taken; nothing is overwritten.
+
+    Raises:
+        ValueError: the name is no plain folder name.
+    """
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise ValueError(f"train.name: expected a plain folder name, found {name!r}")
+    base = Path(base)
+    base.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = base / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()  # fails when another process was quicker
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+class RunLog:
+    """Appends rows to FOLDER/results.csv and shows the same numbers in TensorBoard.
+
+    An existing table is continued: columns keep their order, new ones come last, a line cut off by a crash is
+    dropped, and with `resume_epoch` so are the rows of that epoch and later, which will be written again.
+    """
+
+    def __init__(self, folder: str | Path, resume_epoch: int | None = None) -> None:
+        self.path = Path(folder) / RESULTS
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._columns: list[str] = []
+        if self.path.is_file():
+            self._continue(resume_epoch)
+        self._board = SummaryWriter(str(self.path.parent / "tensorboard"), purge_step=resume_epoch)
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def row(self, values: Mapping[str, Value]) -> None:
+        """Append one row, normally of one epoch under the key `epoch`; its numbers go to TensorBoard, too."""
+        new = [key for key in values if key not in self._columns]
+        if new:
+            rows = read_rows(self.path) if self._columns else []
+            self._columns += new
+            self._rewrite(rows)
+        with self.path.open("a", newline="") as file:
+            file.write(_csv_line([_text(values.get(key)) for key in self._columns]))
+        epoch = values.get(EPOCH)
+        self.scalars(
+            {k: v for k, v in values.items() if k != EPOCH}, epoch if isinstance(epoch, int) else None
+        )
+
+    def scalars(self, values: Mapping[str, Value], step: int | None) -> None:
+        """Add numbers to TensorBoard only; text and None are left out."""
+        for key, value in values.items():
+            if isinstance(value, int | float):
+                self._board.add_scalar(key, value, step)
+
+    def image(self, name: str, image: NDArray[np.uint8], step: int) -> None:
+        """Add a picture, (H, W, 3) uint8 RGB, to TensorBoard."""
+        self._board.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write what TensorBoard still holds."""
+        self._board.close()
+
+    def _continue(self, resume_epoch: int | None) -> None:
+        rows = read_rows(self.path)
+        self._columns = _header(self.path)
+        if resume_epoch is not None:
+            rows = [row for row in rows if not _number(row.get(EPOCH, "")) >= resume_epoch]
+        if self._columns:
+            self._rewrite(rows)
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        lines = [self._columns, *([row.get(key, "") for key in self._columns] for row in rows)]
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(_csv_line(line) for line in lines), newline="")
+
+
+def _csv_line(cells: list[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _whole_lines(path: Path) -> list[list[str]]:
+    """Return the cells of all lines that end: a crash may leave half a line."""
+    text = path.read_text()
+    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+
+
+def _header(path: Path) -> list[str]:
+    return next(iter(_whole_lines(path)), [])
+
+
+def read_rows(path: str | Path) -> list[dict[str, str]]:
+    """Return the rows of a results table as column -> text, empty where a value is missing."""
+    lines = _whole_lines(Path(path))
+    return [dict(zip(lines[0], line, strict=False)) for line in lines[1:]]
+
+
+def _panel_of(column: str) -> str | None:
+    """Say where a column is drawn: by `loss`, `lr` or `AP` in its name; others are not drawn."""
+    lower = column.lower()
+    if "loss" in lower:
+        return "loss"
+    if "AP" in column:
+        return "average precision"
+    return "learning rate" if "lr" in lower.replace("/", "_").split("_") else None
+
+
+def save_curves(csv_path: str | Path, png_path: str | Path) -> None:
+    """Draw the loss terms, the learning rate and the average precisions of a results table over the epochs.
+
+    Columns are recognised by their names: `loss` in it, `AP` in it, `lr` as a word of it.  A table without
+    rows gives empty panels.
+    """
+    rows = read_rows(csv_path)
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    FigureCanvasAgg(figure)  # pyplot would keep a global list of figures
+    axes: list[Axes] = list(figure.subplots(1, 3))
+    epochs = [_number(row.get(EPOCH, str(number))) for number, row in enumerate(rows)]
+    for axis, panel in zip(axes, ("loss", "average precision", "learning rate"), strict=True):
+        columns = [column for column in _header(Path(csv_path)) if _panel_of(column) == panel]
+        _draw_panel(axis, {c: [_number(row.get(c, "")) for row in rows] for c in columns}, epochs)
+        axis.set_title(panel)
+    with replacing(png_path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+def _draw_panel(axis: Axes, curves: dict[str, list[float]], epochs: list[float]) -> None:
+    for name, values in curves.items():
+        points = [(x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
+        if points:  # a column written every few epochs is one line through its own points
+            axis.plot(
+                *zip(*points, strict=True), label=name, marker="." if len(points) < 40 else None, lw=1.2
+            )
+    axis.set_xlabel(EPOCH)
+    axis.grid(alpha=0.3)
+    if axis.lines:
+        axis.legend(fontsize=8)
+    values = [value for curve in curves.values() for value in curve if value > 0]
+    if values and max(values) > 30 * min(values) and all("AP" not in name for name in curves):
+        axis.set_yscale("log")  # loss terms differ by orders of magnitude
