@@ -62,8 +62,12 @@ class Run(NamedTuple):
 
 def main(words: Sequence[str]) -> None:
     """Train as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="?", default=DEMO_CONFIG, help="a YAML file of cfg/; default: the demo")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "config", nargs="?", default=DEMO_CONFIG, help="a YAML file of cfg/; default: the demo"
+    )
     arguments, overrides = parse_words(parser, words)
     config = load_config(arguments.config, overrides)
     train(config, config.train.name or Path(arguments.config).stem)
@@ -84,7 +88,9 @@ def train(config: Config, name: str) -> EvalResult:
     for epoch in range(config.train.epochs):
         row = train_epoch(run, batches, epoch)
         if (epoch + 1) % config.train.eval_every == 0 or epoch + 1 == config.train.epochs:
-            detections = predict_batches(run.ema.module, val_batches, config.eval, device, amp=config.train.amp)
+            detections = predict_batches(
+                run.ema.module, val_batches, config.eval, device, amp=config.train.amp
+            )
             result = evaluate(detections, val_annotations, classes)
             row |= summary(result, config.eval.metric)
             if row["AP50"] > best:
@@ -99,7 +105,9 @@ def train(config: Config, name: str) -> EvalResult:
     return result
 
 
-def start(config: Config, classes: tuple[str, ...], name: str, device: torch.device, steps_per_epoch: int) -> Run:
+def start(
+    config: Config, classes: tuple[str, ...], name: str, device: torch.device, steps_per_epoch: int
+) -> Run:
     """Build the network and what trains it, and open the run's folder."""
     model = build_model(config.model, len(classes)).to(device, memory_format=torch.channels_last)
     optimizer = build_optimizer(model, config.train)
@@ -128,7 +136,9 @@ def train_epoch(run: Run, batches: "DataLoader[Batch]", epoch: int) -> dict[str,
     sums = torch.zeros(len(Losses._fields))
     images, began = 0, time.perf_counter()
     epochs = run.config.train.epochs
-    progress = tqdm(batches, desc=f"epoch {epoch + 1}/{epochs}", unit="batch", dynamic_ncols=True, mininterval=1)
+    progress = tqdm(
+        batches, desc=f"epoch {epoch + 1}/{epochs}", unit="batch", dynamic_ncols=True, mininterval=1
+    )
     for count, batch in enumerate(progress, start=1):
         losses = train_step(run, criterion, to_device(batch, run.device))
         sums += torch.stack(losses).detach().cpu()

@@ -85,7 +85,7 @@ def _changes(path: str | Path | None, overrides: Sequence[str]) -> list[tuple[st
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with one more number format
+        data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
     if data is None:
@@ -97,7 +97,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 def _parse_value(text: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - as above
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         return text
 

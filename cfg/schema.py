@@ -40,7 +40,9 @@ class DataConfig(Section):
         for side in (value,) if isinstance(value, int) else value:
             if side < SIZE_STEP or side % SIZE_STEP:
                 nearest = max(SIZE_STEP, round(side / SIZE_STEP) * SIZE_STEP)
-                raise ValueError(f"expected sides that are multiples of {SIZE_STEP}, the nearest is {nearest}")
+                raise ValueError(
+                    f"expected sides that are multiples of {SIZE_STEP}, the nearest is {nearest}"
+                )
         return value
 
     @property
@@ -88,7 +90,9 @@ class ModelConfig(Section):
 
     size: Literal["nano", "small", "medium", "large"] = "large"
     dropblock: Share | None = None  # None: 0.1 for large, 0 below
-    weights: str | None = None  # a Darknet .weights file for the backbone; bare names are looked up in weight/
+    weights: str | None = (
+        None  # a Darknet .weights file for the backbone; bare names are looked up in weight/
+    )
 
 
 class LossConfig(Section):

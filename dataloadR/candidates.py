@@ -153,7 +153,9 @@ def paper_candidates(
     suits = (dists.amin(dim=-1) > 0) & (furthest > low) & (furthest < high)
     weight = 2 * math.log(2) / torch.log(sure.to(heat.dtype).sqrt() + 1)
     objectness = torch.where(heat >= threshold[window.pair] * (1 - TIE), torch.ones_like(heat), heat)
-    found = Candidates(owner, _flat_cells(images[owner], window, level), heat, objectness, weight[window.pair])
+    found = Candidates(
+        owner, _flat_cells(images[owner], window, level), heat, objectness, weight[window.pair]
+    )
     return Candidates(*(field[suits] for field in found))
 
 

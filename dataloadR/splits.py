@@ -18,7 +18,9 @@ SIZE_SAMPLE = 64  # images whose headers are read to learn how large a data set'
 logger = logging.getLogger(__name__)
 
 
-def load_split(data: DataConfig, split: str, classes: Sequence[str]) -> tuple[list[Annotation], tuple[str, ...]]:
+def load_split(
+    data: DataConfig, split: str, classes: Sequence[str]
+) -> tuple[list[Annotation], tuple[str, ...]]:
     """Return the annotations of a split and the class names; the demo data are made on first use.
 
     Raises:

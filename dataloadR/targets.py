@@ -43,7 +43,9 @@ class Grid(NamedTuple):
     def levels(self) -> list[Level]:
         """Return the pyramid levels, finest first."""
         sizes = [(stride, self.height // stride, self.width // stride) for stride in self.strides]
-        return [Level(k, stride, self.batch, rows, columns) for k, (stride, rows, columns) in enumerate(sizes)]
+        return [
+            Level(k, stride, self.batch, rows, columns) for k, (stride, rows, columns) in enumerate(sizes)
+        ]
 
 
 class _Winners(NamedTuple):

@@ -22,7 +22,9 @@ def postprocess(
 
     One label per cell, score = sqrt(objectness * class score); quads that are not finite are dropped.
     """
-    quads, scores, labels = (torch.cat(parts, dim=1) for parts in zip(*map(_candidates, predictions), strict=True))
+    quads, scores, labels = (
+        torch.cat(parts, dim=1) for parts in zip(*map(_candidates, predictions), strict=True)
+    )
     return [
         _select(quads[i], scores[i], labels[i], frame, config)  # one image; NMS works on few rows
         for i, frame in enumerate(frames)

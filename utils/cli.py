@@ -14,7 +14,9 @@ from utils.errors import UserError
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
 
-def parse_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse_words(
+    parser: argparse.ArgumentParser, words: Sequence[str]
+) -> tuple[argparse.Namespace, list[str]]:
     """Parse a command line in which ``section.key=value`` words may stand anywhere; return them apart."""
     overrides = [word for word in words if "=" in word and not word.startswith("-")]
     rest = [word for word in words if word not in overrides]

@@ -45,4 +45,6 @@ def _first_kept(points: Tensor, keep: Tensor, count: int) -> Tensor:
     kept = keep.gather(-1, order).unsqueeze(-1)
     chosen = points.gather(-2, order.unsqueeze(-1).expand(*order.shape, 2))
     first = chosen.narrow(-2, 0, 1)
-    return torch.where(kept.any(dim=-2, keepdim=True), torch.where(kept, chosen, first), torch.zeros_like(chosen))
+    return torch.where(
+        kept.any(dim=-2, keepdim=True), torch.where(kept, chosen, first), torch.zeros_like(chosen)
+    )

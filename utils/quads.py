@@ -102,7 +102,9 @@ def approximate_quads(quads: Tensor) -> Tensor:
     needed = ~exact.any(dim=0)
     if needed.any():
         candidates, originals = snapped[:, needed], clockwise[needed].expand(4, -1, -1, -1)
-        shared = convex_intersection_areas(originals.flatten(0, 1), candidates.flatten(0, 1)).unflatten(0, (4, -1))
+        shared = convex_intersection_areas(originals.flatten(0, 1), candidates.flatten(0, 1)).unflatten(
+            0, (4, -1)
+        )
         union = quad_areas(candidates) + quad_areas(originals) - shared
         ious[:, needed] = shared / union.clamp(min=torch.finfo(quads.dtype).tiny)
     best = ious.argmax(dim=0)

@@ -74,7 +74,16 @@ def thing(quad: np.ndarray, label: int, weight: float, ignore: bool, image: int)
     if ratio > 0.9:
         glides = [0.0] * 4
     return Thing(
-        snapped, (x_min, y_min, x_max, y_max), glides, ratio, area, angle(snapped), label, weight, ignore, image
+        snapped,
+        (x_min, y_min, x_max, y_max),
+        glides,
+        ratio,
+        area,
+        angle(snapped),
+        label,
+        weight,
+        ignore,
+        image,
     )
 
 
@@ -102,7 +111,9 @@ def levels_of(t: Thing, config: AssignConfig) -> list[int]:
     return levels + ([2] if longest > high else [])
 
 
-def offers(t: Thing, k: int, config: AssignConfig, size: tuple[int, int]) -> list[tuple[int, int, float, float, float]]:
+def offers(
+    t: Thing, k: int, config: AssignConfig, size: tuple[int, int]
+) -> list[tuple[int, int, float, float, float]]:
     """Return (row, column, heat, objectness, area weight) of each candidate cell."""
     stride = STRIDES[k]
     w, h = t.box[2] - t.box[0], t.box[3] - t.box[1]

@@ -1,21 +1,18 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from cfg.schema import AssignConfig
 from dataloadR.targets import Grid, build_targets
+from tests.dataloadR.slow_assignment import slow_targets, thing
 from utils.records import LevelTargets, Objects
-
-sys.path.insert(0, str(Path(__file__).parent))
-from slow_assignment import slow_targets, thing  # noqa: E402
 
 CURRENT, PAPER = AssignConfig(rule="current"), AssignConfig(rule="paper")
 
 
-def objects_of(quads: object, labels: object = None, weights: object = None, images: object = None) -> Objects:
+def objects_of(
+    quads: object, labels: object = None, weights: object = None, images: object = None
+) -> Objects:
     corners = torch.as_tensor(np.asarray(quads), dtype=torch.float64).reshape(-1, 4, 2)
     count = len(corners)
     return Objects(
@@ -40,13 +37,21 @@ def test_golden_slanted_object() -> None:  # spec 2.8, T1
     levels = build_targets(objects_of(quad, labels=[5]), Grid(1, 800, 800), CURRENT)
     fine = levels[0]
     assert positives(levels) == [17, 0, 0]
-    heats = {(18, 24): 0.477860, (18, 25): 0.395002, (19, 24): 0.595011, (19, 27): 0.125343, (17, 24): 0.059879}
+    heats = {
+        (18, 24): 0.477860,
+        (18, 25): 0.395002,
+        (19, 24): 0.595011,
+        (19, 27): 0.125343,
+        (17, 24): 0.059879,
+    }
     for cell, heat in heats.items():
-        assert fine.heat[0, *cell].item() == pytest.approx(heat, abs=1e-6)
+        assert fine.heat[0][cell].item() == pytest.approx(heat, abs=1e-6)
     assert fine.heat[0].argmax() == 19 * 100 + 25
     assert fine.area_weight[0, 19, 25].item() == pytest.approx(0.5)
     assert fine.area_ratio[0, 19, 25].item() == pytest.approx(0.443314, abs=1e-5)
-    assert fine.glides[0, 19, 25].tolist() == pytest.approx([0.187613, 0.590730, 0.187613, 0.590730], abs=1e-5)
+    assert fine.glides[0, 19, 25].tolist() == pytest.approx(
+        [0.187613, 0.590730, 0.187613, 0.590730], abs=1e-5
+    )
     assert fine.labels[0, 19, 25] == 5
 
 
@@ -109,7 +114,12 @@ def random_objects(rng: np.random.Generator, batch: int, size: tuple[int, int]) 
     short = long * rng.uniform(0.05, 1, count)
     theta = rng.uniform(0, 2 * np.pi, count) * (rng.random(count) < 0.8)
     corners = np.stack([[-1, -1], [1, -1], [1, 1], [-1, 1]])[None] * np.stack([long, short], 1)[:, None] / 2
-    corners += rng.normal(0, 1, corners.shape) * 0.06 * short[:, None, None] * (rng.random(count) < 0.5)[:, None, None]
+    corners += (
+        rng.normal(0, 1, corners.shape)
+        * 0.06
+        * short[:, None, None]
+        * (rng.random(count) < 0.5)[:, None, None]
+    )
     rotation = np.stack([np.cos(theta), np.sin(theta), -np.sin(theta), np.cos(theta)], 1).reshape(-1, 2, 2)
     centers = rng.uniform(-0.05, 1.05, (count, 1, 2)) * [size[1], size[0]]
     quads = corners @ rotation + centers
@@ -131,7 +141,9 @@ def test_equals_the_slow_loop(seed: int) -> None:
     for level, maps in zip(build_targets(objects, Grid(batch, *size), config), expected, strict=True):
         for name, values in maps.items():
             found = getattr(level, name).numpy().astype(np.float64)
-            np.testing.assert_allclose(found, values, rtol=1e-7, atol=1e-9, err_msg=f"{name}, stride {level.stride}")
+            np.testing.assert_allclose(
+                found, values, rtol=1e-7, atol=1e-9, err_msg=f"{name}, stride {level.stride}"
+            )
 
 
 def test_half_of_the_random_batches_hold_positives_and_ignored_cells() -> None:
@@ -147,7 +159,10 @@ def test_half_of_the_random_batches_hold_positives_and_ignored_cells() -> None:
 
 
 def test_tiny_objects_are_ignored_and_boxes_beside_their_cell_are_rescued() -> None:
-    tiny, thin = box(100, 100, 103.9, 103.9), box(201, 199, 219, 203)  # the centre cell (25, 26) spans y 200..208
+    tiny, thin = (
+        box(100, 100, 103.9, 103.9),
+        box(201, 199, 219, 203),
+    )  # the centre cell (25, 26) spans y 200..208
     levels = build_targets(objects_of([tiny, thin]), Grid(1, 256, 256), CURRENT)
     fine = levels[0]
     assert all(level.ignore[0, 101 // level.stride, 101 // level.stride] for level in levels)

@@ -1,17 +1,15 @@
 """Quad IoU against GEOS: the golden file and shapely."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import shapely
 import torch
 from torch import Tensor
 
+from tests.paths import GOLDEN
 from utils.quad_iou import aligned_quad_intersections, aligned_quad_iou, pairwise_quad_iou
 
-GOLDEN = Path(os.environ.get("GGHL_GOLDEN", "../shared/golden")) / "quad_iou.npz"
+TABLE = GOLDEN / "quad_iou.npz"
 SQUARE = [[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]]
 
 
@@ -32,12 +30,12 @@ def shapely_iou(a: Tensor, b: Tensor) -> float:
     return shared / (p.area + q.area - shared)
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason=f"no {GOLDEN}")
+@pytest.mark.skipif(not TABLE.exists(), reason=f"no {TABLE}")
 @pytest.mark.parametrize(
     ("dtype", "farthest", "tolerance"), [("float64", np.inf, 1e-9), ("float32", 1e4, 1e-4)]
 )
 def test_golden(dtype: str, farthest: float, tolerance: float) -> None:
-    golden = np.load(GOLDEN)
+    golden = np.load(TABLE)
     near = np.maximum(np.abs(golden["a"]).max((1, 2)), np.abs(golden["b"]).max((1, 2))) < farthest
     a, b = (torch.from_numpy(golden[key][near].astype(dtype)) for key in "ab")
     iou = aligned_quad_iou(a, b)

@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +5,6 @@ import pytest
 
 from dataloadR.annotations import AnnotationError, read_split, split_is_labelled
 
-DATA = Path(os.environ.get("GGHL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SQUARE = "1 2 11 2 11 12 1 12"
 QUAD = [[1, 2], [11, 2], [11, 12], [1, 12]]
 TOKEN = "1,2,11,12,{},1,2,11,2,11,12,1,12,1.0,0.0"

@@ -1,7 +1,6 @@
 """Evaluation against the numbers of DOTA_devkit, read through our own reader."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,11 @@ import torch
 from evalR.average_precision import METRICS
 from evalR.dota_results import read_task1
 from evalR.evaluate import EvalResult, evaluate, format_table, mean_ap, summary, to_dict
+from tests.paths import GOLDEN
 from utils.records import Annotation, Detections
 
-GOLDEN = Path(os.environ.get("GGHL_GOLDEN", "../shared/golden")) / "dota_eval"
-golden = pytest.mark.skipif(not GOLDEN.exists(), reason=f"no {GOLDEN}")
+TRUTH = GOLDEN / "dota_eval"
+golden = pytest.mark.skipif(not TRUTH.exists(), reason=f"no {TRUTH}")
 SQUARE = [[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]]
 DIAMOND = [[5.0, 0.0], [10.0, 5.0], [5.0, 10.0], [0.0, 5.0]]
 
@@ -31,15 +31,15 @@ def read_dota_labels(path: Path, classes: list[str]) -> Annotation:
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, dict]:
-    return json.loads((GOLDEN / "expected.json").read_text())
+    return json.loads((TRUTH / "expected.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def result(expected: dict[str, dict]) -> EvalResult:
     classes = list(expected["classes"])
-    images = (GOLDEN / "images.txt").read_text().split()
-    truths = [read_dota_labels(GOLDEN / "labelTxt" / f"{image}.txt", classes) for image in images]
-    return evaluate(read_task1(GOLDEN / "Task1", classes, images), truths, classes)
+    images = (TRUTH / "images.txt").read_text().split()
+    truths = [read_dota_labels(TRUTH / "labelTxt" / f"{image}.txt", classes) for image in images]
+    return evaluate(read_task1(TRUTH / "Task1", classes, images), truths, classes)
 
 
 @golden
