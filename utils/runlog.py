@@ -18,6 +18,7 @@ from utils.files import replacing
 
 RESULTS = "results.csv"
 EPOCH = "epoch"
+UNDRAWN = {EPOCH, "step", "images", "second", "seconds", "time", "note"}  # words of columns without a curve
 Value = float | int | str | None
 
 
@@ -65,7 +66,7 @@ class RunLog:
     ) -> None:
         self.close()
 
-    def row(self, values: Mapping[str, Value]) -> None:
+    def write(self, values: Mapping[str, Value]) -> None:
         """Append one row, normally of one epoch under the key `epoch`; its numbers go to TensorBoard, too."""
         new = [key for key in values if key not in self._columns]
         if new:
@@ -143,20 +144,20 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
 
 
 def _panel_of(column: str) -> str | None:
-    """Say where a column is drawn: by `loss`, `lr` or `AP` in its name; others are not drawn."""
-    lower = column.lower()
-    if "loss" in lower:
-        return "loss"
+    """Say where a column is drawn: by `AP` or the word `lr` in its name, else as a loss; None: nowhere."""
+    words = column.lower().replace("/", "_").split("_")
+    if not UNDRAWN.isdisjoint(words):
+        return None
     if "AP" in column:
         return "average precision"
-    return "learning rate" if "lr" in lower.replace("/", "_").split("_") else None
+    return "learning rate" if "lr" in words else "loss"
 
 
 def save_curves(csv_path: str | Path, png_path: str | Path) -> None:
     """Draw the loss terms, the learning rate and the average precisions of a results table over the epochs.
 
-    Columns are recognised by their names: `loss` in it, `AP` in it, `lr` as a word of it.  A table without
-    rows gives empty panels.
+    Columns are recognised by their names: `AP` in it, `lr` as a word of it; `epoch`, `step` and times are
+    left out, and all others are loss terms.  A table without rows gives empty panels.
     """
     rows = read_rows(csv_path)
     figure = Figure(figsize=(13, 4), layout="constrained")

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from utils.drawing import Image, contact_sheet, draw_quads, save_image, side_by_side
+from utils.images import read_image
 from utils.records import Annotation, Detections
 
 MAX_ROWS = 12
@@ -14,7 +15,7 @@ LONG_SIDE = 512  # pixels of each picture on the sheet
 COLUMNS = 2
 GREY = (170, 170, 170)  # truth that is difficult and does not count
 
-Row = tuple[Image, Annotation, Detections]
+Row = tuple[Annotation, Detections]
 
 
 def prediction_grid(
@@ -22,8 +23,8 @@ def prediction_grid(
 ) -> Image:
     """Save and return one sheet: truth on the left, predictions with their scores on the right.
 
-    At most 12 images, spread evenly over the list, are shown; difficult truth is grey, predictions below the
-    threshold are left out.  The suffix of `path` chooses JPEG or PNG.
+    At most 12 images, spread evenly over the list, are read and shown; difficult truth is grey,
+    predictions below the threshold are left out.  The suffix of `path` chooses JPEG or PNG.
     """
     chosen = _spread(len(rows), MAX_ROWS)
     pairs = [_pair(rows[n], classes, score_threshold) for n in chosen]
@@ -39,13 +40,14 @@ def _spread(count: int, limit: int) -> list[int]:
 
 
 def _title(row: Row, score_threshold: float) -> str:
-    _, truth, found = row
+    truth, found = row
     shown = int((found.scores >= score_threshold).sum())
     return f"{Path(truth.image_path).name}   truth {len(truth.labels)}   found {shown}"
 
 
 def _pair(row: Row, classes: Sequence[str], score_threshold: float) -> Image:
-    image, truth, found = row
+    truth, found = row
+    image = read_image(truth.image_path)
     scale = min(1.0, LONG_SIDE / max(image.shape[:2]))
     if scale < 1.0:
         size = (round(image.shape[1] * scale), round(image.shape[0] * scale))

@@ -5,25 +5,30 @@ import numpy as np
 import torch
 
 from evalR.report.grid import Row, prediction_grid
+from utils.drawing import save_image
 from utils.records import Annotation, Detections
 
 SQUARE = [[40.0, 50.0], [80.0, 50.0], [80.0, 90.0], [40.0, 90.0]]
 
 
-def row(number: int, truth: int, found: int, side: int = 120) -> Row:
+def row(folder: Path, number: int, truth: int, found: int, side: int = 120) -> Row:
     image = np.full((side, side, 3), 5 * number, np.uint8)
+    path = folder / "images" / f"{number}.png"
+    save_image(path, image)
     annotation = Annotation(
-        f"images/{number}.png",
+        str(path),
         np.array([SQUARE] * truth, np.float32).reshape(-1, 4, 2),
         np.zeros(truth, np.int64),
         (np.arange(truth) % 3).astype(np.int8),
     )
     quads = torch.tensor(SQUARE).expand(found, 4, 2)
-    return image, annotation, Detections(quads, torch.linspace(0.9, 0.1, found), torch.zeros(found).long())
+    return annotation, Detections(quads, torch.linspace(0.9, 0.1, found), torch.zeros(found).long())
 
 
 def test_at_most_twelve_images_with_first_and_last(tmp_path: Path) -> None:
-    sheet = prediction_grid([row(n, n % 3, n % 4) for n in range(40)], ["ship"], tmp_path / "grid.png")
+    sheet = prediction_grid(
+        [row(tmp_path, n, n % 3, n % 4) for n in range(40)], ["ship"], tmp_path / "grid.png"
+    )
     assert np.array_equal(cv2.imread(str(tmp_path / "grid.png"))[..., ::-1], sheet)
     tiles = [n for n in range(40) if (sheet == 5 * n).all(axis=-1).sum() > 10000]
     assert len(tiles) == 12
@@ -31,18 +36,18 @@ def test_at_most_twelve_images_with_first_and_last(tmp_path: Path) -> None:
 
 
 def test_threshold_hides_predictions(tmp_path: Path) -> None:
-    shown = prediction_grid([row(3, 0, 1)], ["ship"], tmp_path / "a.png", 0.5)
-    hidden = prediction_grid([row(3, 0, 1)], ["ship"], tmp_path / "b.png", 0.95)
+    shown = prediction_grid([row(tmp_path, 3, 0, 1)], ["ship"], tmp_path / "a.png", 0.5)
+    hidden = prediction_grid([row(tmp_path, 3, 0, 1)], ["ship"], tmp_path / "b.png", 0.95)
     assert (shown != hidden).any()
     middle = shown.shape[1] // 2
     assert np.array_equal(shown[30:, :middle], hidden[30:, :middle])
 
 
 def test_large_images_are_reduced(tmp_path: Path) -> None:
-    assert prediction_grid([row(1, 2, 2, 1100)], ["ship"], tmp_path / "a.jpg").shape[1] < 1100
+    assert prediction_grid([row(tmp_path, 1, 2, 2, 1100)], ["ship"], tmp_path / "a.jpg").shape[1] < 1100
 
 
 def test_no_images_and_no_objects(tmp_path: Path) -> None:
     prediction_grid([], ["ship"], tmp_path / "none.jpg")
-    prediction_grid([row(1, 0, 0)], ["ship"], tmp_path / "empty.jpg")
-    assert len(list(tmp_path.iterdir())) == 2
+    prediction_grid([row(tmp_path, 1, 0, 0)], ["ship"], tmp_path / "empty.jpg")
+    assert {p.name for p in tmp_path.iterdir()} == {"images", "none.jpg", "empty.jpg"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from utils.runlog import RunLog, new_run_folder, read_rows, save_curves
+from utils.runlog import RunLog, _panel_of, new_run_folder, read_rows, save_curves
 
 
 def test_new_run_folder_never_reuses(tmp_path: Path) -> None:
@@ -23,10 +23,10 @@ def test_run_names_are_plain(tmp_path: Path, name: str) -> None:
 
 def test_table_has_one_header_and_a_stable_order(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
-        log.row({"epoch": 0, "loss": 2.5, "note": 'a, "b"'})
-        log.row({"note": None, "loss": 1.25, "epoch": 1})
+        log.write({"epoch": 0, "loss": 2.5, "note": 'a, "b"'})
+        log.write({"note": None, "loss": 1.25, "epoch": 1})
     with RunLog(tmp_path) as log:
-        log.row({"epoch": 2, "mAP50": 0.5, "loss": 1})
+        log.write({"epoch": 2, "mAP50": 0.5, "loss": 1})
     lines = (tmp_path / "results.csv").read_text().splitlines()
     assert lines == ["epoch,loss,note,mAP50", '0,2.5,"a, ""b""",', "1,1.25,,", "2,1,,0.5"]
 
@@ -34,11 +34,11 @@ def test_table_has_one_header_and_a_stable_order(tmp_path: Path) -> None:
 def test_resume_drops_later_rows_and_a_broken_line(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
         for epoch in range(4):
-            log.row({"epoch": epoch, "loss": 1.0})
+            log.write({"epoch": epoch, "loss": 1.0})
     with (tmp_path / "results.csv").open("a") as file:
         file.write("4,0.")
     with RunLog(tmp_path, resume_epoch=2) as log:
-        log.row({"epoch": 2, "loss": 7.0})
+        log.write({"epoch": 2, "loss": 7.0})
     assert [row["loss"] for row in read_rows(tmp_path / "results.csv")] == ["1", "1", "7"]
 
 
@@ -46,13 +46,13 @@ def test_resume_drops_later_rows_and_a_broken_line(tmp_path: Path) -> None:
 def test_empty_and_headless_files_are_started_anew(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.csv").write_text(text)
     with RunLog(tmp_path) as log:
-        log.row({"epoch": 0, "loss": 1.0})
+        log.write({"epoch": 0, "loss": 1.0})
     assert (tmp_path / "results.csv").read_text() == "epoch,loss\n0,1\n"
 
 
 def test_tensorboard_gets_numbers_and_images(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
-        log.row({"epoch": 3, "loss": 2.5, "note": "text"})
+        log.write({"epoch": 3, "loss": 2.5, "note": "text"})
         log.scalars({"train/lr": 0.1}, 7)
         log.image("grid", np.zeros((8, 8, 3), np.uint8), 3)
     board = EventAccumulator(str(tmp_path / "tensorboard"))
@@ -66,8 +66,14 @@ def test_curves_show_every_series(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
         save = (tmp_path / "results.csv", tmp_path / "curves.png")
         for epoch in range(6):
-            values = {"epoch": epoch, "loss": 200.0 / (epoch + 1), "loss_iou": float("nan"), "lr": 0.02}
-            log.row(values | ({"mAP50": 0.1 * epoch} if epoch % 3 == 2 else {}))
+            values = {
+                "epoch": epoch,
+                "loss": 200.0 / (epoch + 1),
+                "iou": float("nan"),
+                "images_per_second": 9.0,
+                "lr": 0.02,
+            }
+            log.write(values | ({"mAP50": 0.1 * epoch} if epoch % 3 == 2 else {}))
         save_curves(*save)
     image = cv2.imread(str(save[1]))
     colourful = (image.max(axis=-1).astype(int) - image.min(axis=-1)) > 100
@@ -79,3 +85,20 @@ def test_curves_of_an_empty_table(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("epoch,loss,lr,mAP50\n")
     save_curves(tmp_path / "results.csv", tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
+
+
+@pytest.mark.parametrize(
+    ("column", "panel"),
+    [
+        ("epoch", None),
+        ("images_per_second", None),
+        ("lr", "learning rate"),
+        ("train/lr", "learning rate"),
+        ("AP50:95", "average precision"),
+        ("mAP50", "average precision"),
+        ("total", "loss"),
+        ("glide", "loss"),
+    ],
+)
+def test_panels_follow_the_names(column: str, panel: str | None) -> None:
+    assert _panel_of(column) == panel
