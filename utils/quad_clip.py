@@ -40,7 +40,7 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _first_kept(points: Tensor, keep: Tensor, count: int) -> Tensor:
-    """Move the kept points to the front, in order, and fill up with copies of the first; none kept gives zeros."""
+    """Move kept points to the front, in order, and fill up with copies of the first; none kept: zeros."""
     order = (~keep).to(torch.uint8).argsort(dim=-1, stable=True)[..., :count]
     kept = keep.gather(-1, order).unsqueeze(-1)
     chosen = points.gather(-2, order.unsqueeze(-1).expand(*order.shape, 2))
