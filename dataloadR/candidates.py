@@ -200,7 +200,7 @@ def _flat_cells(image: Tensor, window: _Window, level: Level) -> Tensor:
 
 
 def _sure_threshold(pair: Tensor, heat: Tensor, pairs: int, share: float) -> tuple[Tensor, Tensor]:
-    """Return the heat of each object's N-th hottest candidate and N = ceil(share * candidates), (pairs,) each.
+    """Return the heat of each object's N-th hottest cell and N = ceil(share * candidates), (pairs,) each.
 
     Objects without candidates get 0 and 1.
     """
