@@ -25,17 +25,19 @@ from tqdm import tqdm
 from cfg.load import config_text, load_config, save_config
 from cfg.schema import Config
 from dataloadR.dataset import RotatedDataset
-from dataloadR.loader import eval_loader, to_device, train_loader
+from dataloadR.loader import to_device, train_loader
+from dataloadR.samplers import TrainBatches
 from dataloadR.splits import check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, evaluate, format_table, summary
-from evalR.predict import predict_batches
+from evalR.predict import predict_split
 from evalR.report.grid import prediction_grid
 from modelR.build import build_model
 from modelR.gghl import GGHL
 from modelR.losses.joint import JointLoss, Losses
 from utils.checkpoint import FORMAT, save_checkpoint
 from utils.cli import parse_words, pick_device, run_script
+from utils.precision import half_type, mixed_precision
 from utils.optim import ModelEma, build_optimizer, build_scheduler
 from utils.records import Annotation, Batch
 from utils.runlog import RunLog, new_run_folder, save_curves
@@ -80,20 +82,20 @@ def train(config: Config, name: str) -> EvalResult:
     annotations, classes = load_split(config.data, config.data.train, config.data.classes)
     val_annotations, _ = load_split(config.data, config.data.val, classes)
     check_sizes(annotations, config.data)
-    batches = train_loader(RotatedDataset.for_training(annotations, config), config)
-    val_batches = eval_loader(RotatedDataset.for_evaluation(val_annotations), config)
-    run = start(config, classes, name, device, steps_per_epoch=len(batches))
+    sampler = training_order(len(annotations), config)
+    dataset = RotatedDataset(annotations, config.augment, config.assign.min_side, config.train.seed)
+    batches = train_loader(dataset, sampler, config.data.workers)
+    run = start(config, classes, name, device, steps_per_epoch=len(sampler))
 
     best = -1.0
     for epoch in range(config.train.epochs):
+        sampler.set_epoch(epoch)
         row = train_epoch(run, batches, epoch)
         if (epoch + 1) % config.train.eval_every == 0 or epoch + 1 == config.train.epochs:
-            detections = predict_batches(
-                run.ema.module, val_batches, config.eval, device, amp=config.train.amp
-            )
+            detections = predict_split(run.ema.module, val_annotations, config, device)
             result = evaluate(detections, val_annotations, classes)
             row |= summary(result, config.eval.metric)
-            if row["AP50"] > best:
+            if not row["AP50"] <= best:  # NaN, where val has no truth, counts as better
                 best = row["AP50"]
                 save_checkpoint(run.folder / "best.pt", inference_state(run))
             logger.info("epoch %d: AP50 %.4f, AP75 %.4f", epoch + 1, row["AP50"], row["AP75"])
@@ -103,6 +105,18 @@ def train(config: Config, name: str) -> EvalResult:
     sys.stdout.write(format_table(result, config.eval.metric) + "\n")
     finish(run, val_annotations, detections)
     return result
+
+
+def training_order(images: int, config: Config) -> TrainBatches:
+    """Return the batches of the epochs: shuffled, each of one input size."""
+    return TrainBatches(
+        count=images,
+        batch_size=config.train.batch_size,
+        size=config.data.input_size,
+        seed=config.train.seed,
+        steps=config.augment.multi_scale_steps,
+        every=config.augment.multi_scale_every,
+    )
 
 
 def start(
@@ -123,7 +137,7 @@ def start(
         ema=ModelEma(model, config.train.ema_decay, config.train.ema_tau),
         optimizer=optimizer,
         scheduler=build_scheduler(optimizer, config.train, steps_per_epoch),
-        scaler=torch.amp.GradScaler(device.type, enabled=config.train.amp and device.type == "cuda"),
+        scaler=torch.amp.GradScaler(device.type, enabled=config.train.amp and half_type(device) == torch.float16),
         log=RunLog(folder),
     )
 
@@ -131,7 +145,6 @@ def start(
 def train_epoch(run: Run, batches: "DataLoader[Batch]", epoch: int) -> dict[str, float]:
     """Run one epoch and return its row of results: mean losses, learning rate, images per second."""
     run.model.train()
-    batches.batch_sampler.set_epoch(epoch)
     criterion = JointLoss(run.config.loss)
     sums = torch.zeros(len(Losses._fields))
     images, began = 0, time.perf_counter()
@@ -153,7 +166,7 @@ def train_epoch(run: Run, batches: "DataLoader[Batch]", epoch: int) -> dict[str,
 def train_step(run: Run, criterion: JointLoss, batch: Batch) -> Losses:
     """Move the weights by one batch and return its losses."""
     config = run.config
-    with torch.autocast(run.device.type, enabled=config.train.amp and run.device.type == "cuda"):
+    with mixed_precision(run.device, config.train.amp):
         predictions = run.model(batch.images)
     targets = build_targets(batch.objects, Grid.of(batch.images), config.assign)
     losses = criterion(predictions, targets)

@@ -38,18 +38,8 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     Raises:
         ConfigError: a file that is missing or no YAML, an unknown key, a value of the wrong type or range.
     """
-    settings: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for source, changes in _changes(path, overrides):
-        for key, value in changes.items():
-            settings[key] = value
-            sources[key] = source
-    try:
-        return Config.model_validate_json(json.dumps(_nest(settings)), strict=True)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, sources)) from None
-    except TypeError as error:
-        raise ConfigError(f"{path}: a value that is no text, number, list or mapping: {error}") from None
+    file = [] if path is None else [(str(path), _read(Path(path)))]
+    return _validated([*file, *_words(overrides)])
 
 
 def save_config(config: Config, path: str | Path) -> None:
@@ -63,18 +53,38 @@ def config_text(config: Config) -> str:
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in flat.items())
 
 
-def config_from_text(text: str) -> Config:
-    """Read what `config_text` wrote."""
-    return Config.model_validate_json(json.dumps(_nest(_flatten(_parse(text, "the saved configuration")))))
+def load_config_text(text: str, source: str, overrides: Sequence[str] = ()) -> Config:
+    """Read what `config_text` wrote, changed by ``section.key=value`` words.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    return _validated([(source, _flatten(_parse(text, source))), *_words(overrides)])
 
 
-def _changes(path: str | Path | None, overrides: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+def _validated(changes: Sequence[tuple[str, dict[str, Any]]]) -> Config:
+    """Apply changes in order, each a source and its flat settings, to the defaults."""
+    settings: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, values in changes:
+        settings |= values
+        sources |= dict.fromkeys(values, source)
+    try:
+        return Config.model_validate_json(json.dumps(_nest(settings)), strict=True)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, sources)) from None
+    except TypeError as error:
+        raise ConfigError(f"configuration: a value that is no text, number or list: {error}") from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such configuration file")
+    return _flatten(_parse(file.read_text(), str(file)))
+
+
+def _words(overrides: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     changes = []
-    if path is not None:
-        file = Path(path)
-        if not file.is_file():
-            raise ConfigError(f"{file}: no such configuration file")
-        changes.append((str(file), _flatten(_parse(file.read_text(), str(file)))))
     for word in overrides:
         key, equals, value = word.partition("=")
         if not equals or "." not in key:

@@ -1,6 +1,7 @@
-"""A model over images: batches of a data set, or one picture of any size."""
+"""A model over images: a split of a data set, or one picture of any size."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -9,11 +10,20 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from cfg.schema import SIZE_STEP, EvalConfig
-from dataloadR.loader import to_device
+from cfg.schema import SIZE_STEP, Config, EvalConfig
+from dataloadR.dataset import RotatedDataset
+from dataloadR.loader import eval_loader, to_device
+from dataloadR.samplers import EvalBatches
+from dataloadR.splits import far_larger, median_size
 from evalR.postprocess import postprocess
-from utils.images import letterbox_matrix, warp_image
-from utils.records import Batch, Detections, Frame
+from utils.images import letterbox_matrix, read_image, warp_image
+from utils.precision import mixed_precision
+from utils.quad_nms import quad_nms
+from utils.records import Annotation, Detections, Frame
+
+Image = NDArray[np.uint8]
+TILE_OVERLAP = 0.25  # share of a tile; objects up to that size lie whole in one of them
+MERGE_IOU = 0.3  # of NMS over the detections of all tiles (spec 8.2)
 
 
 @contextmanager
@@ -28,41 +38,78 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def predict_batches(
-    model: nn.Module, batches: Iterable[Batch], config: EvalConfig, device: torch.device, *, amp: bool = False
+def predict_split(
+    model: nn.Module, annotations: Sequence[Annotation], config: Config, device: torch.device
 ) -> list[Detections]:
-    """Return the detections of every image of the batches, in data set order.
+    """Return the detections of every annotated image, in its own pixels and in the order of the annotations.
 
-    `amp` runs the network in half precision on a GPU; post-processing is float32 always.
+    Images far larger than the network input are read tile by tile at their own scale; others in batches.
     """
-    found: dict[int, Detections] = {}
+    if annotations and far_larger(median_size(annotations), config.data):
+        paths = tqdm([a.image_path for a in annotations], desc="predict tiles", unit="image", leave=False)
+        return [predict_tiles(model, read_image(path), config, device) for path in paths]
+    return _predict_batches(model, annotations, config, device)
+
+
+def _predict_batches(
+    model: nn.Module, annotations: Sequence[Annotation], config: Config, device: torch.device
+) -> list[Detections]:
+    order = EvalBatches(len(annotations), config.eval.batch_size, config.data.input_size)
+    bare = [a._replace(quads=a.quads[:0], labels=a.labels[:0], difficult=a.difficult[:0]) for a in annotations]
+    loader = eval_loader(RotatedDataset(bare), order, config.data.workers)
+    found: list[Detections] = []
     with evaluating(model):
-        for batch in tqdm(batches, desc="predict", unit="batch", leave=False, dynamic_ncols=True):
-            images = to_device(batch, device).images
-            with torch.autocast(device.type, enabled=amp and device.type == "cuda"):
-                predictions = model(images)
-            detections = postprocess(predictions, batch.frames, config)
-            found.update(zip(batch.indices.tolist(), detections, strict=True))
-    return [found[index] for index in sorted(found)]
+        for batch in tqdm(loader, desc="predict", unit="batch", leave=False, dynamic_ncols=True):
+            with mixed_precision(device, config.train.amp):
+                predictions = model(to_device(batch, device).images)
+            found += postprocess(predictions, batch.frames, config.eval)
+    return found
 
 
 def predict_image(
-    model: nn.Module,
-    image: NDArray[np.uint8],
-    input_size: tuple[int, int],
-    config: EvalConfig,
-    device: torch.device,
+    model: nn.Module, image: Image, config: Config, device: torch.device, scale: float | None = None
 ) -> Detections:
     """Return the detections of one (H, W, 3) uint8 RGB image.
 
-    The image is scaled to fit the input size (height, width) and padded right and bottom to a multiple of 32.
+    The image is scaled by `scale`, by default to fit the input size, and padded right and bottom to
+    multiples of 32.
     """
-    source_size = (image.shape[0], image.shape[1])
-    scale = min(side / length for side, length in zip(input_size, source_size, strict=True))
-    fitted = [SIZE_STEP * max(1, -(-round(length * scale) // SIZE_STEP)) for length in source_size]
-    matrix = letterbox_matrix(source_size, input_size, centred=False)
-    frame = Frame(matrix, source_size, (fitted[0], fitted[1]))
-    network_input = torch.from_numpy(warp_image(image, matrix, frame.input_size)).permute(2, 0, 1)[None]
-    with evaluating(model):
-        predictions = model(network_input.contiguous().to(device))
-        return postprocess(predictions, [frame], config)[0]
+    source = (image.shape[0], image.shape[1])
+    if scale is None:
+        scale = min(side / length for side, length in zip(config.data.input_size, source, strict=True))
+    height, width = (math.ceil(round(length * scale, 3) / SIZE_STEP) * SIZE_STEP for length in source)
+    fitted = (max(1, round(source[0] * scale)), max(1, round(source[1] * scale)))
+    matrix = letterbox_matrix(source, fitted, centred=False)
+    frame = Frame(matrix.astype(np.float32), source, (height, width))
+    pixels = torch.from_numpy(warp_image(image, matrix, frame.input_size)).permute(2, 0, 1)
+    with evaluating(model), mixed_precision(device, config.train.amp):
+        predictions = model(pixels.unsqueeze(0).contiguous().to(device))
+        return postprocess(predictions, [frame], config.eval)[0]
+
+
+def predict_tiles(model: nn.Module, image: Image, config: Config, device: torch.device) -> Detections:
+    """Return the detections of a large image, found on overlapping tiles at its own scale and merged by NMS."""
+    found = []
+    height, width = config.data.input_size
+    for top in _tile_starts(image.shape[0], height):
+        for left in _tile_starts(image.shape[1], width):
+            tile = image[top : top + height, left : left + width]
+            local = predict_image(model, tile, config, device, scale=1.0)
+            found.append(local._replace(quads=local.quads + torch.tensor([left, top], dtype=local.quads.dtype)))
+    return merge(found, config.eval)
+
+
+def merge(parts: Sequence[Detections], config: EvalConfig) -> Detections:
+    """Return the detections of several views of one image as one set, doubles suppressed class by class."""
+    everything = Detections(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+    kept = quad_nms(*everything, MERGE_IOU, config.max_detections)
+    return Detections(*(field[kept] for field in everything))
+
+
+def _tile_starts(length: int, tile: int) -> list[int]:
+    """Return where tiles begin: evenly spread, the last flush with the end, each pair overlapping enough."""
+    if length <= tile:
+        return [0]
+    step = tile * (1 - TILE_OVERLAP)
+    count = math.ceil((length - tile) / step) + 1
+    return [round(n * (length - tile) / (count - 1)) for n in range(count)]

@@ -12,6 +12,7 @@ from cfg.load import ConfigError
 from utils.errors import UserError
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+HelpFormatter = argparse.RawDescriptionHelpFormatter
 
 
 def parse_words(

@@ -1,0 +1,70 @@
+"""A trained detector from its checkpoint, ready to predict."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from cfg.load import load_config_text
+from cfg.schema import Config
+from modelR.build import build_model
+from modelR.gghl import GGHL
+from utils.checkpoint import CheckpointError, find_weights, load_checkpoint, load_state
+
+
+class Detector(NamedTuple):
+    """What a checkpoint becomes."""
+
+    model: GGHL  # in evaluation mode, on `device`
+    classes: tuple[str, ...]
+    config: Config  # of the training, with the overrides of the command line
+    device: torch.device
+    path: Path
+
+
+def newest_weights(runs: Path) -> Path:
+    """Return the `best.pt` that was written last.
+
+    Raises:
+        CheckpointError: no run has one.
+    """
+    found = sorted(runs.glob("*/best.pt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise CheckpointError(f"{runs}/*/best.pt: no trained model yet; train one: python train_GGHL.py")
+    return found[-1]
+
+
+def load_detector(
+    path: Path, overrides: Sequence[str], pick_device: Callable[[str], torch.device]
+) -> Detector:
+    """Load `best.pt` or `last.pt` (its averaged weights), or the best of a run's folder.
+
+    Raises:
+        CheckpointError: no checkpoint, or one of other classes than the configuration asks for.
+        ConfigError: an override that is not valid.
+    """
+    file = path / "best.pt" if path.is_dir() else find_weights(path)
+    checkpoint = load_checkpoint(file)
+    config = load_config_text(checkpoint["config"], str(file), overrides)
+    classes = tuple(checkpoint["classes"])
+    wanted = config.data.classes
+    if wanted and wanted != classes:
+        raise CheckpointError(
+            f"{file}: trained on {len(classes)} classes ({', '.join(classes)}), "
+            f"data.classes names {len(wanted)} ({', '.join(wanted)})"
+        )
+    device = pick_device(config.train.device)
+    model = build_model(config.model.model_copy(update={"weights": None}), len(classes))
+    load_state(model, averaged_weights(checkpoint), file)
+    model.to(device, memory_format=torch.channels_last).eval()
+    return Detector(model, classes, config, device, file)
+
+
+def averaged_weights(checkpoint: dict[str, object]) -> dict[str, torch.Tensor]:
+    """Return the weights to predict with: of `last.pt` the moving average, of `best.pt` the only ones."""
+    if "ema" not in checkpoint:
+        return checkpoint["model"]  # type: ignore[return-value]
+    ema: dict[str, torch.Tensor] = checkpoint["ema"]  # type: ignore[assignment]
+    prefix = "module."
+    return {key.removeprefix(prefix): value for key, value in ema.items() if key.startswith(prefix)}

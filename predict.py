@@ -1,0 +1,105 @@
+"""Find objects in images.
+
+    python predict.py photo.jpg                                   with the newest run's best.pt
+    python predict.py folder/ --weights runs/dota/best.pt predict.score_threshold=0.5
+    python predict.py folder/ --out results/ predict.classes=[ship,plane]
+
+Writes for each image an annotated picture and a DOTA text file, one line an object:
+x1 y1 x2 y2 x3 y3 x4 y4 class score, in pixels of the image.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from cfg.schema import PredictConfig
+from dataloadR.annotations import IMAGE_SUFFIXES
+from dataloadR.splits import far_larger
+from evalR.load import Detector, load_detector, newest_weights
+from evalR.predict import Image, predict_image, predict_tiles
+from utils.cli import HelpFormatter, parse_words, pick_device, run_script
+from utils.drawing import draw_quads, save_image
+from utils.errors import UserError
+from utils.files import replacing
+from utils.images import read_image
+from utils.records import Detections
+
+logger = logging.getLogger("predict")
+
+
+def main(words: Sequence[str]) -> None:
+    """Predict as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("source", type=Path, help="an image, or a folder of images")
+    parser.add_argument("--weights", type=Path, help="best.pt, last.pt or a run's folder; default: the newest run")
+    parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder for the results")
+    arguments, overrides = parse_words(parser, words)
+    images = find_images(arguments.source)
+    detector = load_detector(arguments.weights or newest_weights(Path("runs")), overrides, pick_device)
+    check_classes(detector)
+    found = 0
+    for path in tqdm(images, desc="predict", unit="image", dynamic_ncols=True):
+        image = read_image(path)
+        detections = select(predict_any(detector, image), detector)
+        found += len(detections.scores)
+        save_result(arguments.out, path, image, detections, detector.classes)
+    sys.stdout.write(f"{found} objects in {len(images)} images\nresults: {arguments.out}\n")
+
+
+def find_images(source: Path) -> list[Path]:
+    """Return the image files that `source` names.
+
+    Raises:
+        UserError: there is none.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise UserError(f"{source}: no such image or folder")
+    images = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise UserError(f"{source}: no images in this folder; looked for {', '.join(IMAGE_SUFFIXES)}")
+    return images
+
+
+def check_classes(detector: Detector) -> None:
+    """Raise a UserError where `predict.classes` names a class that the model does not know."""
+    unknown = [name for name in detector.config.predict.classes if name not in detector.classes]
+    if unknown:
+        raise UserError(f"predict.classes: {unknown[0]!r} is none of {', '.join(detector.classes)}")
+
+
+def predict_any(detector: Detector, image: Image) -> Detections:
+    """Return the detections of an image: whole, or in tiles where it is far larger than the network input."""
+    predictor = predict_tiles if far_larger(image.shape[:2], detector.config.data) else predict_image
+    return predictor(detector.model, image, detector.config, detector.device)
+
+
+def select(detections: Detections, detector: Detector) -> Detections:
+    """Return what the user wants to see: scores and classes of the configuration."""
+    config: PredictConfig = detector.config.predict
+    keep = detections.scores >= config.score_threshold
+    if config.classes:
+        wanted = torch.tensor([detector.classes.index(name) for name in config.classes])
+        keep &= torch.isin(detections.labels, wanted)
+    return Detections(*(field[keep] for field in detections))
+
+
+def save_result(out: Path, path: Path, image: Image, detections: Detections, classes: Sequence[str]) -> None:
+    """Write OUT/NAME.jpg and OUT/NAME.txt."""
+    quads, scores, labels = (field.numpy() for field in detections)
+    save_image(out / f"{path.stem}.jpg", draw_quads(image, quads, labels, classes, scores))
+    lines = []
+    for quad, score, label in zip(quads.reshape(-1, 8).tolist(), scores.tolist(), labels.tolist(), strict=True):
+        lines.append(" ".join(f"{value:.2f}" for value in quad) + f" {classes[label]} {score:.4f}\n")
+    with replacing(out / f"{path.stem}.txt") as temporary:
+        temporary.write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))
