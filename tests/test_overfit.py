@@ -48,7 +48,9 @@ def largest_objects(folder: Path) -> tuple[Path, list[str]]:
         root = write_demo_scenes(folder / "scenes", train=24, val=1, size=(512, 512))
     annotations, _ = read_split(str(root), split)
     annotations.sort(key=median_short_side, reverse=True)
-    return root if (root / "images").is_dir() else root / "train", [Path(a.image_path).stem for a in annotations[:8]]
+    return root if (root / "images").is_dir() else root / "train", [
+        Path(a.image_path).stem for a in annotations[:8]
+    ]
 
 
 @pytest.mark.slow

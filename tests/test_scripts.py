@@ -20,7 +20,14 @@ from utils.cli import run_script
 
 ROOT = Path(__file__).parents[1]
 CLASSES = "data.classes=[court,plane,ship,vehicle]"
-QUICK = [CLASSES, "data.image_size=64", "train.epochs=2", "train.eval_every=1", "train.batch_size=2", "data.workers=0"]
+QUICK = [
+    CLASSES,
+    "data.image_size=64",
+    "train.epochs=2",
+    "train.eval_every=1",
+    "train.batch_size=2",
+    "data.workers=0",
+]
 Main = Callable[[Sequence[str]], None]
 
 
@@ -245,7 +252,10 @@ def test_weights_that_are_no_checkpoint(
 @pytest.mark.slow
 def test_exit_code_of_a_process() -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "train_GGHL.py", "data.root=nowhere"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "train_GGHL.py", "data.root=nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ")
