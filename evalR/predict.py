@@ -90,7 +90,7 @@ def predict_image(
 
 
 def predict_tiles(model: nn.Module, image: Image, config: Config, device: torch.device) -> Detections:
-    """Return the detections of a large image, found on overlapping tiles at its own scale and merged by NMS."""
+    """Return the detections of a large image, found on overlapping tiles and merged by NMS."""
     found = []
     height, width = config.data.input_size
     for top in _tile_starts(image.shape[0], height):
