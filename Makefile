@@ -3,13 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := cfg utils dataloadR modelR evalR datasets_tools
 
 .PHONY: demo test test-fast lint format clean
 
-demo: $(STAMP)  ## train and evaluate on the built-in synthetic scenes, with a report
-	$(BIN)/python train_GGHL.py train.name=demo train.overwrite=true
-	$(BIN)/python test.py weights=runs/demo/best.pt
+demo: $(STAMP)  ## train on the built-in synthetic scenes and evaluate: runs/demo, pictures included
+	$(BIN)/python train_GGHL.py
+	$(BIN)/python test.py
 
 test: $(STAMP)  ## every test, the slow ones too
 	$(BIN)/python -m pytest -q

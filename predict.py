@@ -36,7 +36,9 @@ def main(words: Sequence[str]) -> None:
     """Predict as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("source", type=Path, help="an image, or a folder of images")
-    parser.add_argument("--weights", type=Path, help="best.pt, last.pt or a run's folder; default: the newest run")
+    parser.add_argument(
+        "--weights", type=Path, help="best.pt, last.pt or a run's folder; default: the newest run"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder for the results")
     arguments, overrides = parse_words(parser, words)
     images = find_images(arguments.source)
@@ -95,7 +97,9 @@ def save_result(out: Path, path: Path, image: Image, detections: Detections, cla
     quads, scores, labels = (field.numpy() for field in detections)
     save_image(out / f"{path.stem}.jpg", draw_quads(image, quads, labels, classes, scores))
     lines = []
-    for quad, score, label in zip(quads.reshape(-1, 8).tolist(), scores.tolist(), labels.tolist(), strict=True):
+    for quad, score, label in zip(
+        quads.reshape(-1, 8).tolist(), scores.tolist(), labels.tolist(), strict=True
+    ):
         lines.append(" ".join(f"{value:.2f}" for value in quad) + f" {classes[label]} {score:.4f}\n")
     with replacing(out / f"{path.stem}.txt") as temporary:
         temporary.write_text("".join(lines))

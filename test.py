@@ -34,7 +34,9 @@ SLANTED = 0.9  # area ratio: objects above it are read as horizontal boxes, thos
 def main(words: Sequence[str]) -> None:
     """Evaluate as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("weights", nargs="?", help="best.pt, last.pt or a run's folder; default: the newest run")
+    parser.add_argument(
+        "weights", nargs="?", help="best.pt, last.pt or a run's folder; default: the newest run"
+    )
     arguments, overrides = parse_words(parser, words)
     weights = newest_weights(Path("runs")) if arguments.weights is None else Path(arguments.weights)
     detector = load_detector(weights, overrides, pick_device)
@@ -71,7 +73,10 @@ def report(
     sys.stdout.write("\n".join(lines) + "\n")
     numbers = {"weights": str(detector.path), "split": config.eval.split}
     numbers |= {"all": to_dict(result), "slanted": to_dict(slanted)}
-    for name, text in (("metrics.json", json.dumps(numbers, indent=1)), ("metrics.txt", "\n".join(lines) + "\n")):
+    for name, text in (
+        ("metrics.json", json.dumps(numbers, indent=1)),
+        ("metrics.txt", "\n".join(lines) + "\n"),
+    ):
         with replacing(folder / name) as temporary:
             temporary.write_text(text)
     rows = list(zip(annotations, detections, strict=True))

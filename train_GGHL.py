@@ -37,14 +37,14 @@ from modelR.gghl import GGHL
 from modelR.losses.joint import JointLoss, Losses
 from utils.checkpoint import FORMAT, save_checkpoint
 from utils.cli import parse_words, pick_device, run_script
-from utils.precision import half_type, mixed_precision
 from utils.optim import ModelEma, build_optimizer, build_scheduler
+from utils.precision import half_type, mixed_precision
 from utils.records import Annotation, Batch
 from utils.runlog import RunLog, new_run_folder, save_curves
 from utils.seeding import seed_everything
 
 logger = logging.getLogger("train")
-DEMO_CONFIG = "cfg/demo.yaml"
+DEMO_CONFIG = Path(__file__).parent / "cfg" / "demo.yaml"
 
 
 class Run(NamedTuple):
@@ -137,7 +137,9 @@ def start(
         ema=ModelEma(model, config.train.ema_decay, config.train.ema_tau),
         optimizer=optimizer,
         scheduler=build_scheduler(optimizer, config.train, steps_per_epoch),
-        scaler=torch.amp.GradScaler(device.type, enabled=config.train.amp and half_type(device) == torch.float16),
+        scaler=torch.amp.GradScaler(
+            device.type, enabled=config.train.amp and half_type(device) == torch.float16
+        ),
         log=RunLog(folder),
     )
 

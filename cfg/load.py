@@ -5,6 +5,7 @@ A file and the command line speak the same language: ``section.key``.  In YAML i
 Later settings win: defaults, then the file, then the command line.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -68,19 +69,22 @@ def _validated(changes: Sequence[tuple[str, dict[str, Any]]]) -> Config:
     sources: dict[str, str] = {}
     for source, values in changes:
         settings |= values
-        sources |= dict.fromkeys(values, source)
+        sources |= {name: source for key in values for name in (key, key.partition(".")[0])}
     try:
-        return Config.model_validate_json(json.dumps(_nest(settings)), strict=True)
+        text = json.dumps(_nest(settings), default=str)  # a YAML date is the text it stands for
+        return Config.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(_explain(error, sources)) from None
-    except TypeError as error:
-        raise ConfigError(f"configuration: a value that is no text, number or list: {error}") from None
 
 
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError(f"{file}: no such configuration file")
-    return _flatten(_parse(file.read_text(), str(file)))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: expected UTF-8 text: {error}") from None
+    return _flatten(_parse(text, str(file)))
 
 
 def _words(overrides: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -138,20 +142,20 @@ def _explain(error: ValidationError, sources: dict[str, str]) -> str:
     """One line per problem: where it was set, the key's full name, what is wrong and what was found."""
     lines = []
     for problem in error.errors():
-        path = [str(part) for part in problem["loc"]]
-        key = ".".join(path[:2])
+        key = ".".join(str(part) for part in problem["loc"][:2])
+        message = f"{problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}"
+        if not key:  # about several keys at once: the message of `Config` names them
+            message = problem["msg"].removeprefix("Value error, ")
+            key, _, message = message.partition(": ")
         source = sources.get(key, "configuration")
         if problem["type"] == "extra_forbidden":
             lines.append(f"{source}: unknown key '{key}'{_suggestion(key)}")
         else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{source}: {key}: {message}, got {problem['input']!r}")
+            lines.append(f"{source}: {key}: {message}")
     return "\n".join(dict.fromkeys(lines))
 
 
 def _suggestion(key: str) -> str:
-    import difflib
-
     known = list(_flatten(Config().model_dump()))
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

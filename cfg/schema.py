@@ -17,9 +17,9 @@ SIZE_STEP = 32  # the coarsest stride: every input side is a multiple of it
 
 
 class Section(BaseModel):
-    """Frozen, and strict about unknown keys."""
+    """Frozen, and strict about unknown keys; every number is finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -166,5 +166,7 @@ class Config(Section):
         if low >= high:
             raise ValueError(f"assign.level_bounds: expected two rising numbers, got {low}, {high}")
         if self.augment.scale_range[0] > self.augment.scale_range[1]:
-            raise ValueError("augment.scale_range: expected [low, high]")
+            raise ValueError(
+                f"augment.scale_range: expected [low, high], got {list(self.augment.scale_range)}"
+            )
         return self

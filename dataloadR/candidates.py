@@ -41,7 +41,7 @@ class Shapes(NamedTuple):
 class Level(NamedTuple):
     """One pyramid level of a batch."""
 
-    index: int  # 0 is the finest
+    number: int  # 0 is the finest
     stride: int  # px per cell
     batch: int
     rows: int
@@ -72,7 +72,7 @@ class _Window(NamedTuple):
 
 
 def object_shapes(quads: Tensor) -> Shapes:
-    """Derive box, glides, ratio, angle and sides from quads (M, 4, 2); spec 1.2, 2.1 and design, section 6."""
+    """Derive box, glides, ratio, angle and sides from quads (M, 4, 2) (spec 1.2, 2.1; design 6)."""
     snapped = approximate_quads(quads)
     hboxes = quads_to_hboxes(quads)
     sizes = hboxes[:, 2:] - hboxes[:, :2]
@@ -122,7 +122,7 @@ def current_candidates(
 ) -> Candidates:
     """Cells of a capped window with enough heat whose centre lies inside the box (spec 2.3 to 2.5)."""
     rows = members.nonzero().squeeze(-1)
-    radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(1, MAX_WINDOW_CELLS - level.index).long()
+    radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(1, MAX_WINDOW_CELLS - level.number).long()
     half_cells = shapes.half_sides[rows] / level.stride + 1e-16
     window, heat = _heated_window(shapes, rows, radius, half_cells ** (1 - config.iou_threshold), level)
     keep = (heat > config.heat_threshold).nonzero().squeeze(-1)
@@ -138,7 +138,7 @@ def current_candidates(
 def paper_candidates(
     shapes: Shapes, images: Tensor, members: Tensor, level: Level, config: AssignConfig
 ) -> Candidates:
-    """Cells of the whole window whose edge distances suit the level; the coolest 30 % are fuzzy (spec 2.7)."""
+    """Cells of the whole window whose edge distances suit the level, the coolest 30 % fuzzy (spec 2.7)."""
     rows = members.nonzero().squeeze(-1)
     radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(min=1).long()
     half_cells = shapes.half_sides[rows] / level.stride + 1e-16
@@ -149,7 +149,7 @@ def paper_candidates(
     owner = rows[window.pair]
     dists = _edge_dists(shapes, owner, window, level)
     furthest = dists.amax(dim=-1)
-    low, high = PAPER_RANGES[level.index], PAPER_RANGES[level.index + 1]
+    low, high = PAPER_RANGES[level.number], PAPER_RANGES[level.number + 1]
     suits = (dists.amin(dim=-1) > 0) & (furthest > low) & (furthest < high)
     weight = 2 * math.log(2) / torch.log(sure.to(heat.dtype).sqrt() + 1)
     objectness = torch.where(heat >= threshold[window.pair] * (1 - TIE), torch.ones_like(heat), heat)
@@ -189,7 +189,7 @@ def _edge_dists(shapes: Shapes, owner: Tensor, window: _Window, level: Level) ->
 
 
 def cell_edge_dists(hboxes: Tensor, column: Tensor, row: Tensor, stride: int) -> Tensor:
-    """Return the distances (K, 4) in px from cell centres to the top, right, bottom and left of boxes (K, 4)."""
+    """Return the px (K, 4) from cell centres to the top, right, bottom and left sides of boxes (K, 4)."""
     x_min, y_min, x_max, y_max = hboxes.unbind(-1)
     x, y = (column + 0.5) * stride, (row + 0.5) * stride
     return torch.stack([y - y_min, x_max - x, y_max - y, x - x_min], dim=-1)
@@ -200,7 +200,7 @@ def _flat_cells(image: Tensor, window: _Window, level: Level) -> Tensor:
 
 
 def _sure_threshold(pair: Tensor, heat: Tensor, pairs: int, share: float) -> tuple[Tensor, Tensor]:
-    """Return per object the heat of its N-th hottest candidate and N = ceil(share * candidates), both (pairs,).
+    """Return the heat of each object's N-th hottest cell and N = ceil(share * candidates), (pairs,) each.
 
     Objects without candidates get 0 and 1.
     """

@@ -45,7 +45,7 @@ def check_sizes(annotations: Sequence[Annotation], data: DataConfig) -> None:
         tile = max(data.input_size)
         raise AnnotationError(
             f"{data.root}: the images are about {sides[1]} x {sides[0]} px (width x height), more than "
-            f"{data.max_downscale:g} times data.image_size={list(data.input_size)}: small objects would vanish. "
+            f"{data.max_downscale:g} times data.image_size={list(data.input_size)}: small objects vanish. "
             f"Cut them first: python -m datasets_tools.split {data.root} {data.root}_{tile} --size {tile}; "
             f"or raise data.max_downscale to train on shrunken images"
         )

@@ -59,21 +59,21 @@ class _Winners(NamedTuple):
 
 
 def build_targets(objects: Objects, grid: Grid, config: AssignConfig) -> list[LevelTargets]:
-    """Return the targets of every level for a batch of objects, in the dtype and on the device of the quads."""
+    """Return the targets of every level for a batch of objects, in the quads' dtype and on their device."""
     shapes = object_shapes(objects.quads)
     levels = grid.levels()
     takes_part = ~objects.ignore & large_enough(shapes, config) & _on_map(shapes, grid)
     members = level_members(shapes, len(levels), config) & takes_part.unsqueeze(-1)
     candidates_of = current_candidates if config.rule == "current" else paper_candidates
     offered = [
-        candidates_of(shapes, objects.image_index, members.select(-1, level.index), level, config)
+        candidates_of(shapes, objects.image_index, members.select(-1, level.number), level, config)
         for level in levels
     ]
     rescued = takes_part & ~_appears(offered, len(members))
     finest = members.int().argmax(dim=-1)
     owners_by_level = []
     for level, candidates in zip(levels, offered, strict=True):
-        rescue = _center_candidates(shapes, objects.image_index, rescued & (finest == level.index), level)
+        rescue = _center_candidates(shapes, objects.image_index, rescued & (finest == level.number), level)
         everyone = Candidates(*(torch.cat(pair) for pair in zip(candidates, rescue, strict=True)))
         owners_by_level.append(_compete(everyone, shapes.areas, level))
     ignored = ~_appears(owners_by_level, len(members))
@@ -117,12 +117,12 @@ def _compete(candidates: Candidates, areas: Tensor, level: Level) -> _Winners:
 
 
 def _ignore_map(shapes: Shapes, objects: Objects, ignored: Tensor, level: Level) -> Tensor:
-    """Return (B, H, W) bool: cell centres inside the boxes of ignored objects, and the cells of their centres.
+    """Return (B, H, W) bool: cells whose centre an ignored object's box holds, and the cell of its centre.
 
     Boxes are summed as corners of a difference map, so the cost does not grow with their size.
     """
     boxes, images = shapes.hboxes[ignored], objects.image_index[ignored]
-    low, high = (boxes / level.stride - 0.5).unflatten(-1, (2, 2)).unbind(-2)
+    low, high = torch.unflatten(boxes / level.stride - 0.5, -1, (2, 2)).unbind(-2)
     limit = torch.tensor([level.columns, level.rows], device=boxes.device)
     first = torch.minimum((low.floor().long() + 1).clamp(min=0), limit)
     end = torch.maximum(torch.minimum(high.ceil().long(), limit), first)
@@ -152,7 +152,7 @@ def _write_maps(
     def write(values: Tensor, background: float = 0.0) -> Tensor:
         flat = values.new_full((level.cells, *values.shape[1:]), background)
         flat[cell] = values
-        return flat.unflatten(0, (level.batch, level.rows, level.columns))
+        return torch.unflatten(flat, 0, (level.batch, level.rows, level.columns))
 
     owners = write(owner, -1)
     return LevelTargets(

@@ -55,7 +55,9 @@ def _predict_batches(
     model: nn.Module, annotations: Sequence[Annotation], config: Config, device: torch.device
 ) -> list[Detections]:
     order = EvalBatches(len(annotations), config.eval.batch_size, config.data.input_size)
-    bare = [a._replace(quads=a.quads[:0], labels=a.labels[:0], difficult=a.difficult[:0]) for a in annotations]
+    bare = [
+        a._replace(quads=a.quads[:0], labels=a.labels[:0], difficult=a.difficult[:0]) for a in annotations
+    ]
     loader = eval_loader(RotatedDataset(bare), order, config.data.workers)
     found: list[Detections] = []
     with evaluating(model):
@@ -88,14 +90,16 @@ def predict_image(
 
 
 def predict_tiles(model: nn.Module, image: Image, config: Config, device: torch.device) -> Detections:
-    """Return the detections of a large image, found on overlapping tiles at its own scale and merged by NMS."""
+    """Return the detections of a large image, found on overlapping tiles and merged by NMS."""
     found = []
     height, width = config.data.input_size
     for top in _tile_starts(image.shape[0], height):
         for left in _tile_starts(image.shape[1], width):
             tile = image[top : top + height, left : left + width]
             local = predict_image(model, tile, config, device, scale=1.0)
-            found.append(local._replace(quads=local.quads + torch.tensor([left, top], dtype=local.quads.dtype)))
+            found.append(
+                local._replace(quads=local.quads + torch.tensor([left, top], dtype=local.quads.dtype))
+            )
     return merge(found, config.eval)
 
 

@@ -1,4 +1,4 @@
-"""Where the data and golden numbers that tests may use lie: beside the repository, unless the environment says."""
+"""Where the data and golden numbers for tests lie: beside the repository, unless the environment says."""
 
 import os
 from pathlib import Path

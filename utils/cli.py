@@ -55,7 +55,7 @@ def run_script(main: Callable[[Sequence[str]], None]) -> int:
 
 
 def user_line(error: Exception) -> str:
-    """Return the message; of an error that crossed from a loader process, its own last line without the trace."""
+    """Return the message; of an error re-raised from a loader process, its last line without the trace."""
     text = str(error)
     if "Original Traceback" not in text:
         return text

@@ -8,7 +8,8 @@ BF16_FEATURES = ("amx_bf16", "avx512_bf16")  # of x86 CPUs
 def half_type(device: torch.device) -> torch.dtype | None:
     """Return the half type that the device has instructions for: bfloat16, float16 (older GPUs) or None."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
     if device.type == "cpu":
         features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return torch.bfloat16 if any(features.get(name) for name in BF16_FEATURES) else None
@@ -16,6 +17,6 @@ def half_type(device: torch.device) -> torch.dtype | None:
 
 
 def mixed_precision(device: torch.device, wanted: bool) -> torch.autocast:
-    """Return the autocast context for a forward pass; it does nothing where `wanted` or the device says no."""
+    """Return the autocast context for a forward pass; idle where `wanted` or the device says no."""
     dtype = half_type(device) if wanted else None
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)

@@ -14,8 +14,12 @@ def convex_intersection_areas(subjects: Tensor, clips: Tensor) -> Tensor:
     polygons, clips = subjects - origin, clips - origin
     for start, end in zip(clips.unbind(-2), clips.roll(-1, dims=-2).unbind(-2), strict=True):
         polygons = _clip_by_line(polygons, start, end)
+    return torch.minimum(_areas(polygons), _areas(clips)).clamp(min=0)  # a clip of one point cuts nothing off
+
+
+def _areas(polygons: Tensor) -> Tensor:
     x, y = polygons.unbind(-1)
-    return 0.5 * (x * y.roll(-1, -1) - y * x.roll(-1, -1)).sum(-1).clamp(min=0)
+    return 0.5 * (x * y.roll(-1, -1) - y * x.roll(-1, -1)).sum(-1)
 
 
 def _clip_by_line(polygons: Tensor, start: Tensor, end: Tensor) -> Tensor:
@@ -40,7 +44,7 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _first_kept(points: Tensor, keep: Tensor, count: int) -> Tensor:
-    """Move the kept points to the front, in order, and fill up with copies of the first; none kept gives zeros."""
+    """Move kept points to the front, in order, and fill up with copies of the first; none kept: zeros."""
     order = (~keep).to(torch.uint8).argsort(dim=-1, stable=True)[..., :count]
     kept = keep.gather(-1, order).unsqueeze(-1)
     chosen = points.gather(-2, order.unsqueeze(-1).expand(*order.shape, 2))

@@ -25,11 +25,11 @@ def hboxes_to_quads(hboxes: Tensor) -> Tensor:
     """Return horizontal boxes (..., 4) as quads (..., 4, 2), clockwise from the upper left corner."""
     x_min, y_min, x_max, y_max = hboxes.unbind(-1)
     corners = [x_min, y_min, x_max, y_min, x_max, y_max, x_min, y_max]
-    return torch.stack(corners, dim=-1).unflatten(-1, (4, 2))
+    return torch.unflatten(torch.stack(corners, dim=-1), -1, (4, 2))
 
 
 def signed_areas(quads: Tensor) -> Tensor:
-    """Return the areas, (...,), positive where the vertices run clockwise on the screen (shoelace formula)."""
+    """Return the areas, (...,), positive where the vertices run clockwise on the screen (shoelace)."""
     x, y = (quads - quads.mean(dim=-2, keepdim=True)).unbind(-1)  # about the centre: no cancellation far out
     return 0.5 * (x * y.roll(-1, -1) - y * x.roll(-1, -1)).sum(-1)
 
@@ -102,9 +102,7 @@ def approximate_quads(quads: Tensor) -> Tensor:
     needed = ~exact.any(dim=0)
     if needed.any():
         candidates, originals = snapped[:, needed], clockwise[needed].expand(4, -1, -1, -1)
-        shared = convex_intersection_areas(originals.flatten(0, 1), candidates.flatten(0, 1)).unflatten(
-            0, (4, -1)
-        )
+        shared = convex_intersection_areas(originals.flatten(0, 1), candidates.flatten(0, 1)).view(4, -1)
         union = quad_areas(candidates) + quad_areas(originals) - shared
         ious[:, needed] = shared / union.clamp(min=torch.finfo(quads.dtype).tiny)
     best = ious.argmax(dim=0)

@@ -75,7 +75,7 @@ class LevelPrediction(NamedTuple):
 
 
 class DecodedLevel(NamedTuple):
-    """A prediction in pixels and probabilities, float32."""
+    """A prediction in pixels and probabilities, float32 (float64 from float64 logits)."""
 
     edge_dists: Tensor  # (B, H, W, 4) pixels: top, right, bottom, left
     hboxes: Tensor  # (B, H, W, 4) pixels: x_min, y_min, x_max, y_max

@@ -1,4 +1,4 @@
-"""OLA written cell by cell from spec 2 and design 6, in plain Python and shapely: the rival of build_targets."""
+"""OLA written cell by cell from spec 2 and design 6, in plain Python and shapely, for comparison."""
 
 import math
 from typing import Any, NamedTuple

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dataloadR.annotations import AnnotationError, read_split, split_is_labelled
+from tests.paths import DATA
 
 SQUARE = "1 2 11 2 11 12 1 12"
 QUAD = [[1, 2], [11, 2], [11, 12], [1, 12]]

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_dataset import annotations
 
 from cfg.schema import AugmentConfig
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import collate, eval_loader, to_device, train_loader
 from dataloadR.samplers import EvalBatches, TrainBatches, draw_size
+from tests.dataloadR.random_images import annotations
 from utils.records import Batch
 
 SIZE = (64, 96)

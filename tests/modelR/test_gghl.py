@@ -12,6 +12,7 @@ from modelR.backbones.darknet_weights import DarknetWeightsError
 from modelR.build import build_model
 from modelR.gghl import GGHL
 from modelR.layers import DropBlock
+from utils.checkpoint import CheckpointError
 from utils.records import LevelPrediction
 
 
@@ -130,7 +131,7 @@ def test_no_classes_are_refused() -> None:
 
 
 def test_weights_are_read_or_their_absence_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.weights"):
+    with pytest.raises(CheckpointError, match=r"nowhere\.weights"):
         build_model(ModelConfig(size="nano", weights="nowhere.weights"), 1)
     short = tmp_path / "short.weights"
     short.write_bytes(b"\0" * 100)
