@@ -44,7 +44,7 @@ from utils.runlog import RunLog, new_run_folder, save_curves
 from utils.seeding import seed_everything
 
 logger = logging.getLogger("train")
-DEMO_CONFIG = "cfg/demo.yaml"
+DEMO_CONFIG = Path(__file__).parent / "cfg" / "demo.yaml"
 
 
 class Run(NamedTuple):

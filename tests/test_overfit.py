@@ -1,0 +1,65 @@
+"""The whole of it learns: eight images by heart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import train_GGHL
+from cfg.load import load_config
+from dataloadR.annotations import read_split
+from dataloadR.demo_scenes import write_demo_scenes
+from evalR.evaluate import mean_ap
+from tests.paths import DATA
+from utils.records import Annotation
+
+STEPS, BATCH, REPEATS = 400, 4, 25  # 8 images, 25 times in a row, are 50 steps an epoch
+WORDS = [
+    "data.image_size=512",
+    "model.size=nano",
+    f"train.batch_size={BATCH}",
+    f"train.epochs={STEPS * BATCH // (8 * REPEATS)}",
+    "train.eval_every=8",
+    "train.optimizer=adamw",
+    "train.lr=8e-3",
+    "augment.flip_horizontal=0",
+    "augment.flip_vertical=0",
+    "augment.turn=0",
+    "augment.rotate=0",
+    "augment.scale=0",
+    "augment.shift=0",
+    "augment.crop=0",
+    "augment.hsv=0",
+    "augment.mixup=0",
+    "augment.multi_scale_steps=0",
+]
+
+
+def median_short_side(annotation: Annotation) -> float:
+    edges = np.roll(annotation.quads, -1, axis=1) - annotation.quads
+    return float(np.median(np.linalg.norm(edges, axis=2).min(axis=1))) if len(edges) else 0.0
+
+
+def largest_objects(folder: Path) -> tuple[Path, list[str]]:
+    """Return a data set and the names of its eight images of the largest objects."""
+    root = DATA / "dior-r-mini"
+    split = "train"
+    if not root.is_dir():
+        root = write_demo_scenes(folder / "scenes", train=24, val=1, size=(512, 512))
+    annotations, _ = read_split(str(root), split)
+    annotations.sort(key=median_short_side, reverse=True)
+    return root if (root / "images").is_dir() else root / "train", [Path(a.image_path).stem for a in annotations[:8]]
+
+
+@pytest.mark.slow
+def test_overfits_eight_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, names = largest_objects(tmp_path)
+    root = tmp_path / "eight"
+    (root / "ImageSets").mkdir(parents=True)
+    for folder in ("images", "labelTxt"):
+        (root / folder).symlink_to(source / folder)
+    (root / "ImageSets/train.txt").write_text("\n".join(names * REPEATS))
+    (root / "ImageSets/val.txt").write_text("\n".join(names))
+    monkeypatch.chdir(tmp_path)
+    result = train_GGHL.train(load_config(None, [f"data.root={root}", *WORDS]), "eight")
+    assert mean_ap(result, "voc12", 0.5) >= 0.90

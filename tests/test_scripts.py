@@ -1,0 +1,252 @@
+"""The three scripts from the outside: what they leave behind, and how they end on bad input."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import predict
+import test as evaluation
+import train_GGHL
+from dataloadR.demo_scenes import write_demo_scenes
+from utils.cli import run_script
+
+ROOT = Path(__file__).parents[1]
+CLASSES = "data.classes=[court,plane,ship,vehicle]"
+QUICK = [CLASSES, "data.image_size=64", "train.epochs=2", "train.eval_every=1", "train.batch_size=2", "data.workers=0"]
+Main = Callable[[Sequence[str]], None]
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A DOTA folder of four small scenes, and a working folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return write_demo_scenes(tmp_path / "data", train=3, val=1, size=(96, 96))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of one short training."""
+    folder = tmp_path_factory.mktemp("work")
+    root = write_demo_scenes(folder / "data", train=3, val=1, size=(96, 96))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train_GGHL.main([f"data.root={root}", *QUICK])
+    return folder
+
+
+def run(main: Main, words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["script", *words])
+    return run_script(main)
+
+
+def assert_refused(
+    main: Main, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """Run, expect exit code 2 and exactly one error line, and return that line."""
+    assert run(main, words, monkeypatch) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]
+
+
+def test_training_leaves_what_it_announces(trained: Path) -> None:
+    run_folder = trained / "runs" / "demo"
+    for name in ("config.yaml", "results.csv", "last.pt", "best.pt", "curves.png", "predictions.jpg"):
+        assert (run_folder / name).stat().st_size > 0
+    with (run_folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(np.isfinite(float(row["total"])) for row in rows)
+    assert {"lr", "AP50", "AP75", "AP50:95", "foreground", "iou", "glide"} <= set(rows[0])
+    best = torch.load(run_folder / "best.pt", weights_only=True)
+    assert best["classes"] == ["court", "plane", "ship", "vehicle"]
+    last = torch.load(run_folder / "last.pt", weights_only=True)
+    expected = {"format", "config", "classes", "model", "ema", "optimizer", "scheduler", "scaler", "epoch"}
+    assert expected <= set(last)
+
+
+def test_a_second_training_never_overwrites(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained)
+    before = (trained / "runs/demo/best.pt").read_bytes()
+    train_GGHL.main([f"data.root={trained}/data", *QUICK, "train.epochs=1"])
+    assert (trained / "runs/demo-2/best.pt").is_file()
+    assert (trained / "runs/demo/best.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("weights", ["runs/demo", "runs/demo/last.pt"])
+def test_evaluation_leaves_metrics_and_result_files(
+    weights: str, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    assert run(evaluation.main, [weights, "data.workers=0"], monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("mAP50 0.") for line in lines) == 1
+    assert sum(line.startswith("mAP75 0.") for line in lines) == 1
+    folder = trained / "runs/demo/eval-val"
+    assert {path.name for path in (folder / "Task1").iterdir()} == {
+        f"Task1_{name}.txt" for name in ("court", "plane", "ship", "vehicle")
+    }
+    assert json.loads((folder / "metrics.json").read_text())["split"] == "val"
+    assert (folder / "predictions.jpg").stat().st_size > 0
+
+
+def test_an_unlabelled_split_gets_result_files_alone(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    (tmp_path / "test/images").mkdir(parents=True)
+    (tmp_path / "test/labelTxt").mkdir()
+    for path in (trained / "data/val/images").iterdir():
+        (tmp_path / "test/images" / path.name).write_bytes(path.read_bytes())
+    words = ["runs/demo", f"data.root={tmp_path}", "eval.split=test", "data.workers=0"]
+    assert run(evaluation.main, words, monkeypatch) == 0
+    assert "no labels" in capsys.readouterr().out
+    assert (trained / "runs/demo/eval-test/Task1/Task1_ship.txt").is_file()
+    assert not (trained / "runs/demo/eval-test/metrics.json").exists()
+
+
+def test_prediction_writes_pictures_and_text(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    out = tmp_path / "out"
+    words = [str(trained / "data/val/images"), "--out", str(out), "predict.score_threshold=0.0"]
+    assert run(predict.main, words, monkeypatch) == 0
+    (text,) = out.glob("*.txt")
+    (picture,) = out.glob("*.jpg")
+    fields = text.read_text().splitlines()[0].split()
+    assert len(fields) == 10
+    assert fields[8] in ("court", "plane", "ship", "vehicle")
+    assert cv2.imread(str(picture)).shape == (96, 96, 3)
+
+
+def test_large_images_are_predicted_in_tiles(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((200, 300, 3), np.uint8))
+    words = [str(tmp_path / "large.png"), "--out", str(tmp_path / "out")]
+    assert run(predict.main, words, monkeypatch) == 0
+    assert (tmp_path / "out/large.txt").is_file()
+
+
+def write_label(data: Path, line: str) -> Path:
+    path = next(iter(sorted((data / "train/labelTxt").iterdir())))
+    path.write_text(line + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("1 1 9 1 9 9 1 9 boat 0", "'boat'"),
+        ("1 1 9 1 9 9 ship", "7 fields"),
+        ("1 1 9 1 9 x9 1 9 ship 0", "x9"),
+    ],
+    ids=["unknown class", "seven fields", "no number"],
+)
+def test_bad_labels(
+    line: str,
+    expected: str,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write_label(data, line)
+    words = [f"data.root={data}", *QUICK]
+    error = assert_refused(train_GGHL.main, words, monkeypatch, capsys)
+    assert f"{path}:1" in error
+    assert expected in error
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["data.root=nowhere"], "nowhere"),
+        (["data.train=training"], "training"),
+        (["data.image_siz=64"], "data.image_siz"),
+        (["train.epochs=many"], "train.epochs"),
+        (["data.image_size=100"], "multiples of 32"),
+        (["train.device=tpu9"], "train.device"),
+        (["model.weights=nosuch.weights"], "nosuch.weights"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_bad_settings(
+    words: list[str],
+    expected: str,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = assert_refused(train_GGHL.main, [f"data.root={data}", *QUICK, *words], monkeypatch, capsys)
+    assert expected in error
+
+
+def test_empty_split(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (data / "val/images").iterdir():
+        path.unlink()
+    error = assert_refused(train_GGHL.main, [f"data.root={data}", *QUICK], monkeypatch, capsys)
+    assert "val" in error
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_truncated_image(
+    workers: int, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (data / "train/images").iterdir():
+        path.write_bytes(path.read_bytes()[:-200])
+    words = [f"data.root={data}", *QUICK, f"data.workers={workers}"]
+    error = assert_refused(train_GGHL.main, words, monkeypatch, capsys)
+    assert "truncated" in error
+    assert "train/images" in error
+
+
+def test_images_far_larger_than_the_input(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"data.root={data}", *QUICK, "data.image_size=32"]
+    error = assert_refused(train_GGHL.main, words, monkeypatch, capsys)
+    assert "datasets_tools.split" in error
+    assert "96 x 96" in error
+
+
+def test_checkpoint_of_other_classes(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    error = assert_refused(evaluation.main, ["runs/demo", "data.classes=[ship,plane]"], monkeypatch, capsys)
+    assert "trained on 4 classes" in error
+    best = torch.load("runs/demo/best.pt", weights_only=True)
+    torch.save(best | {"classes": ["ship"]}, "other.pt")
+    error = assert_refused(evaluation.main, ["other.pt"], monkeypatch, capsys)
+    assert "other.pt" in error
+    assert "class" in error
+
+
+@pytest.mark.parametrize("main", [evaluation.main, lambda words: predict.main([".", "--weights", *words])])
+def test_weights_that_are_no_checkpoint(
+    main: Main, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a.png").write_bytes(next((data / "val/images").iterdir()).read_bytes())
+    Path("weights.pt").write_text("no weights")
+    assert "weights.pt" in assert_refused(main, ["weights.pt"], monkeypatch, capsys)
+    assert "missing.pt" in assert_refused(main, ["missing.pt"], monkeypatch, capsys)
+
+
+@pytest.mark.slow
+def test_exit_code_of_a_process() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "train_GGHL.py", "data.root=nowhere"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
