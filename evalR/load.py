@@ -57,7 +57,7 @@ def load_detector(
     device = pick_device(config.train.device)
     model = build_model(config.model.model_copy(update={"weights": None}), len(classes))
     load_state(model, averaged_weights(checkpoint), file)
-    model.to(device, memory_format=torch.channels_last).eval()
+    model.to(device).to(memory_format=torch.channels_last).eval()
     return Detector(model, classes, config, device, file)
 
 

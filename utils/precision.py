@@ -16,6 +16,6 @@ def half_type(device: torch.device) -> torch.dtype | None:
 
 
 def mixed_precision(device: torch.device, wanted: bool) -> torch.autocast:
-    """Return the autocast context for a forward pass; it does nothing where `wanted` or the device says no."""
+    """Return the autocast context of a forward pass; it does nothing where `wanted` or the device says no."""
     dtype = half_type(device) if wanted else None
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
