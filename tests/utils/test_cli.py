@@ -1,0 +1,120 @@
+"""How a script reads its words and how it ends."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from cfg.load import ConfigError
+from utils.cli import parse_words, pick_device, run_script, usable_cpus, user_line
+from utils.errors import UserError
+from utils.images import ImageError
+
+
+class Broken(Dataset[int]):
+    """Fails on its only item as a missing image does."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        raise ImageError(f"images/{index}.png: no such image: expected a file")
+
+
+def ends_with(error: BaseException | None) -> int:
+    def main(_: Sequence[str]) -> None:
+        if error is not None:
+            raise error
+
+    return run_script(main)
+
+
+def test_a_script_gets_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["train_GGHL.py", "cfg/demo.yaml", "train.epochs=1"])
+    assert run_script(seen.extend) == 0
+    assert seen == ["cfg/demo.yaml", "train.epochs=1"]
+
+
+@pytest.mark.parametrize("kind", [ConfigError, UserError, ImageError])
+def test_bad_input_ends_in_one_line(kind: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with(kind("a.txt:3: expected 8 coordinates, got 7")) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: a.txt:3: expected 8 coordinates, got 7\n"
+
+
+def test_an_interruption_and_our_own_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends_with(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "interrupted; what was saved before is complete\n"
+    with pytest.raises(ZeroDivisionError):
+        ends_with(ZeroDivisionError())
+    with pytest.raises(ValueError, match="ours"):
+        ends_with(ValueError("ours"))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_a_loader_process_ends_in_the_same_line(
+    workers: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_script(lambda _: [*DataLoader(Broken(), num_workers=workers)].clear()) == 2
+    assert capsys.readouterr().err == "error: images/0.png: no such image: expected a file\n"
+
+
+def test_other_messages_stay_whole() -> None:
+    assert user_line(UserError("two\nlines: here")) == "two\nlines: here"
+    assert user_line(UserError("")) == ""
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser()
+    result.add_argument("config", nargs="?")
+    result.add_argument("--resume")
+    result.add_argument("--fast", action="store_true")
+    return result
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mine.yaml train.lr=1 data.root=a=b --resume last.pt --fast",
+        "--fast train.lr=1 mine.yaml --resume=last.pt data.root=a=b",
+        "train.lr=1 data.root=a=b --resume last.pt mine.yaml --fast",
+    ],
+)
+def test_settings_may_stand_anywhere(line: str) -> None:
+    arguments, overrides = parse_words(parser(), line.split())
+    assert overrides == ["train.lr=1", "data.root=a=b"]
+    assert (arguments.config, arguments.resume, arguments.fast) == ("mine.yaml", "last.pt", True)
+
+
+def test_no_words_and_unknown_words(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, overrides = parse_words(parser(), [])
+    assert (arguments.config, overrides) == (None, [])
+    with pytest.raises(SystemExit) as caught:
+        parse_words(parser(), ["--fats"])
+    assert caught.value.code == 2
+    assert "--fats" in capsys.readouterr().err
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto") == torch.device("cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:99", "cpu:x", "cuda:-1"])
+def test_unusable_devices_are_named(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        pick_device(name)
+    assert str(caught.value).startswith(f"train.device={name}: not usable here: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_at_least_one_cpu() -> None:
+    assert usable_cpus() >= 1
