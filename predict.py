@@ -11,6 +11,7 @@ x1 y1 x2 y2 x3 y3 x4 y4 class score, in pixels of the image.
 import argparse
 import logging
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,12 +45,12 @@ def main(words: Sequence[str]) -> None:
     images = find_images(arguments.source)
     detector = load_detector(arguments.weights or newest_weights(Path("runs")), overrides, pick_device)
     check_classes(detector)
-    found = 0
+    found, outputs = 0, output_names(images)
     for path in tqdm(images, desc="predict", unit="image", dynamic_ncols=True):
         image = read_image(path)
         detections = select(predict_any(detector, image), detector)
         found += len(detections.scores)
-        save_result(arguments.out, path, image, detections, detector.classes)
+        save_result(arguments.out / outputs[path], image, detections, detector.classes)
     sys.stdout.write(f"{found} objects in {len(images)} images\nresults: {arguments.out}\n")
 
 
@@ -92,16 +93,22 @@ def select(detections: Detections, detector: Detector) -> Detections:
     return Detections(*(field[keep] for field in detections))
 
 
-def save_result(out: Path, path: Path, image: Image, detections: Detections, classes: Sequence[str]) -> None:
-    """Write OUT/NAME.jpg and OUT/NAME.txt."""
+def output_names(images: Sequence[Path]) -> dict[Path, str]:
+    """Return a name for each image's results: its stem, or its whole name where two images share a stem."""
+    stems = Counter(path.stem for path in images)
+    return {path: path.stem if stems[path.stem] == 1 else path.name for path in images}
+
+
+def save_result(place: Path, image: Image, detections: Detections, classes: Sequence[str]) -> None:
+    """Write PLACE.jpg and PLACE.txt."""
     quads, scores, labels = (field.numpy() for field in detections)
-    save_image(out / f"{path.stem}.jpg", draw_quads(image, quads, labels, classes, scores))
+    save_image(place.with_name(f"{place.name}.jpg"), draw_quads(image, quads, labels, classes, scores))
     lines = []
     for quad, score, label in zip(
         quads.reshape(-1, 8).tolist(), scores.tolist(), labels.tolist(), strict=True
     ):
         lines.append(" ".join(f"{value:.2f}" for value in quad) + f" {classes[label]} {score:.4f}\n")
-    with replacing(out / f"{path.stem}.txt") as temporary:
+    with replacing(place.with_name(f"{place.name}.txt")) as temporary:
         temporary.write_text("".join(lines))
 
 

@@ -42,11 +42,12 @@ def main(words: Sequence[str]) -> None:
     detector = load_detector(weights, overrides, pick_device)
     config = detector.config
     folder = detector.path.parent / f"eval-{Path(config.eval.split).stem}"
-    annotations, _ = load_split(config.data, config.eval.split, detector.classes)
+    split = config.data.split(config.eval.split)
+    annotations, _ = load_split(config.data, split, detector.classes)
     detections = predict_split(detector.model, annotations, config, detector.device)
     names = [Path(annotation.image_path).stem for annotation in annotations]
     write_task1(folder / "Task1", detections, names, detector.classes)
-    if split_is_labelled(config.data.root, config.eval.split):
+    if split_is_labelled(config.data.root, split):
         report(folder, detector, annotations, detections)
     else:
         sys.stdout.write(f"split {config.eval.split} has no labels: there are result files, but no metrics\n")

@@ -45,6 +45,10 @@ class DataConfig(Section):
                 )
         return value
 
+    def split(self, name: str) -> str:
+        """Return the split that `name` means: train, val and test are settings, others mean themselves."""
+        return {"train": self.train, "val": self.val, "test": self.test}.get(name, name)
+
     @property
     def input_size(self) -> tuple[int, int]:
         """Height and width of the network input in pixels."""
@@ -112,8 +116,8 @@ class TrainConfig(Section):
     epochs: Number = 100
     batch_size: Number = 16  # images per optimiser step, over all processes
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: Positive = 0.02  # at a batch of `lr_batch` images, linear in the batch
-    lr_batch: Number = 16
+    lr: Positive | None = None  # at a batch of `lr_batch`, linear in it; None: 0.02 for sgd, 4e-3 for adamw
+    lr_batch: Number = 16  # images
     lr_end_share: Share = 0.01  # of lr, at the end of the cosine
     warmup_epochs: float = Field(default=5.0, ge=0.0)
     warmup_share: Share = 0.05  # warm-up is the shorter of the two, in steps
@@ -122,7 +126,7 @@ class TrainConfig(Section):
     clip_norm: Positive = 10.0
     ema_decay: Share = 0.9998
     ema_tau: Positive = 2000.0  # steps; the decay ramps as 1 - exp(-step / tau)
-    amp: bool = True  # mixed precision, on a GPU only
+    amp: bool = True  # mixed precision where the device computes it natively: GPUs, CPUs with bfloat16
     eval_every: Number = 5  # epochs
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     name: str = ""  # of the folder in runs/; empty: the configuration's name, numbered
@@ -132,7 +136,7 @@ class TrainConfig(Section):
 class EvalConfig(Section):
     """From raw predictions to metrics (spec 7 and 8)."""
 
-    split: str = "val"
+    split: str = "val"  # what test.py scores: train, val or test of `data`, or any split name
     score_threshold: Share = 0.005  # low, as average precision needs; 0.05 is enough while training
     pre_nms: Number = 3000  # candidates per image before suppression
     nms_iou: Share = 0.45

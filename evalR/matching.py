@@ -1,5 +1,6 @@
 """Which ground truth each detection means, once for all thresholds.  Source: spec/gghl.md 8.1 (FIX), 8.2."""
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from utils.quad_iou import aligned_quad_intersections, pairwise_quad_iou
+from utils.quads import self_crossing
 from utils.records import Annotation, Detections
 
+logger = logging.getLogger(__name__)
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -43,6 +46,7 @@ def match(
     """
     if len(detections) != len(annotations):
         raise ValueError(f"expected detections for {len(annotations)} images, got {len(detections)}")
+    _count_self_crossing(annotations)
     best_iou, best_truth, first_truth = [np.zeros(0)], [np.zeros(0, dtype=np.int64)], 0
     for found, truth in zip(detections, annotations, strict=True):
         iou, row = _match_image(found, truth)
@@ -57,6 +61,12 @@ def match(
         truth_labels=_join([a.labels for a in annotations]),
         difficult=_join([_is_difficult(a, max_area_ratio) for a in annotations]).astype(np.bool_),
     )
+
+
+def _count_self_crossing(annotations: Sequence[Annotation]) -> None:
+    count = sum(int(self_crossing(torch.from_numpy(truth.quads)).sum()) for truth in annotations)
+    if count:
+        logger.warning("%d ground truths cross themselves and count by their signed area", count)
 
 
 def true_and_false(matches: Matches, label: int, threshold: float) -> tuple[Bools, Bools]:

@@ -135,6 +135,11 @@ def test_prediction_writes_pictures_and_text(
     assert cv2.imread(str(picture)).shape == (96, 96, 3)
 
 
+def test_results_of_images_that_share_a_stem_keep_apart() -> None:
+    paths = [Path("a.jpg"), Path("a.png"), Path("b.png")]
+    assert list(predict.output_names(paths).values()) == ["a.jpg", "a.png", "b"]
+
+
 def test_large_images_are_predicted_in_tiles(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

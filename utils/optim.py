@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from cfg.schema import TrainConfig
 
+DEFAULT_LR = {"sgd": 0.02, "adamw": 4e-3}  # at a batch of 16 images
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
@@ -34,7 +35,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """Return the optimiser of the recipe; its rate is linear in the global batch."""
     groups = parameter_groups(model, config.weight_decay)
-    lr = config.lr * config.batch_size / config.lr_batch
+    base = DEFAULT_LR[config.optimizer] if config.lr is None else config.lr
+    lr = base * config.batch_size / config.lr_batch
     match config.optimizer:
         case "sgd":
             return SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0.0)

@@ -46,6 +46,20 @@ def clockwise_quads(quads: Tensor) -> Tensor:
     return torch.where(reverse, torch.stack([first, fourth, third, second], dim=-2), quads)
 
 
+def self_crossing(quads: Tensor) -> Tensor:
+    """Return which quads (N, 4, 2) have a pair of opposite edges that cross, (N,) bool; touching does not count."""
+    a, b, c, d = quads.unbind(-2)
+    return _segments_cross(a, b, c, d) | _segments_cross(b, c, d, a)
+
+
+def _segments_cross(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    def side(p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+        (x, y), (u, v) = (q - p).unbind(-1), (r - p).unbind(-1)
+        return torch.sign(x * v - y * u)
+
+    return (side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)
+
+
 def quads_to_glides(quads: Tensor) -> Tensor:
     """Return where each vertex lies on its side of the horizontal box, (..., 4) in [0, 1].
 

@@ -23,6 +23,7 @@ from utils.quads import (
     quad_areas,
     quads_to_glides,
     quads_to_hboxes,
+    self_crossing,
     signed_areas,
     transform_points,
 )
@@ -235,3 +236,13 @@ def test_no_quads() -> None:
     assert long_side_directions(quads).shape == (0, 2)
     assert mask_glides(hboxes, torch.zeros(0)).shape == (0, 4)
     assert transform_points(quads, torch.eye(2, 3)).shape == (0, 4, 2)
+
+
+def test_self_crossing_agrees_with_shapely() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 100, (500, 4, 2))
+    expected = [not shapely.Polygon(quad).is_valid for quad in corners]
+    assert self_crossing(torch.from_numpy(corners)).tolist() == expected
+    assert 100 < sum(expected) < 400
+    assert self_crossing(torch.zeros(0, 4, 2)).shape == (0,)
+    assert not self_crossing(torch.zeros(1, 4, 2)).any()
