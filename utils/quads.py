@@ -47,7 +47,7 @@ def clockwise_quads(quads: Tensor) -> Tensor:
 
 
 def self_crossing(quads: Tensor) -> Tensor:
-    """Return which quads (N, 4, 2) have a pair of opposite edges that cross, (N,) bool; touching does not count."""
+    """Return which quads (N, 4, 2) have opposite edges that cross, (N,) bool; touching does not count."""
     a, b, c, d = quads.unbind(-2)
     return _segments_cross(a, b, c, d) | _segments_cross(b, c, d, a)
 

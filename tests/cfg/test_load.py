@@ -73,7 +73,7 @@ def test_words_of_every_type() -> None:
         ("train.epochs: true", "train.epochs: Input should be a valid integer, got True"),
         ("train.epochs: 0", "train.epochs: Input should be greater than or equal to 1, got 0"),
         ("train.amp: 1", "train.amp: Input should be a valid boolean, got 1"),
-        ("train.lr: null", "train.lr: Input should be a valid number, got None"),
+        ("train.epochs: null", "train.epochs: Input should be a valid integer, got None"),
         ("train.lr: .inf", "train.lr: Input should be a finite number, got inf"),
         ("train.lr: 2020-01-01", "train.lr: Input should be a valid number, got '2020-01-01'"),
         ("train: 3", "train: Input should be an object, got 3"),
