@@ -4,7 +4,7 @@ YAML files in this folder state only what differs; ``section.key=value`` on the 
 Sections are frozen; a module takes its own section or plain values, only scripts see `Config`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -99,15 +99,44 @@ class ModelConfig(Section):
     )
 
 
-class LossConfig(Section):
-    """JOL: gains of its terms (spec 4); all ones but these is the paper's preset."""
+class Gains(NamedTuple):
+    """Factors of the terms of JOL."""
 
-    objectness: Positive = 2.0  # fg and bg (spec 4.4)
-    classes: Positive = 1.0  # pos and neg
-    iou: Positive = 1.0
-    glide: Positive = 1.0
-    ratio: Positive = 16.0  # spec 4.3
-    distance: Positive = 0.2  # spec 4.3
+    objectness: float  # fg and bg
+    classes: float  # pos and neg
+    iou: float
+    glide: float
+    ratio: float
+    distance: float
+
+
+GAINS = {
+    "paper": Gains(
+        objectness=2.0, classes=1.0, iou=1.0, glide=1.0, ratio=16.0, distance=0.2
+    ),  # spec 4.3, 4.4
+    "tuned": Gains(
+        objectness=2.0, classes=1.0, iou=5.0, glide=15.0, ratio=16.0, distance=1.0
+    ),  # docs/decisions.md
+}
+
+
+class LossConfig(Section):
+    """JOL: the gains of its terms; a gain that is None is the preset's."""
+
+    preset: Literal["tuned", "paper"] = "tuned"
+    objectness: Positive | None = None
+    classes: Positive | None = None
+    iou: Positive | None = None
+    glide: Positive | None = None
+    ratio: Positive | None = None
+    distance: Positive | None = None
+
+    @property
+    def gains(self) -> Gains:
+        """The gains that count."""
+        preset = GAINS[self.preset]
+        chosen = (getattr(self, name) for name in Gains._fields)
+        return Gains(*(b if a is None else a for a, b in zip(chosen, preset, strict=True)))
 
 
 class TrainConfig(Section):
@@ -115,8 +144,10 @@ class TrainConfig(Section):
 
     epochs: Number = 100
     batch_size: Number = 16  # images per optimiser step, over all processes
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: Positive | None = None  # at a batch of `lr_batch`, linear in it; None: 0.02 for sgd, 4e-3 for adamw
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
+    lr: Positive | None = (
+        None  # at a batch of `lr_batch`, linear in it; None: sgd 0.02, adamw 4e-3, muon 0.016
+    )
     lr_batch: Number = 16  # images
     lr_end_share: Share = 0.01  # of lr, at the end of the cosine
     warmup_epochs: float = Field(default=5.0, ge=0.0)

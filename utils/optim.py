@@ -9,8 +9,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from cfg.schema import TrainConfig
+from utils.muon import Muon
 
-DEFAULT_LR = {"sgd": 0.02, "adamw": 4e-3}  # at a batch of 16 images
+DEFAULT_LR = {"sgd": 0.02, "adamw": 4e-3, "muon": 0.016}  # at a batch of 16 images
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
@@ -42,6 +43,20 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
             return SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0.0)
         case "adamw":
             return AdamW(groups, lr=lr, betas=(config.momentum, 0.999))
+        case "muon":
+            kernels = normalized_kernels(model)
+            return Muon(kernels, _without(groups, kernels), lr, config.weight_decay)
+
+
+def normalized_kernels(model: nn.Module) -> list[Tensor]:
+    """Return the kernels of convolutions that a norm follows, known by their lack of a bias."""
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    return [c.weight for c in convolutions if c.bias is None and c.weight.requires_grad]
+
+
+def _without(groups: list[dict[str, Any]], left_out: list[Tensor]) -> list[dict[str, Any]]:
+    known = {id(parameter) for parameter in left_out}
+    return [group | {"params": [p for p in group["params"] if id(p) not in known]} for group in groups]
 
 
 def learning_rate(step: int, total_steps: int, warmup_steps: int, base: float, end: float) -> float:

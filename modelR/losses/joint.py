@@ -56,7 +56,7 @@ class JointLoss:
     """Compares predictions with targets; it holds no weights, only the gains of its terms."""
 
     def __init__(self, config: LossConfig) -> None:
-        self.config = config
+        self.gains = config.gains
 
     def __call__(
         self,
@@ -78,7 +78,7 @@ class JointLoss:
 
     def _level(self, prediction: LevelPrediction, target: LevelTargets) -> Tensor:
         """Return the eight sums of one level, (8,), in the order of `Losses`."""
-        gain = self.config
+        gain = self.gains
         rows = (target.owner.flatten() >= 0).nonzero().squeeze(-1)
         decoded = decode_level(prediction)
         location = _location_errors(decoded, target, rows)

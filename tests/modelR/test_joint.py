@@ -35,7 +35,7 @@ REFERENCE = {  # spec 4.7
     "total": 61.322716772,
 }
 REFERENCE_BACKGROUND_OF_BOTH, REFERENCE_TOTAL_OF_BOTH = 289.044081129, 293.194397314
-criterion = JointLoss(LossConfig())
+criterion = JointLoss(LossConfig(preset="paper"))
 
 
 def golden_targets(angle: float | None = 40.0) -> LevelTargets:
