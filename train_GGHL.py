@@ -39,7 +39,7 @@ from utils.checkpoint import FORMAT, save_checkpoint
 from utils.cli import parse_words, pick_device, run_script
 from utils.optim import ModelEma, build_optimizer, build_scheduler
 from utils.precision import half_type, mixed_precision
-from utils.records import Annotation, Batch
+from utils.records import Annotation, Batch, Detections
 from utils.runlog import RunLog, new_run_folder, save_curves
 from utils.seeding import seed_everything
 
@@ -208,7 +208,7 @@ def training_state(run: Run, epoch: int, best: float) -> dict[str, Any]:
     }
 
 
-def finish(run: Run, annotations: Sequence[Annotation], detections: Sequence[Any]) -> None:
+def finish(run: Run, annotations: Sequence[Annotation], detections: Sequence[Detections]) -> None:
     """Leave the curves and the picture grid, and say where they are."""
     run.log.close()
     save_curves(run.folder / "results.csv", run.folder / "curves.png")
