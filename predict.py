@@ -12,14 +12,14 @@ import argparse
 import logging
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from cfg.schema import PredictConfig
-from dataloadR.annotations import IMAGE_SUFFIXES
+from dataloadR.annotations import IMAGE_SUFFIXES, is_image
 from dataloadR.splits import far_larger
 from evalR.load import Detector, load_detector, newest_weights
 from evalR.predict import Image, predict_image, predict_tiles
@@ -46,6 +46,7 @@ def main(words: Sequence[str]) -> None:
     detector = load_detector(arguments.weights or newest_weights(Path("runs")), overrides, pick_device)
     check_classes(detector)
     found, outputs = 0, output_names(images)
+    check_outputs(arguments.out, images, outputs)
     for path in tqdm(images, desc="predict", unit="image", dynamic_ncols=True):
         image = read_image(path)
         detections = select(predict_any(detector, image), detector)
@@ -64,7 +65,7 @@ def find_images(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise UserError(f"{source}: no such image or folder")
-    images = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = sorted(path for path in source.iterdir() if is_image(path))
     if not images:
         raise UserError(f"{source}: no images in this folder; looked for {', '.join(IMAGE_SUFFIXES)}")
     return images
@@ -99,6 +100,15 @@ def output_names(images: Sequence[Path]) -> dict[Path, str]:
     return {path: path.stem if stems[path.stem] == 1 else path.name for path in images}
 
 
+def check_outputs(out: Path, images: Sequence[Path], names: Mapping[Path, str]) -> None:
+    """Raise a UserError where a result would take the place of an input image."""
+    inputs = {path.resolve() for path in images}
+    for name in names.values():
+        picture = (out / f"{name}.jpg").resolve()
+        if picture in inputs:
+            raise UserError(f"--out {out}: the result would overwrite {picture}; name another folder")
+
+
 def save_result(place: Path, image: Image, detections: Detections, classes: Sequence[str]) -> None:
     """Write PLACE.jpg and PLACE.txt."""
     quads, scores, labels = (field.numpy() for field in detections)
@@ -109,7 +119,7 @@ def save_result(place: Path, image: Image, detections: Detections, classes: Sequ
     ):
         lines.append(" ".join(f"{value:.2f}" for value in quad) + f" {classes[label]} {score:.4f}\n")
     with replacing(place.with_name(f"{place.name}.txt")) as temporary:
-        temporary.write_text("".join(lines))
+        temporary.write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,12 +18,13 @@ from pathlib import Path
 from cfg.schema import Config
 from dataloadR.annotations import split_is_labelled
 from dataloadR.splits import load_split
-from evalR.dota_results import write_task1
+from evalR.dota_results import check_names, write_task1
 from evalR.evaluate import evaluate, format_table, summary, to_dict
 from evalR.load import Detector, load_detector, newest_weights
 from evalR.predict import predict_split
 from evalR.report.grid import prediction_grid
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
+from utils.errors import UserError
 from utils.files import replacing
 from utils.records import Annotation, Detections
 
@@ -44,14 +45,26 @@ def main(words: Sequence[str]) -> None:
     folder = detector.path.parent / f"eval-{Path(config.eval.split).stem}"
     split = config.data.split(config.eval.split)
     annotations, _ = load_split(config.data, split, detector.classes)
-    detections = predict_split(detector.model, annotations, config, detector.device)
     names = [Path(annotation.image_path).stem for annotation in annotations]
-    write_task1(folder / "Task1", detections, names, detector.classes)
+    writable = can_be_written(names, detector.classes)
+    detections = predict_split(detector.model, annotations, config, detector.device)
+    if writable:
+        write_task1(folder / "Task1", detections, names, detector.classes)
     if split_is_labelled(config.data.root, split):
         report(folder, detector, annotations, detections)
     else:
         sys.stdout.write(f"split {config.eval.split} has no labels: there are result files, but no metrics\n")
     sys.stdout.write(f"results: {folder}\n")
+
+
+def can_be_written(names: Sequence[str], classes: Sequence[str]) -> bool:
+    """Return whether these names can stand in result files; say it once if not."""
+    try:
+        check_names(names, classes)
+    except UserError as error:
+        logger.warning("no Task1 files, for they could not be read again: %s", error)
+        return False
+    return True
 
 
 def report(
@@ -79,7 +92,7 @@ def report(
         ("metrics.txt", "\n".join(lines) + "\n"),
     ):
         with replacing(folder / name) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
     rows = list(zip(annotations, detections, strict=True))
     prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.score_threshold)
 

@@ -10,6 +10,7 @@ Results go to runs/NAME: config.yaml, results.csv, last.pt, best.pt, curves.png,
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from cfg.schema import Config
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import to_device, train_loader
 from dataloadR.samplers import TrainBatches
-from dataloadR.splits import check_sizes, load_split
+from dataloadR.splits import check_objects, check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, evaluate, format_table, summary
 from evalR.predict import predict_split
@@ -37,6 +38,7 @@ from modelR.gghl import GGHL
 from modelR.losses.joint import JointLoss, Losses
 from utils.checkpoint import FORMAT, save_checkpoint
 from utils.cli import parse_words, pick_device, run_script
+from utils.errors import UserError
 from utils.optim import ModelEma, build_optimizer, build_scheduler
 from utils.precision import half_type, mixed_precision
 from utils.records import Annotation, Batch, Detections
@@ -77,11 +79,14 @@ def main(words: Sequence[str]) -> None:
 
 def train(config: Config, name: str) -> EvalResult:
     """Train, evaluate every few epochs, save after each, and return the last evaluation."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("WORLD_SIZE > 1: this version trains in one process, without torchrun")
     seed_everything(config.train.seed)
     device = pick_device(config.train.device)
     annotations, classes = load_split(config.data, config.data.train, config.data.classes)
-    val_annotations, _ = load_split(config.data, config.data.val, classes)
+    check_objects(annotations, config.data)
     check_sizes(annotations, config.data)
+    val_annotations, _ = load_split(config.data, config.data.val, classes)
     sampler = training_order(len(annotations), config)
     dataset = RotatedDataset(annotations, config.augment, config.assign.min_side, config.train.seed)
     batches = train_loader(dataset, sampler, config.data.workers)
@@ -204,6 +209,7 @@ def training_state(run: Run, epoch: int, best: float) -> dict[str, Any]:
         "epoch": epoch,
         "step": run.scheduler.last_epoch,
         "rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all(),
         "best": best,
     }
 

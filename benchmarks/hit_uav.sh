@@ -4,8 +4,8 @@
 #   sh benchmarks/hit_uav.sh DATA_ROOT large 60                 the paper's network, on a GPU
 #   sh benchmarks/hit_uav.sh DATA_ROOT large 60 train.lr=0.01   any setting of cfg/schema.py
 set -eu
-cd "$(dirname "$0")/.."
-root=$1; size=${2:-nano}; epochs=${3:-8}
+root=$(cd "$1" && pwd); cd "$(dirname "$0")/.."
+size=${2:-nano}; epochs=${3:-8}
 shift; [ $# -gt 0 ] && shift; [ $# -gt 0 ] && shift
 python=${PYTHON:-.venv/bin/python}; name="hit_uav-$size-$epochs-$(date +%Y%m%d-%H%M%S)"
 "$python" train_GGHL.py cfg/hit_uav.yaml "data.root=$root" "model.size=$size" "train.epochs=$epochs" \

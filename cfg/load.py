@@ -140,7 +140,7 @@ def _nest(flat: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(error: ValidationError, sources: dict[str, str]) -> str:
     """One line per problem: where it was set, the key's full name, what is wrong and what was found."""
-    lines = []
+    lines: dict[str, str] = {}  # by key: of the branches of a union, the first says enough
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"][:2])
         message = f"{problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}"
@@ -149,10 +149,11 @@ def _explain(error: ValidationError, sources: dict[str, str]) -> str:
             key, _, message = message.partition(": ")
         source = sources.get(key, "configuration")
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{source}: unknown key '{key}'{_suggestion(key)}")
+            message = f"unknown key '{key}'{_suggestion(key)}"
         else:
-            lines.append(f"{source}: {key}: {message}")
-    return "\n".join(dict.fromkeys(lines))
+            message = f"{key}: {message}"
+        lines.setdefault(key, f"{source}: {message}")
+    return "\n".join(lines.values())
 
 
 def _suggestion(key: str) -> str:

@@ -45,6 +45,13 @@ class DataConfig(Section):
                 )
         return value
 
+    @field_validator("classes")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("expected each class once")
+        return value
+
     def split(self, name: str) -> str:
         """Return the split that `name` means: train, val and test are settings, others mean themselves."""
         return {"train": self.train, "val": self.val, "test": self.test}.get(name, name)
@@ -93,7 +100,7 @@ class ModelConfig(Section):
     """The network (spec 5)."""
 
     size: Literal["nano", "small", "medium", "large"] = "large"
-    dropblock: Share | None = None  # None: 0.1 for large, 0 below
+    dropblock: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None  # None: 0.1 for large, 0 below
     weights: str | None = (
         None  # a Darknet .weights file for the backbone; bare names are looked up in weight/
     )
@@ -152,7 +159,7 @@ class TrainConfig(Section):
     lr_end_share: Share = 0.01  # of lr, at the end of the cosine
     warmup_epochs: float = Field(default=5.0, ge=0.0)
     warmup_share: Share = 0.05  # warm-up is the shorter of the two, in steps
-    momentum: Share = 0.9
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     weight_decay: float = Field(default=5e-4, ge=0.0)  # on weights of convolutions only
     clip_norm: Positive = 10.0
     ema_decay: Share = 0.9998
@@ -160,7 +167,8 @@ class TrainConfig(Section):
     amp: bool = True  # mixed precision where the device computes it natively: GPUs, CPUs with bfloat16
     eval_every: Number = 5  # epochs
     device: str = "auto"  # auto, cpu, cuda, cuda:1
-    name: str = ""  # of the folder in runs/; empty: the configuration's name, numbered
+    # of the folder in runs/; empty: the name of the configuration; a name that is taken gets a number
+    name: Annotated[str, Field(pattern=r"^[^/\\]*$")] = ""
     seed: Count = 0
 
 

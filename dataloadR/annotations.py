@@ -49,7 +49,7 @@ def read_split(
     Raises:
         AnnotationError: no such root or split, no images, or a label that cannot be read.
     """
-    images = _read_images(Path(root), split)
+    images = _read_images(Path(root).expanduser(), split)
     names = tuple(classes) or _find_classes(images)
     index = {name: i for i, name in enumerate(names)}
     return [_to_annotation(image, index) for image in images], names
@@ -57,7 +57,7 @@ def read_split(
 
 def split_is_labelled(root: str | Path, split: str) -> bool:
     """Say whether any image of the split has a label file, or any line of a list an object."""
-    place = _locate(Path(root), split)
+    place = _locate(Path(root).expanduser(), split)
     if isinstance(place, Path):
         return any(image.quads for image in _read_list(place))
     return any(labels is not None for _, labels in _pair_files(place))
@@ -107,7 +107,7 @@ def _find_names(root: Path, split: str) -> Path | None:
 
 def _pair_files(place: Folder) -> list[tuple[Path, Path | None]]:
     """Return image and label file of each image; label files are looked up in one listing of the folder."""
-    images = {path.name: path for path in sorted(place.images.iterdir()) if _is_image(path)}
+    images = {path.name: path for path in sorted(place.images.iterdir()) if is_image(path)}
     chosen = _choose(images, place.names) if place.names else list(images.values())
     if not chosen:
         raise AnnotationError(f"{place.names or place.images}: expected at least one image, found none")
@@ -117,7 +117,7 @@ def _pair_files(place: Folder) -> list[tuple[Path, Path | None]]:
     return [(image, labels.get(image.stem)) for image in chosen]
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")  # macOS resource forks
 
 

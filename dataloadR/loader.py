@@ -48,6 +48,11 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     )
 
 
+def usable_cpus() -> int:
+    """Return the number of CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def init_worker(_: int) -> None:
     """Keep a worker to one thread: there is one worker per core."""
     cv2.setNumThreads(0)
@@ -57,7 +62,7 @@ def init_worker(_: int) -> None:
 def _loader(
     dataset: RotatedDataset, batches: TrainBatches | EvalBatches, workers: int, context: str | None
 ) -> DataLoader[Sample]:
-    workers = min(workers, os.cpu_count() or 1)
+    workers = min(workers, usable_cpus())
     return DataLoader(
         dataset,
         batch_sampler=batches,

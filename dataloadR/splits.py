@@ -26,12 +26,25 @@ def load_split(
     Raises:
         AnnotationError: whatever `read_split` finds wrong.
     """
-    if data.root == DEMO_ROOT:
+    if Path(data.root) == Path(DEMO_ROOT):
         write_demo_scenes(Path(data.root))
     annotations, names = read_split(data.root, split, classes)
     objects = sum(len(annotation.labels) for annotation in annotations)
     logger.info("%s, split %s: %d images, %d objects", data.root, split, len(annotations), objects)
     return annotations, names
+
+
+def check_objects(annotations: Sequence[Annotation], data: DataConfig) -> None:
+    """Stop where a training would see background alone, because labels were looked for in the wrong place.
+
+    Raises:
+        AnnotationError: no image of the training split has an object.
+    """
+    if not any(len(annotation.labels) for annotation in annotations):
+        raise AnnotationError(
+            f"{data.root}, split {data.train}: no object in {len(annotations)} images; labels are text "
+            f"files of the images' names in labelTxt/ (or Annotations/ beside JPEGImages/), see docs/data.md"
+        )
 
 
 def check_sizes(annotations: Sequence[Annotation], data: DataConfig) -> None:
@@ -46,8 +59,8 @@ def check_sizes(annotations: Sequence[Annotation], data: DataConfig) -> None:
         raise AnnotationError(
             f"{data.root}: the images are about {sides[1]} x {sides[0]} px (width x height), more than "
             f"{data.max_downscale:g} times data.image_size={list(data.input_size)}: small objects vanish. "
-            f"Cut them first: python -m datasets_tools.split {data.root} {data.root}_{tile} --size {tile}; "
-            f"or raise data.max_downscale to train on shrunken images"
+            f"Cut them into tiles first (python -m datasets_tools.split {data.root} {data.root}_{tile} "
+            f"--size {tile}, where this version has it), or raise data.max_downscale to shrink them anyway"
         )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from utils.errors import UserError
 from utils.records import Detections
 
 FIELDS = 10
@@ -35,7 +36,7 @@ def write_task1(
     Raises:
         ValueError: lengths differ, or a name cannot stand in the format.
     """
-    _check_names(image_names, classes)
+    check_names(image_names, classes)
     if len(detections) != len(image_names):
         raise ValueError(f"expected detections for {len(image_names)} images, got {len(detections)}")
     lines: list[list[str]] = [[] for _ in classes]
@@ -63,7 +64,7 @@ def read_task1(folder: Path, classes: Sequence[str], image_names: Sequence[str])
         FileNotFoundError: there is no file for any of the classes.
         ValueError: a line is malformed or names an image that is not asked for; says file and line.
     """
-    _check_names(image_names, classes)
+    check_names(image_names, classes)
     paths = [task1_path(folder, name) for name in classes]
     if classes and not any(path.exists() for path in paths):
         raise FileNotFoundError(f"{folder}: expected files such as {paths[0].name}, found none")
@@ -112,14 +113,15 @@ def _to_detections(rows: list[_Row]) -> Detections:
     )
 
 
-def _check_names(image_names: Sequence[str], classes: Sequence[str]) -> None:
+def check_names(image_names: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise a UserError where names cannot stand in result files: blanks, slashes, or one name twice."""
     for name in image_names:
         if not name or name.split() != [name]:
-            raise ValueError(f"image name: expected one word, got {name!r}")
+            raise UserError(f"image name: expected one word, got {name!r}")
     for name in classes:
         if not name or "/" in name or "\\" in name:
-            raise ValueError(f"class name: expected one that can stand in a file name, got {name!r}")
+            raise UserError(f"class name: expected one that can stand in a file name, got {name!r}")
     for what, names in (("image", image_names), ("class", classes)):
         if len(set(names)) < len(names):
             twice = next(name for k, name in enumerate(names) if name in names[:k])
-            raise ValueError(f"{what} names: expected each once, got {twice!r} twice")
+            raise UserError(f"{what} names: expected each once, got {twice!r} twice")

@@ -1,5 +1,6 @@
 """A trained detector from its checkpoint, ready to predict."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from cfg.schema import Config
 from modelR.build import build_model
 from modelR.gghl import GGHL
 from utils.checkpoint import CheckpointError, find_weights, load_checkpoint, load_state
+
+logger = logging.getLogger(__name__)
 
 
 class Detector(NamedTuple):
@@ -24,7 +27,7 @@ class Detector(NamedTuple):
 
 
 def newest_weights(runs: Path) -> Path:
-    """Return the `best.pt` that was written last.
+    """Return the `best.pt` that was written last, and say which it is.
 
     Raises:
         CheckpointError: no run has one.
@@ -32,6 +35,7 @@ def newest_weights(runs: Path) -> Path:
     found = sorted(runs.glob("*/best.pt"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise CheckpointError(f"{runs}/*/best.pt: no trained model yet; train one: python train_GGHL.py")
+    logger.info("using %s", found[-1])
     return found[-1]
 
 

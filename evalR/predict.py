@@ -14,9 +14,9 @@ from cfg.schema import SIZE_STEP, Config, EvalConfig
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import eval_loader, to_device
 from dataloadR.samplers import EvalBatches
-from dataloadR.splits import far_larger, median_size
+from dataloadR.splits import far_larger
 from evalR.postprocess import postprocess
-from utils.images import letterbox_matrix, read_image, warp_image
+from utils.images import image_size, letterbox_matrix, read_image, warp_image
 from utils.precision import mixed_precision
 from utils.quad_nms import quad_nms
 from utils.records import Annotation, Detections, Frame
@@ -43,12 +43,16 @@ def predict_split(
 ) -> list[Detections]:
     """Return the detections of every annotated image, in its own pixels and in the order of the annotations.
 
-    Images far larger than the network input are read tile by tile at their own scale; others in batches.
+    Images far larger than the network input are read tile by tile at their own scale; the others in batches.
     """
-    if annotations and far_larger(median_size(annotations), config.data):
-        paths = tqdm([a.image_path for a in annotations], desc="predict tiles", unit="image", leave=False)
-        return [predict_tiles(model, read_image(path), config, device) for path in paths]
-    return _predict_batches(model, annotations, config, device)
+    far = [far_larger(image_size(a.image_path), config.data) for a in annotations]
+    near = [a for a, is_far in zip(annotations, far, strict=True) if not is_far]
+    found = iter(_predict_batches(model, near, config, device) if near else [])
+    progress = tqdm(annotations, desc="predict tiles", unit="image", leave=False, disable=not any(far))
+    return [
+        predict_tiles(model, read_image(a.image_path), config, device) if is_far else next(found)
+        for a, is_far in zip(progress, far, strict=True)
+    ]
 
 
 def _predict_batches(

@@ -59,9 +59,10 @@ def assert_refused(
 ) -> str:
     """Run, expect exit code 2 and exactly one error line, and return that line."""
     assert run(main, words, monkeypatch) == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    return errors[0]
+    lines = capsys.readouterr().err.splitlines()
+    (place,) = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    assert lines[place:] == lines[place : place + 1]
+    return lines[place]
 
 
 def test_training_leaves_what_it_announces(trained: Path) -> None:
@@ -187,6 +188,10 @@ def test_bad_labels(
         (["data.image_siz=64"], "data.image_siz"),
         (["train.epochs=many"], "train.epochs"),
         (["data.image_size=100"], "multiples of 32"),
+        (["data.image_size=abc"], "data.image_size"),
+        (["train.name=a/b"], "train.name"),
+        (["model.dropblock=1.0"], "model.dropblock"),
+        (["data.classes=[ship,ship]"], "data.classes"),
         (["train.device=tpu9"], "train.device"),
         (["model.weights=nosuch.weights"], "nosuch.weights"),
     ],
@@ -208,6 +213,46 @@ def test_empty_split(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         path.unlink()
     error = assert_refused(train_GGHL.main, [f"data.root={data}", *QUICK], monkeypatch, capsys)
     assert "val" in error
+
+
+def test_no_object_at_all(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "train/labelTxt").rename(data / "train/labels")
+    error = assert_refused(train_GGHL.main, [f"data.root={data}", *QUICK], monkeypatch, capsys)
+    assert "no object in 3 images" in error
+
+
+def test_several_processes_are_refused(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    error = assert_refused(train_GGHL.main, [f"data.root={data}", *QUICK], monkeypatch, capsys)
+    assert "one process" in error
+
+
+def test_results_never_overwrite_the_images(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    images = trained / "data/val/images"
+    before = {path: path.read_bytes() for path in images.iterdir()}
+    error = assert_refused(predict.main, [str(images), "--out", str(images)], monkeypatch, capsys)
+    assert "overwrite" in error
+    assert {path: path.read_bytes() for path in images.iterdir()} == before
+
+
+def test_names_with_blanks_are_scored_without_result_files(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    for folder in ("images", "labelTxt"):
+        (tmp_path / "blank" / folder).mkdir(parents=True)
+        for path in (trained / "data/val" / folder).iterdir():
+            (tmp_path / "blank" / folder / f"my {path.name}").write_bytes(path.read_bytes())
+    words = ["runs/demo", f"data.root={tmp_path}/blank", "data.workers=0"]
+    assert run(evaluation.main, words, monkeypatch) == 0
+    assert "mAP50 0." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -173,5 +173,7 @@ def save_image(path: str | Path, image: Image) -> None:
     if not path.suffix or not cv2.haveImageWriter(path.name):
         raise ValueError(f"{path}: expected an image suffix such as .png or .jpg, found '{path.suffix}'")
     with replacing(path) as temporary:
-        if not cv2.imwrite(str(temporary), bgr):
+        encoded, data = cv2.imencode(path.suffix, bgr)  # imwrite knows no non-ASCII paths on Windows
+        if not encoded:
             raise OSError(f"{path}: the image could not be written")
+        temporary.write_bytes(data.tobytes())

@@ -20,6 +20,7 @@ U8 = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (2, 3)
 Size = tuple[int, int]  # height, width
 FILL = 128  # grey of the padding (spec 6.5)
+ROUNDING = 1e-6  # px; a product that should be whole is not always
 PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -124,7 +125,8 @@ def letterbox_matrix(source: Size, target: Size, centred: bool = True) -> Matrix
     Centred with whole-pixel margins, or in the top left corner, to pad right and bottom (spec 6.5).
     """
     ratio = min(target[0] / source[0], target[1] / source[1])
-    dy, dx = ((t - ratio * s) // 2 if centred else 0.0 for t, s in zip(target, source, strict=True))
+    free = [t - ratio * s + ROUNDING for t, s in zip(target, source, strict=True)]
+    dy, dx = (max(0.0, length // 2) if centred else 0.0 for length in free)
     return np.array([[ratio, 0.0, dx], [0.0, ratio, dy]])
 
 

@@ -76,8 +76,9 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).to(half_type(matrix.device) or matrix.dtype)
-    x = x / (x.norm() + torch.finfo(x.dtype).tiny)
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + torch.finfo(x.dtype).tiny)  # before the cast: float16 loses small gradients
+    x = x.to(half_type(matrix.device) or matrix.dtype)
     for _ in range(ITERATIONS):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cfg.load import ConfigError
-from utils.cli import parse_words, pick_device, run_script, usable_cpus, user_line
+from utils.cli import parse_words, pick_device, run_script, user_line
 from utils.errors import UserError
 from utils.images import ImageError
 
@@ -114,7 +114,3 @@ def test_unusable_devices_are_named(name: str) -> None:
         pick_device(name)
     assert str(caught.value).startswith(f"train.device={name}: not usable here: ")
     assert "\n" not in str(caught.value)
-
-
-def test_at_least_one_cpu() -> None:
-    assert usable_cpus() >= 1

@@ -35,6 +35,11 @@ def test_singular_values_become_alike(shape: tuple[int, int]) -> None:
     assert cosine > 0.97
 
 
+def test_tiny_gradients_count_as_large_ones() -> None:
+    matrix = torch.randn(8, 27, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(orthogonalized(matrix * 1e-8), orthogonalized(matrix), atol=0.02, rtol=0.02)
+
+
 def test_no_gradient_moves_nothing() -> None:
     assert not orthogonalized(torch.zeros(4, 6)).any()
     model = network()

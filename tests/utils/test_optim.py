@@ -137,3 +137,11 @@ def test_average_resumes_exactly() -> None:
             other.update_parameters(model)
     for mine, theirs in zip(ema.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("sgd", 0.02), ("adamw", 0.004), ("muon", 0.016)])
+def test_default_rates_are_those_of_a_batch_of_16(name: str, rate: float) -> None:
+    for batch, expected in ((16, rate), (4, rate / 4)):
+        config = TrainConfig.model_validate({"optimizer": name, "batch_size": batch})
+        groups = build_optimizer(small_network(), config).param_groups
+        assert [group["lr"] for group in groups] == pytest.approx([expected] * len(groups))
