@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -17,8 +18,11 @@ HelpFormatter = argparse.RawDescriptionHelpFormatter
 def parse_words(
     parser: argparse.ArgumentParser, words: Sequence[str]
 ) -> tuple[argparse.Namespace, list[str]]:
-    """Parse a command line in which ``section.key=value`` words may stand anywhere; return them apart."""
-    overrides = [word for word in words if "=" in word and not word.startswith("-")]
+    """Parse a command line in which ``section.key=value`` words may stand anywhere; return them apart.
+
+    A word that names a file is no setting, whatever stands in it.
+    """
+    overrides = [word for word in words if "=" in word and word[0] != "-" and not Path(word).exists()]
     rest = [word for word in words if word not in overrides]
     return parser.parse_args(rest), overrides
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -114,3 +115,12 @@ def test_unusable_devices_are_named(name: str) -> None:
         pick_device(name)
     assert str(caught.value).startswith(f"train.device={name}: not usable here: ")
     assert "\n" not in str(caught.value)
+
+
+def test_files_with_an_equals_sign_are_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run=3.png").touch()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source")
+    arguments, overrides = parse_words(parser, ["run=3.png", "train.epochs=3"])
+    assert (arguments.source, overrides) == ("run=3.png", ["train.epochs=3"])
