@@ -8,7 +8,7 @@ import numpy as np
 from cfg.schema import AugmentConfig
 from dataloadR.geometric import place_image, random_matrix
 from utils.images import FILL, U8, Size, compose, shift
-from utils.records import Annotation, Sample
+from utils.records import F32, Annotation, Sample
 
 CENTRE_SHARES = (0.25, 0.75)  # of the canvas, between which the centre of a mosaic is drawn
 
@@ -42,7 +42,7 @@ def join_tiles(tiles: Sequence[Sample], corners: Sequence[tuple[int, int]], size
     for tile, (x, y) in zip(tiles, corners, strict=True):
         height, width, _ = tile.image.shape
         canvas[y : y + height, x : x + width] = tile.image
-    moved = [t.quads + np.array(corner, np.float32) for t, corner in zip(tiles, corners, strict=True)]
+    moved = [_seen_quads(t) + np.array(corner, np.float32) for t, corner in zip(tiles, corners, strict=True)]
     matrix = compose(shift(*corners[0]), tiles[0].frame.matrix.astype(np.float64)).astype(np.float32)
     return Sample(
         image=canvas,
@@ -52,6 +52,13 @@ def join_tiles(tiles: Sequence[Sample], corners: Sequence[tuple[int, int]], size
         ignore=np.concatenate([tile.ignore for tile in tiles]),
         frame=tiles[0].frame._replace(matrix=matrix, input_size=size),
     )
+
+
+def _seen_quads(tile: Sample) -> F32:
+    """Return the quads; those of ignore regions end at the tile, for beyond its edge lies another image."""
+    height, width, _ = tile.image.shape
+    inside = np.clip(tile.quads, 0, np.array([width, height], np.float32))
+    return np.where(tile.ignore[:, None, None], inside, tile.quads)
 
 
 def random_mosaic(

@@ -52,6 +52,14 @@ def test_tiles_are_pasted_with_their_objects() -> None:
     assert joined.frame.input_size == (96, 128)
 
 
+def test_ignore_regions_end_at_their_tile() -> None:
+    tile = make(10, 1)
+    cut = tile._replace(quads=tile.quads + np.float32(45), ignore=np.ones(1, bool))  # 55..75 of 64 px
+    joined = join_tiles([cut, cut._replace(ignore=np.zeros(1, bool))], [(0, 0), (64, 0)], (64, 128))
+    assert joined.quads[0].max() == 64
+    np.testing.assert_array_equal(joined.quads[1], cut.quads[0] + [64, 0])
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_objects_of_a_mosaic_lie_on_their_pixels(seed: int) -> None:
     image = np.zeros((96, 128, 3), np.uint8)
