@@ -31,6 +31,7 @@ from utils.images import read_image
 from utils.records import Detections
 
 logger = logging.getLogger("predict")
+ONE_LABEL = "eval.multi_label=false"  # second guesses help average precision; people want one answer
 
 
 def main(words: Sequence[str]) -> None:
@@ -43,7 +44,8 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder for the results")
     arguments, overrides = parse_words(parser, words)
     images = find_images(arguments.source)
-    detector = load_detector(arguments.weights or newest_weights(Path("runs")), overrides, pick_device)
+    weights = arguments.weights or newest_weights(Path("runs"))
+    detector = load_detector(weights, [ONE_LABEL, *overrides], pick_device)
     check_classes(detector)
     found, outputs = 0, output_names(images)
     check_outputs(arguments.out, images, outputs)

@@ -20,32 +20,37 @@ def postprocess(
 ) -> list[Detections]:
     """Return the detections of each image, on the CPU, highest score first.
 
-    One label per cell, score = sqrt(objectness * class score); quads that are not finite are dropped.
+    Score = objectness^(1 - w) * class score^w with w of `eval.class_weight`, of the best class of a cell or
+    of each (`eval.multi_label`); quads that are not finite are dropped.
     """
-    quads, scores, labels = (
-        torch.cat(parts, dim=1) for parts in zip(*map(_candidates, predictions), strict=True)
-    )
+    levels = [_candidates(prediction, config) for prediction in predictions]
+    quads, scores = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
     return [
-        _select(quads[i], scores[i], labels[i], frame, config)  # one image; NMS works on few rows
+        _select(quads[i], scores[i], frame, config)  # one image; NMS works on few rows
         for i, frame in enumerate(frames)
     ]
 
 
-def _candidates(prediction: LevelPrediction) -> tuple[Tensor, Tensor, Tensor]:
-    """Return every cell of a level as quads (B, H * W, 4, 2), scores and labels (B, H * W)."""
+def _candidates(prediction: LevelPrediction, config: EvalConfig) -> tuple[Tensor, Tensor]:
+    """Return every cell of a level as quads (B, H * W, 4, 2) and scores of its classes (B, H * W, C)."""
     decoded = decode_level(prediction)
-    class_score, labels = decoded.class_scores.max(dim=-1)
-    scores = (decoded.objectness * class_score).sqrt()
+    weight = config.class_weight
+    scores = decoded.objectness.unsqueeze(-1) ** (1 - weight) * decoded.class_scores**weight
+    if not config.multi_label:
+        best = decoded.class_scores.argmax(dim=-1, keepdim=True)
+        scores = torch.zeros_like(scores).scatter(-1, best, scores.gather(-1, best))
     quads = glides_to_quads(decoded.hboxes, mask_glides(decoded.glides, decoded.area_ratio))
-    return quads.flatten(1, 2), scores.flatten(1), labels.flatten(1)
+    return quads.flatten(1, 2), scores.flatten(1, 2)
 
 
-def _select(quads: Tensor, scores: Tensor, labels: Tensor, frame: Frame, config: EvalConfig) -> Detections:
-    usable = (scores > config.score_threshold) & quads.isfinite().flatten(1).all(dim=1)
-    rows = usable.nonzero().squeeze(-1)
-    if len(rows) > config.pre_nms:
-        rows = rows[scores[rows].topk(config.pre_nms).indices]
-    quads, scores, labels = quads[rows].cpu(), scores[rows].cpu(), labels[rows].cpu()
+def _select(quads: Tensor, scores: Tensor, frame: Frame, config: EvalConfig) -> Detections:
+    usable = (scores > config.score_threshold) & quads.isfinite().flatten(1).all(dim=1, keepdim=True)
+    cells, labels = usable.nonzero().T
+    scores = scores[cells, labels]
+    if len(scores) > config.pre_nms:
+        scores, best = scores.topk(config.pre_nms)
+        cells, labels = cells[best], labels[best]
+    quads, scores, labels = quads[cells].cpu(), scores.cpu(), labels.cpu()
     matrix = invert_affine(torch.from_numpy(frame.matrix).to(quads.dtype))
     quads = transform_points(quads, matrix)
     kept = quad_nms(quads, scores, labels, config.nms_iou, config.max_detections)

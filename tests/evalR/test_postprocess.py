@@ -144,6 +144,29 @@ def test_before_suppression_the_best_candidates_stay() -> None:
     assert [len(d.scores) for d in postprocess(levels, [IDENTITY], few)] == [1]
 
 
+def test_the_weight_of_the_class_score_and_several_classes_per_cell() -> None:
+    levels = silent_levels()
+    shout(levels[0], (0, 6, 8), QUAD, 2, (2.0, 1.0))
+    levels[0].class_logits[0, 6, 8, 0] = 0.5
+    objectness, first, second = (1 / (1 + math.exp(-v)) for v in (2.0, 1.0, 0.5))
+
+    def found(**settings: float) -> Detections:
+        (detections,) = postprocess(
+            levels, [IDENTITY], EvalConfig.model_validate({"score_threshold": 0.3} | settings)
+        )
+        return detections
+
+    alone, both = found(class_weight=0.2), found(class_weight=0.2, multi_label=True, score_threshold=0.7)
+    close(alone.scores, [objectness**0.8 * first**0.2])
+    assert alone.labels.tolist() == [2]
+    close(both.scores, [objectness**0.8 * value**0.2 for value in (first, second)])
+    assert both.labels.tolist() == [2, 0]
+    close(both.quads, [QUAD] * 2)
+    unranked = found(class_weight=0.0)
+    close(unranked.scores, [objectness])
+    assert unranked.labels.tolist() == [2]
+
+
 def test_broken_cells_are_dropped() -> None:
     levels = silent_levels()
     shout(levels[0], (0, 6, 8), QUAD)
