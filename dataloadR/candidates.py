@@ -10,15 +10,8 @@ import torch
 from torch import Tensor
 
 from cfg.schema import AssignConfig
-from utils.quads import (
-    NEARLY_HORIZONTAL,
-    TIE,
-    approximate_quads,
-    long_side_directions,
-    quad_areas,
-    quads_to_glides,
-    quads_to_hboxes,
-)
+from utils.glides import NEARLY_HORIZONTAL, approximate_quads, quads_to_glides
+from utils.quads import TIE, long_side_directions, quad_areas, quads_to_hboxes
 
 MAX_WINDOW_CELLS = 4  # rule `current`: cap of the window on the finest level, one less per level (spec 2.4)
 PAPER_RANGES = (0.0, 64.0, 128.0, math.inf)  # rule `paper`: px, largest edge distance per level (spec 2.7)

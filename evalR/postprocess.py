@@ -10,8 +10,9 @@ from torch import Tensor
 
 from cfg.schema import EvalConfig
 from modelR.heads.decode import decode_level
-from utils.quad_nms import quad_nms
-from utils.quads import glides_to_quads, invert_affine, mask_glides, transform_points
+from utils.glides import glides_to_quads, mask_glides
+from utils.quad_nms import batched_quad_nms
+from utils.quads import invert_affine, transform_points
 from utils.records import Detections, Frame, LevelPrediction
 
 
@@ -25,10 +26,15 @@ def postprocess(
     """
     levels = [_candidates(prediction, config) for prediction in predictions]
     quads, scores = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
-    return [
-        _select(quads[i], scores[i], frame, config)  # one image; NMS works on few rows
-        for i, frame in enumerate(frames)
-    ]
+    images, cells, labels = _best(quads, scores, config)
+    quads, scores = quads[images, cells], scores[images, cells, labels]
+    if len(frames):
+        inverses = torch.stack([invert_affine(torch.from_numpy(frame.matrix).to(quads)) for frame in frames])
+        quads = transform_points(quads, inverses[images])
+    kept = batched_quad_nms(quads, scores, labels, images, config.nms_iou, config.max_detections)
+    counts = torch.bincount(images[kept], minlength=len(frames)).tolist()
+    fields = (torch.split(values[kept].cpu(), counts) for values in (quads, scores, labels))
+    return [Detections(*found) for found in zip(*fields, strict=True)]
 
 
 def _candidates(prediction: LevelPrediction, config: EvalConfig) -> tuple[Tensor, Tensor]:
@@ -43,15 +49,12 @@ def _candidates(prediction: LevelPrediction, config: EvalConfig) -> tuple[Tensor
     return quads.flatten(1, 2), scores.flatten(1, 2)
 
 
-def _select(quads: Tensor, scores: Tensor, frame: Frame, config: EvalConfig) -> Detections:
-    usable = (scores > config.score_threshold) & quads.isfinite().flatten(1).all(dim=1, keepdim=True)
-    cells, labels = usable.nonzero().T
-    scores = scores[cells, labels]
-    if len(scores) > config.pre_nms:
-        scores, best = scores.topk(config.pre_nms)
-        cells, labels = cells[best], labels[best]
-    quads, scores, labels = quads[cells].cpu(), scores.cpu(), labels.cpu()
-    matrix = invert_affine(torch.from_numpy(frame.matrix).to(quads.dtype))
-    quads = transform_points(quads, matrix)
-    kept = quad_nms(quads, scores, labels, config.nms_iou, config.max_detections)
-    return Detections(quads[kept], scores[kept], labels[kept])
+def _best(quads: Tensor, scores: Tensor, config: EvalConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Return image, cell and class of the candidates that suppression sees, (K,) each, in their order."""
+    usable = quads.isfinite().flatten(2).all(dim=2, keepdim=True) & (scores > config.score_threshold)
+    scores = torch.where(usable, scores, 0.0).flatten(1)
+    places = scores.topk(min(config.pre_nms, scores.shape[1]), dim=1).indices.sort(dim=1).values
+    images, column = (scores.gather(1, places) > 0).nonzero().unbind(-1)
+    classes = usable.shape[-1]
+    places = places[images, column]
+    return images, places // classes, places % classes

@@ -3,7 +3,8 @@
 A concave quad counts as its two triangles, a self-crossing one as its convex hull, and a quad without area
 has IoU 0 with everything.  DOTA_devkit takes the signed area of a self-crossing quad, in which one of its two
 triangles counts negative: `crossing="signed"` gives its numbers.
-Source: spec/gghl.md 8.1 (FIX: the union, not the hull of both).
+CPU tensors go through machine code (`quad_kernels`), those of a GPU through torch (`quad_clip`), both in
+float64.  Source: spec/gghl.md 8.1 (FIX: the union, not the hull of both).
 """
 
 from typing import Literal
@@ -12,61 +13,93 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.quad_kernels import F64, ConvexParts, aligned_overlaps, pairwise_iou, to_convex_parts
+from utils.quad_clip import aligned_overlaps_torch, pairwise_ratios_torch, split_quads
+from utils.quad_grid import F64
+from utils.quad_kernels import aligned_overlaps, pairwise_ratios
+from utils.quad_parts import ConvexParts, to_convex_parts
+from utils.threads import in_slices
 
 Crossing = Literal["hull", "signed"]
+Over = Literal["union", "smaller"]
+ROWS_PER_THREAD = 64  # of a pairwise table
+PAIRS_PER_THREAD = 2000
 
 
-def pairwise_quad_iou(a: Tensor, b: Tensor, crossing: Crossing = "hull") -> Tensor:
+def pairwise_quad_iou(a: Tensor, b: Tensor, crossing: Crossing = "hull", over: Over = "union") -> Tensor:
     """Return the IoU of each quad of `a` (N, 4, 2) with each of `b` (M, 4, 2), (N, M) in [0, 1].
 
-    Computed in float64 on the CPU; the result has the dtype and device of `a`.
+    Computed in float64; the result has the dtype and device of `a`.
 
     Args:
         crossing: what a self-crossing quad is; "signed" as in DOTA_devkit, whose IoU may leave [0, 1] then.
+        over: what the shared area is divided by; "smaller": the smaller of the two areas (IoS), which finds
+            the parts of one object that a tile border cut.
 
     Raises:
         ValueError: a shape other than (N, 4, 2), or NaN or infinity in a row.
     """
-    return _like(pairwise_iou(convex_parts(a, "a", crossing), convex_parts(b, "b", crossing)), a)
+    check_quads(a, "a")
+    check_quads(b, "b")
+    if a.is_cuda and crossing == "hull":
+        return pairwise_ratios_torch(a, b, over == "smaller").to(a)
+    parts_a, parts_b = convex_parts(a, crossing), convex_parts(b, crossing)
+    ratios = torch.zeros(len(a), len(b), dtype=a.dtype if a.dtype == torch.float32 else torch.float64)
+    table, smaller = ratios.numpy(), over == "smaller"
+
+    def fill(first: int, last: int) -> None:
+        pairwise_ratios(parts_a, parts_b, table, first, last, smaller)
+
+    in_slices(fill, len(a), ROWS_PER_THREAD)
+    return ratios.to(a)
 
 
-def aligned_quad_iou(a: Tensor, b: Tensor) -> Tensor:
+def aligned_quad_iou(a: Tensor, b: Tensor, over: Over = "union") -> Tensor:
     """Return the IoU of the quads row by row, (N,) in [0, 1]; see `pairwise_quad_iou`."""
-    parts_a, parts_b, shared = _aligned(a, b)
-    union = parts_a.areas + parts_b.areas - shared
-    return _like(np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0), a)
+    shared, area_a, area_b = _aligned(a, b)
+    whole = torch.minimum(area_a, area_b) if over == "smaller" else area_a + area_b - shared
+    return torch.where(shared > 0, shared / torch.where(shared > 0, whole, 1.0), 0.0).to(a)
 
 
 def aligned_quad_intersections(a: Tensor, b: Tensor) -> Tensor:
     """Return the areas shared row by row, (N,) square pixels; see `pairwise_quad_iou`."""
-    _, _, shared = _aligned(a, b)
-    return _like(shared, a)
+    return _aligned(a, b)[0].to(a)
 
 
-def convex_parts(quads: Tensor, name: str = "quads", crossing: Crossing = "hull") -> ConvexParts:
-    """Return (N, 4, 2) quads as convex parts in float64 for the kernels; `name` stands in errors.
-
-    Raises:
-        ValueError: a shape other than (N, 4, 2), or NaN or infinity in a row.
-    """
+def check_quads(quads: Tensor, name: str) -> None:
+    """Raise a ValueError unless quads are (N, 4, 2) and finite; `name` stands in the message."""
     if quads.ndim != 3 or tuple(quads.shape[1:]) != (4, 2):
         raise ValueError(f"{name}: expected quads of shape (N, 4, 2), got {tuple(quads.shape)}")
-    array = np.ascontiguousarray(quads.detach().cpu().double().numpy())
-    broken = np.flatnonzero(~np.isfinite(array).all(axis=(1, 2)))
-    if len(broken):
-        row = int(broken[0])
-        raise ValueError(f"{name}[{row}]: expected finite coordinates, got {array[row].tolist()}")
-    parts: ConvexParts = to_convex_parts(array, crossing == "signed")
+    finite = quads.isfinite()
+    if not finite.all():
+        row = int(finite.flatten(1).all(dim=1).logical_not().nonzero()[0])
+        raise ValueError(f"{name}[{row}]: expected finite coordinates, got {quads[row].tolist()}")
+
+
+def convex_parts(quads: Tensor, crossing: Crossing = "hull") -> ConvexParts:
+    """Return checked (N, 4, 2) quads as convex parts for the kernels."""
+    parts: ConvexParts = to_convex_parts(to_array(quads), crossing == "signed")
     return parts
 
 
-def _aligned(a: Tensor, b: Tensor) -> tuple[ConvexParts, ConvexParts, F64]:
-    parts_a, parts_b = convex_parts(a, "a"), convex_parts(b, "b")
-    if len(parts_a.areas) != len(parts_b.areas):
+def to_array(quads: Tensor) -> F64:
+    """Return quads as a contiguous float64 array."""
+    return np.ascontiguousarray(quads.detach().cpu().double().numpy())
+
+
+def _aligned(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the shared areas and those of `a` and `b`, (N,) float64 each."""
+    check_quads(a, "a")
+    check_quads(b, "b")
+    if len(a) != len(b):
         raise ValueError(f"expected as many quads in a as in b, got {len(a)} and {len(b)}")
-    return parts_a, parts_b, aligned_overlaps(parts_a, parts_b)
+    if a.is_cuda:
+        split_a, split_b = split_quads(a.double()), split_quads(b.double())
+        return aligned_overlaps_torch(split_a, split_b), split_a.areas, split_b.areas
+    parts_a, parts_b = convex_parts(a), convex_parts(b)
+    shared = np.zeros(len(a))
 
+    def fill(first: int, last: int) -> None:
+        aligned_overlaps(parts_a, parts_b, shared, first, last)
 
-def _like(values: F64, quads: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(quads)
+    in_slices(fill, len(a), PAIRS_PER_THREAD)
+    return torch.from_numpy(shared), torch.from_numpy(parts_a.areas), torch.from_numpy(parts_b.areas)

@@ -1,18 +1,12 @@
-"""Geometry of quadrilaterals: (..., 4, 2) pixels, x right and y down, ordinarily clockwise on the screen.
-
-ORC writes a convex quad as its horizontal box and four glides, the share of each side of the box walked
-clockwise before its vertex is met (spec 1.2, Gliding Vertex arXiv:1911.09358).  That needs one vertex on
-each side; `approximate_quads` moves the few quads that have none onto the nearest such quad (spec 1.3.5).
-"""
+"""Geometry of quadrilaterals: (..., 4, 2) pixels, x right and y down, ordinarily clockwise on the screen."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from utils.quad_clip import convex_intersection_areas
+from utils.quad_clip import FIRST_CROSSING, PART_ORDERS, clip_by_line, part_cases
 
-NEARLY_HORIZONTAL = 0.9  # above this area ratio a quad is written and read as its horizontal box (spec 1.2)
 TIE = 1e-6  # relative; rectangles on opposite or flush edges differ by rounding alone
 
 
@@ -48,86 +42,47 @@ def clockwise_quads(quads: Tensor) -> Tensor:
 
 def self_crossing(quads: Tensor) -> Tensor:
     """Return which quads (N, 4, 2) have opposite edges that cross, (N,) bool; touching does not count."""
-    a, b, c, d = quads.unbind(-2)
-    return _segments_cross(a, b, c, d) | _segments_cross(b, c, d, a)
+    return part_cases(quads) >= FIRST_CROSSING
 
 
-def _segments_cross(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    def side(p: Tensor, q: Tensor, r: Tensor) -> Tensor:
-        (x, y), (u, v) = (q - p).unbind(-1), (r - p).unbind(-1)
-        return torch.sign(x * v - y * u)
-
-    return (side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)
-
-
-def quads_to_glides(quads: Tensor) -> Tensor:
-    """Return where each vertex lies on its side of the horizontal box, (..., 4) in [0, 1].
-
-    Vertices and sides are top, right, bottom, left, measured clockwise.  Boxes without width or height
-    give zeros.  Source: spec 1.2.
-    """
-    x_min, y_min, x_max, y_max = quads_to_hboxes(quads).unbind(-1)
-    (top_x, _), (_, right_y), (bottom_x, _), (_, left_y) = (v.unbind(-1) for v in quads.unbind(-2))
-    tiny = torch.finfo(quads.dtype).tiny
-    width, height = (x_max - x_min).clamp(min=tiny), (y_max - y_min).clamp(min=tiny)
-    glides = [
-        (top_x - x_min) / width,
-        (right_y - y_min) / height,
-        (x_max - bottom_x) / width,
-        (y_max - left_y) / height,
-    ]
-    return torch.stack(glides, dim=-1)
-
-
-def glides_to_quads(hboxes: Tensor, glides: Tensor) -> Tensor:
-    """Return the quads (..., 4, 2), top vertex first, of horizontal boxes and glides, both (..., 4).
-
-    Glides in [0, 1] always give a convex quad; zeros give the box itself.  Source: spec 1.2.
-    """
-    x_min, y_min, x_max, y_max = hboxes.unbind(-1)
-    top, right, bottom, left = glides.unbind(-1)
-    width, height = x_max - x_min, y_max - y_min
-    vertices = [
-        torch.stack([x_min + top * width, y_min], dim=-1),
-        torch.stack([x_max, y_min + right * height], dim=-1),
-        torch.stack([x_max - bottom * width, y_max], dim=-1),
-        torch.stack([x_min, y_max - left * height], dim=-1),
-    ]
-    return torch.stack(vertices, dim=-2)
-
-
-def mask_glides(glides: Tensor, area_ratio: Tensor) -> Tensor:
-    """Return the glides (..., 4) with zeros where the area ratio (...,) says horizontal (spec 1.2, 3.2)."""
-    return torch.where((area_ratio > NEARLY_HORIZONTAL).unsqueeze(-1), torch.zeros_like(glides), glides)
-
-
-def approximate_quads(quads: Tensor) -> Tensor:
-    """Return quads (N, 4, 2) with one vertex on each side of their horizontal box: top, right, bottom, left.
-
-    Each of the four rotations of the clockwise vertices has the four perpendicular coordinates replaced by
-    the sides; the one of highest IoU with the original stays, ties to the first.  Quads that need no change
-    are only rotated.  Source: spec 1.3.5.
-    """
+def canonical_quads(quads: Tensor) -> Tensor:
+    """Return the quads (N, 4, 2) clockwise on the screen from the topmost vertex, the leftmost of several."""
     clockwise = clockwise_quads(quads)
-    rotations = torch.stack([clockwise.roll(-turn, dims=-2) for turn in range(4)])
-    snapped = _snap_to_sides(rotations, quads_to_hboxes(quads))
-    exact = (snapped == rotations).all(dim=-1).all(dim=-1)
-    ious = exact.to(quads.dtype)
-    needed = ~exact.any(dim=0)
-    if needed.any():
-        candidates, originals = snapped[:, needed], clockwise[needed].expand(4, -1, -1, -1)
-        shared = convex_intersection_areas(originals.flatten(0, 1), candidates.flatten(0, 1)).view(4, -1)
-        union = quad_areas(candidates) + quad_areas(originals) - shared
-        ious[:, needed] = shared / union.clamp(min=torch.finfo(quads.dtype).tiny)
-    best = ious.argmax(dim=0)
-    return snapped[best, torch.arange(len(quads), device=quads.device)]
+    x, y = clockwise.unbind(-1)
+    top = torch.where(y == y.amin(dim=-1, keepdim=True), x, torch.inf).argmin(dim=-1, keepdim=True)
+    order = (top + torch.arange(4, device=quads.device)) % 4
+    return clockwise.gather(1, order.unsqueeze(-1).expand(-1, -1, 2))
 
 
-def _snap_to_sides(quads: Tensor, hboxes: Tensor) -> Tensor:
-    x_min, y_min, x_max, y_max = (side.expand(quads.shape[:-2]) for side in hboxes.unbind(-1))
-    (top_x, _), (_, right_y), (bottom_x, _), (_, left_y) = (v.unbind(-1) for v in quads.unbind(-2))
-    vertices = [(top_x, y_min), (x_max, right_y), (bottom_x, y_max), (x_min, left_y)]
-    return torch.stack([torch.stack(vertex, dim=-1) for vertex in vertices], dim=-2)
+def is_convex(quads: Tensor) -> Tensor:
+    """Return which quads (N, 4, 2) are convex, (N,) bool; vertices in a line or on one another are."""
+    edges = quads.roll(-1, dims=-2) - quads
+    (x, y), (u, v) = edges.unbind(-1), edges.roll(-1, dims=-2).unbind(-1)
+    turns = x * v - y * u
+    return (turns >= 0).all(dim=-1) | (turns <= 0).all(dim=-1)
+
+
+def uncrossed_quads(quads: Tensor) -> Tensor:
+    """Return quads (N, 4, 2), the self-crossing ones with their vertices in the order of their hull."""
+    case = part_cases(quads)
+    return _in_order(quads, torch.where(case >= FIRST_CROSSING, case, 0))
+
+
+def hull_quads(quads: Tensor) -> Tensor:
+    """Return the convex hulls of four points each, (N, 4, 2); a hull of three repeats a vertex."""
+    whole = uncrossed_quads(quads)
+    doubled = whole.unsqueeze(1).repeat(1, 4, 1, 1)
+    for k in range(4):  # the k-th without its k-th vertex
+        doubled[:, k, k] = whole[:, k - 1]
+    areas = quad_areas(doubled).amax(dim=1)
+    best = quad_areas(doubled).argmax(dim=1)
+    triangle = doubled[torch.arange(len(quads), device=quads.device), best]
+    return torch.where((areas > quad_areas(whole))[:, None, None], triangle, whole)
+
+
+def _in_order(quads: Tensor, case: Tensor) -> Tensor:
+    orders = torch.tensor([first for first, _ in PART_ORDERS], device=quads.device)[case]
+    return quads.gather(1, orders.unsqueeze(-1).expand(-1, -1, 2))
 
 
 def long_side_directions(quads: Tensor) -> Tensor:
@@ -136,23 +91,50 @@ def long_side_directions(quads: Tensor) -> Tensor:
     One rectangle per edge, ties to the first edge; quads whose vertices coincide give (1, 0).
     The sign of the direction has no meaning.  Source: design, section 6; replaces the angle of spec 1.4.
     """
-    edges = quads.roll(-1, dims=-2) - quads
+    along = _smallest_direction(quads, quads.roll(-1, dims=-2) - quads)
+    across = _right_of(along)
+    turned = _extents(quads, across.unsqueeze(1)) > _extents(quads, along.unsqueeze(1))
+    return torch.where(turned, across, along)
+
+
+def min_area_rectangles(points: Tensor) -> Tensor:
+    """Return the smallest rectangles (N, 4, 2) around V points each, (N, V, 2), clockwise on the screen.
+
+    The smallest is flush with an edge of the hull, so calipers are laid along every pair of points: right
+    for convex, concave and self-crossing quads alike.  Meant for few points: work grows with V^3.
+    Source: Freeman and Shapira, 1975; Toussaint, Rotating calipers, 1983.
+    """
+    first, second = torch.combinations(torch.arange(points.shape[1], device=points.device)).unbind(-1)
+    origin = points.narrow(1, 0, 1)
+    along = _smallest_direction(points - origin, points[:, second] - points[:, first])
+    axes = torch.stack([along, _right_of(along)], dim=1)  # (N, 2 axes, 2)
+    projected = (points - origin) @ axes.transpose(1, 2)
+    low, high = projected.amin(dim=1), projected.amax(dim=1)
+    corners = hboxes_to_quads(torch.cat([low, high], dim=1))
+    return corners @ axes + origin
+
+
+def _smallest_direction(points: Tensor, edges: Tensor) -> Tensor:
+    """Return the direction (N, 2) of the edge (N, E, 2) with the smallest rectangle, ties to the first."""
     lengths = edges.norm(dim=-1)
-    along = edges / lengths.clamp(min=torch.finfo(quads.dtype).tiny).unsqueeze(-1)  # (N, 4 edges, 2)
-    across = torch.stack([-along.unbind(-1)[1], along.unbind(-1)[0]], dim=-1)
-    length, width = _extents(quads, along), _extents(quads, across)
-    areas = torch.where(lengths > 0, length * width, torch.inf)
-    best = (areas <= areas.amin(dim=-1, keepdim=True) * (1 + TIE)).int().argmax(dim=-1, keepdim=True)
-    turned = (width.gather(-1, best) > length.gather(-1, best)).unsqueeze(-1)
-    index = best.unsqueeze(-1).expand(-1, -1, 2)
-    direction = torch.where(turned, across.gather(-2, index), along.gather(-2, index)).squeeze(-2)
-    fallback = torch.tensor([1.0, 0.0], dtype=quads.dtype, device=quads.device)
+    along = edges / lengths.clamp(min=torch.finfo(points.dtype).tiny).unsqueeze(-1)
+    areas = _extents(points, along) * _extents(points, _right_of(along))
+    areas = torch.where(lengths > 0, areas, torch.inf)
+    best = (areas <= areas.amin(dim=-1, keepdim=True) * (1 + TIE)).int().argmax(dim=-1)
+    direction = along[torch.arange(len(points), device=points.device), best]
+    fallback = torch.tensor([1.0, 0.0], dtype=points.dtype, device=points.device)
     return torch.where((lengths > 0).any(dim=-1, keepdim=True), direction, fallback)
 
 
-def _extents(quads: Tensor, directions: Tensor) -> Tensor:
-    """Return how far the vertices (N, 4, 2) reach along each direction (N, E, 2), as (N, E)."""
-    projected = directions @ quads.transpose(-1, -2)
+def _right_of(directions: Tensor) -> Tensor:
+    """Return directions (..., 2) turned clockwise on the screen by a right angle."""
+    x, y = directions.unbind(-1)
+    return torch.stack([-y, x], dim=-1)
+
+
+def _extents(points: Tensor, directions: Tensor) -> Tensor:
+    """Return how far points (N, V, 2) reach along each direction (N, E, 2), as (N, E)."""
+    projected = directions @ points.transpose(-1, -2)
     return projected.amax(dim=-1) - projected.amin(dim=-1)
 
 
@@ -162,9 +144,40 @@ def quad_angles(quads: Tensor) -> Tensor:
     return torch.atan2(y, x).remainder(math.pi)
 
 
+def clip_quads(quads: Tensor, hboxes: Tensor) -> Tensor:
+    """Return what of quads (N, 4, 2) lies in horizontal boxes (N, 4) or (4,), as polygons (N, 8, 2).
+
+    Spare places repeat the first vertex; where nothing stays all are zeros.
+    """
+    corners = hboxes_to_quads(hboxes.to(quads).expand(len(quads), 4))
+    polygons = quads
+    for k in range(4):
+        polygons = clip_by_line(polygons, corners[:, k], corners[:, (k + 1) % 4])
+    return polygons
+
+
+def reduce_to_quads(polygons: Tensor) -> Tensor:
+    """Return polygons (N, V, 2), V >= 4, as quads: the shortest edge becomes its middle until four are left.
+
+    Repeated vertices go first, so what has four vertices stays as it is; a triangle repeats one.
+    Source: spec/gghl.md 8.2 (the devkit's rule for five vertices, for any number).
+    """
+    while polygons.shape[1] > 4:
+        count = polygons.shape[1]
+        following = polygons.roll(-1, dims=1)
+        shortest = (following - polygons).norm(dim=-1).argmin(dim=-1, keepdim=True)
+        place = torch.arange(count, device=polygons.device)
+        middle = (place == shortest).unsqueeze(-1)
+        polygons = torch.where(middle, 0.5 * (polygons + following), polygons)
+        dropped = (shortest + 1) % count
+        kept = (place != dropped).nonzero().select(-1, 1).view(len(polygons), count - 1)
+        polygons = polygons.gather(1, kept.unsqueeze(-1).expand(-1, -1, 2))
+    return polygons
+
+
 def transform_points(points: Tensor, matrix: Tensor) -> Tensor:
-    """Return points (..., 2) moved by an affine matrix (2, 3)."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
+    """Return points (..., P, 2) moved by an affine matrix (2, 3), or by one for each row (..., 2, 3)."""
+    return points @ matrix.narrow(-1, 0, 2).mT + matrix.select(-1, 2).unsqueeze(-2)
 
 
 def invert_affine(matrix: Tensor) -> Tensor:

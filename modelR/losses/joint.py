@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from cfg.schema import LossConfig
 from modelR.heads.decode import decode_level
+from utils.glides import NEARLY_HORIZONTAL, mask_glides
 from utils.hboxes import aligned_giou
-from utils.quads import NEARLY_HORIZONTAL, mask_glides
 from utils.records import DecodedLevel, LevelPrediction, LevelTargets
 
 OBJECTNESS_SOFT = 0.005  # targets are 0.005 and 0.995 (spec 4.1)

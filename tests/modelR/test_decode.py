@@ -7,7 +7,7 @@ import torch
 
 from modelR.heads.decode import decode_level
 from tests.modelR.levels import golden_level, split
-from utils.quads import mask_glides
+from utils.glides import mask_glides
 
 
 def test_golden_cell() -> None:

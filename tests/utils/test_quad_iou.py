@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import shapely
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.paths import GOLDEN
+from tests.utils.random_quads import convex_quads
+from utils.quad_clip import aligned_overlaps_torch, pairwise_ratios_torch, split_quads
 from utils.quad_iou import aligned_quad_intersections, aligned_quad_iou, pairwise_quad_iou
+from utils.quads import quad_areas
 
 TABLE = GOLDEN / "quad_iou.npz"
 SQUARE = [[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]]
@@ -117,6 +122,107 @@ def test_bad_input_is_named() -> None:
         aligned_quad_iou(quads.flatten(1), quads)
     with pytest.raises(ValueError, match="as many quads in a as in b, got 3 and 2"):
         aligned_quad_iou(quads, quads[:2])
+
+
+@pytest.mark.parametrize("over", ["union", "smaller"])
+def test_the_way_of_the_gpu_gives_the_same(over: str) -> None:
+    rng = np.random.default_rng(7)
+    a, b = random_quads(rng, 90), torch.cat([random_quads(rng, 80), convex_quads(rng, 40)])
+    a[:3], b[:3] = a[3], a[3]  # identical ones
+    a[4], b[4] = 1.0, b[4, :1]  # points
+    for offset in (0.0, 1e6):
+        expected = pairwise_quad_iou(a + offset, b + offset, over=over)
+        assert (expected > 0.2).sum() > 100
+        found = pairwise_ratios_torch(a + offset, b + offset, over == "smaller")
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-8)
+    split_a, split_b = split_quads(a), split_quads(b[:90])
+    shared = aligned_overlaps_torch(split_a, split_b)
+    torch.testing.assert_close(shared, aligned_quad_intersections(a, b[:90]), rtol=0, atol=1e-8)
+    none = torch.zeros(0, 4, 2)
+    assert pairwise_ratios_torch(none, a, smaller=False).shape == (0, 90)
+    assert pairwise_ratios_torch(a, none, smaller=False).shape == (90, 0)
+
+
+def test_over_the_smaller_area() -> None:
+    rng = np.random.default_rng(8)
+    a, b = random_quads(rng, 40), random_quads(rng, 50)
+    polygons = [[to_polygon(q) for q in quads] for quads in (a, b)]
+    expected = [[p.intersection(q).area / min(p.area, q.area) for q in polygons[1]] for p in polygons[0]]
+    np.testing.assert_allclose(pairwise_quad_iou(a, b, over="smaller"), expected, atol=1e-9)
+    np.testing.assert_allclose(aligned_quad_iou(a, b[:40], over="smaller"), np.diagonal(expected), atol=1e-9)
+
+
+def test_threads_and_precision_change_nothing() -> None:
+    rng = np.random.default_rng(9)
+    a, b = convex_quads(rng, 700).float(), convex_quads(rng, 300).float()
+    expected = pairwise_quad_iou(a, b)
+    assert expected.dtype == torch.float32
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert torch.equal(pairwise_quad_iou(a, b), expected)
+        torch.set_num_threads(1)
+        assert torch.equal(pairwise_quad_iou(a, b), expected)
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(pairwise_quad_iou(a.double(), b.double()).float(), expected)
+
+
+RECIPE = {
+    "seed": st.integers(0, 2**32 - 1),
+    "turn": st.floats(0, 2 * np.pi),
+    "shift": st.tuples(*[st.floats(-1e6, 1e6)] * 2),
+    "scale": st.floats(0.01, 100),
+    "vertex": st.integers(0, 3),
+    "backwards": st.booleans(),
+}
+
+
+@given(**RECIPE)
+@settings(max_examples=150, deadline=None)
+def test_iou_is_a_property_of_the_shapes(
+    seed: int, turn: float, shift: tuple[float, float], scale: float, vertex: int, backwards: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = convex_quads(rng, 5), convex_quads(rng, 6)
+    expected = pairwise_quad_iou(a, b)
+    assert ((expected >= 0) & (expected <= 1)).all()
+    torch.testing.assert_close(pairwise_quad_iou(b, a).T, expected, rtol=0, atol=1e-9)
+    renamed = (b.flip(1) if backwards else b).roll(vertex, 1)
+    torch.testing.assert_close(pairwise_quad_iou(a, renamed), expected, rtol=0, atol=1e-9)
+    rotation = torch.tensor([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    moved = [quads @ rotation.T * scale + torch.tensor(shift, dtype=torch.float64) for quads in (a, b)]
+    # A shift of s leaves coordinates to s * 2^-53: that, over the sides, is what the areas may lose.
+    sides = torch.cat([a, b]).diff(dim=1).norm(dim=-1).amin() * scale
+    lost = 1e-9 + 1e-14 * (max(map(abs, shift)) + 100 * scale) / float(sides.clamp(min=1e-9))
+    torch.testing.assert_close(pairwise_quad_iou(*moved), expected, rtol=0, atol=min(lost, 1.0))
+    areas = quad_areas(a) > 1e-3
+    torch.testing.assert_close(
+        aligned_quad_iou(a, a.roll(vertex, 1))[areas], torch.ones(int(areas.sum())).double()
+    )
+
+
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.01, 1))
+@settings(max_examples=100, deadline=None)
+def test_a_quad_inside_another(seed: int, share: float) -> None:
+    a = convex_quads(np.random.default_rng(seed), 8)
+    a = a[quad_areas(a) > 1e-3]
+    centre = a.mean(dim=1, keepdim=True)
+    inside = centre + share * (a - centre)
+    expected = torch.full((len(a),), share**2, dtype=torch.float64)
+    torch.testing.assert_close(aligned_quad_iou(a, inside), expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        aligned_quad_iou(a, inside, over="smaller"), torch.ones_like(expected), rtol=0, atol=1e-9
+    )
+
+
+def test_touching_and_far_apart() -> None:
+    square = torch.tensor([SQUARE], dtype=torch.float64)
+    for dx, dy in ((10.0, 0.0), (10.0, 10.0), (0.0, -10.0), (1e6, 0.0)):
+        other = square + torch.tensor([dx, dy])
+        assert pairwise_quad_iou(square, other).item() == 0
+    assert pairwise_quad_iou(square + 1e6, square + 1e6).item() == pytest.approx(1, abs=1e-9)
+    assert pairwise_quad_iou(square + 1e6, square + 1e6 + 5).item() == pytest.approx(25 / 175, abs=1e-9)
 
 
 @pytest.mark.gpu

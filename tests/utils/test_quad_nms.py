@@ -1,4 +1,10 @@
-"""Quad NMS against the greedy definition, written slowly with shapely."""
+"""Suppression and fusion against their definitions, written slowly with shapely."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +12,12 @@ import shapely
 import torch
 from torch import Tensor
 
-from utils.quad_nms import quad_nms
+from utils.quad_iou import pairwise_quad_iou
+from utils.quad_nms import batched_quad_nms, fuse_quads, quad_nms, soft_quad_nms
+from utils.quad_nms_torch import greedy_keep_torch
+from utils.quads import is_convex
+
+ROOT = Path(__file__).parents[2]
 
 
 def slow_nms(quads: Tensor, scores: Tensor, labels: Tensor, threshold: float) -> list[int]:
@@ -15,7 +26,7 @@ def slow_nms(quads: Tensor, scores: Tensor, labels: Tensor, threshold: float) ->
     for i in sorted(range(len(quads)), key=lambda i: (-float(scores[i]), i)):
         for k in kept:
             shared = polygons[i].intersection(polygons[k]).area
-            if labels[i] == labels[k] and shared / (polygons[i].area + polygons[k].area - shared) > threshold:
+            if labels[i] == labels[k] and shared > threshold * (polygons[i].area + polygons[k].area - shared):
                 break
         else:
             kept.append(i)
@@ -69,10 +80,176 @@ def test_no_quads() -> None:
         assert kept.dtype == torch.int64
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.6])
+def test_ten_thousand_boxes_agree_with_a_tree(threshold: float) -> None:
+    quads, scores, labels = crowd(1250, 0)
+    expected = tree_nms(quads, scores, labels, threshold)
+    assert 1000 < len(expected) < 9000
+    assert quad_nms(quads, scores, labels, threshold).tolist() == expected
+    assert quad_nms(quads.flip(1), scores, labels, threshold, 100).tolist() == expected[:100]
+
+
+def test_sizes_of_all_orders_and_far_places() -> None:
+    """Specks among giants, one box a million pixels away, points and lines: the grid must lose none."""
+    rng = np.random.default_rng(3)
+    quads, scores, labels = random_scene(300, 3)
+    quads = quads * torch.from_numpy(np.exp(rng.normal(0, 2.5, (300, 1, 1)))) + 1000
+    quads[7] += 1e6
+    quads[8], quads[9, 2:] = quads[8, :1], quads[9, :2].flip(0)
+    small = slow_nms(quads, scores, labels, 0.05)
+    assert quad_nms(quads, scores, labels, 0.05).tolist() == small
+    assert {8, 9} <= set(small), "without area nothing overlaps"
+
+
+@pytest.mark.parametrize("over", ["union", "smaller"])
+def test_batches_and_the_way_of_the_gpu_agree(over: str) -> None:
+    quads, scores, labels = (
+        torch.cat(parts) for parts in zip(*(crowd(60, k) for k in range(4)), strict=True)
+    )
+    images = torch.tensor([3, 0, 7, 5]).repeat_interleave(480)
+    shuffled = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
+    quads, scores, labels, images = (values[shuffled] for values in (quads, scores, labels, images))
+    scores = (scores * 50).round()  # many ties
+    for limit in (None, 20, 0):
+        expected = []
+        for image in (0, 3, 5, 7):
+            rows = (images == image).nonzero().squeeze(-1)
+            expected += rows[quad_nms(quads[rows], scores[rows], labels[rows], 0.3, limit, over)].tolist()
+        found = batched_quad_nms(quads, scores, labels, images, 0.3, limit, over)
+        assert found.tolist() == expected
+        same = greedy_keep_torch(quads, scores, labels, images, 0.3, limit, over == "smaller")
+        assert same.tolist() == expected
+    alone = quad_nms(quads, scores, None, 0.3, over=over)
+    assert (
+        greedy_keep_torch(quads, scores, None, None, 0.3, None, over == "smaller").tolist() == alone.tolist()
+    )
+
+
+def test_suppression_by_the_share_of_the_smaller() -> None:
+    whole, piece = torch.tensor([[0.0, 0.0], [10, 0], [10, 10], [0, 10]]), torch.tensor([0.3, 1.0])
+    quads, scores = torch.stack([whole, whole * piece]), torch.tensor([0.9, 0.8])
+    assert quad_nms(quads, scores, None, 0.5).tolist() == [0, 1]
+    assert quad_nms(quads, scores, None, 0.5, over="smaller").tolist() == [0]
+
+
+def test_no_images() -> None:
+    none, empty = torch.zeros(0, 4, 2), torch.zeros(0, dtype=torch.int64)
+    for found in (
+        batched_quad_nms(none, torch.zeros(0), empty, empty, 0.5),
+        greedy_keep_torch(none, torch.zeros(0), empty, empty, 0.5, 3, smaller=False),
+        soft_quad_nms(none, torch.zeros(0), empty).rows,
+        fuse_quads(none, torch.zeros(0), empty, 0.5).leaders,
+    ):
+        assert found.shape == (0,)
+        assert found.dtype == torch.int64
+
+
+def slow_soft_nms(
+    quads: Tensor, scores: Tensor, labels: Tensor, decay: Callable[[float], float], least: float
+) -> list[tuple[int, float]]:
+    ious, left = pairwise_quad_iou(quads, quads), dict(enumerate(scores.tolist()))
+    taken = []
+    while left:
+        best = max(left, key=lambda row: (left[row], -row))
+        score = left.pop(best)
+        if score < least:
+            break
+        taken.append((best, score))
+        left = {
+            k: v * decay(float(ious[best, k])) if labels[k] == labels[best] else v for k, v in left.items()
+        }
+    return taken
+
+
+@pytest.mark.parametrize("method", ["gaussian", "linear"])
+def test_soft_suppression_agrees_with_a_loop(method: str) -> None:
+    quads, scores, labels = random_scene(200, 5)
+    decays = {"gaussian": lambda iou: math.exp(-(iou**2) / 0.5), "linear": lambda iou: 1 - iou * (iou > 0.3)}
+    expected = slow_soft_nms(quads, scores, labels, decays[method], 0.05)
+    found = soft_quad_nms(quads, scores, labels, method, score_threshold=0.05)
+    assert found.rows.tolist() == [row for row, _ in expected]
+    np.testing.assert_allclose(found.scores, [score for _, score in expected], rtol=1e-9)
+    assert len(expected) > 50
+    assert (found.scores < scores[found.rows]).any()
+
+
+def test_fusion_by_hand() -> None:
+    square = torch.tensor([[0.0, 0.0], [10, 0], [10, 10], [0, 10]], dtype=torch.float64)
+    moved = (square + torch.tensor([1.0, 2.0])).flip(0).roll(2, 0)  # another direction and first vertex
+    quads = torch.stack([square, moved, square + 100])
+    scores, labels = torch.tensor([0.6, 0.3, 0.5]).double(), torch.tensor([1, 1, 1])
+    fused = fuse_quads(quads, scores, labels, 0.5)
+    assert fused.leaders.tolist() == [0, 2]
+    torch.testing.assert_close(fused.quads[0], square + torch.tensor([1.0, 2.0]).double() / 3)
+    torch.testing.assert_close(fused.quads[1], square + 100)
+    assert fused.scores.tolist() == pytest.approx([0.6, 0.5])
+    assert fuse_quads(quads, scores, labels, 0.5, views=3).scores.tolist() == pytest.approx([0.3, 0.5 / 3])
+    apart = fuse_quads(quads, scores, torch.tensor([1, 2, 1]), 0.5)
+    assert apart.leaders.tolist() == [0, 2, 1]
+    nothing = fuse_quads(quads, torch.zeros(3).double(), labels, 0.5)
+    torch.testing.assert_close(nothing.quads[0], square)
+
+
+def test_fused_quads_are_the_means_of_the_groups_of_nms() -> None:
+    quads, scores, labels = crowd(80, 6)
+    fused = fuse_quads(quads, scores, labels, 0.3)
+    kept = quad_nms(quads, scores, labels, 0.3).tolist()
+    assert fused.leaders.tolist() == kept
+    ious = pairwise_quad_iou(quads, quads)
+    groups: dict[int, list[int]] = {}
+    for row in range(len(quads)):
+        of = [k for k in kept if labels[k] == labels[row] and ious[k, row] > 0.3]
+        groups.setdefault(row if row in kept else of[0], []).append(row)
+    for leader, found in zip(kept, fused.quads, strict=True):
+        total, mean = 0.0, torch.zeros(4, 2, dtype=torch.float64)
+        for row in groups[leader]:
+            turns = [quads[row].roll(turn, 0) for turn in range(4)]
+            mean += scores[row] * min(turns, key=lambda quad: float((quad - quads[leader]).norm()))
+            total += float(scores[row])
+        torch.testing.assert_close(found, mean / total)
+    assert is_convex(fused.quads).all()
+
+
 def test_bad_input_is_named() -> None:
     quads, scores, labels = random_scene(5, 0)
     with pytest.raises(ValueError, match=r"labels: expected shape \(5,\) as there are quads, got \(4,\)"):
         quad_nms(quads, scores, labels[:4], 0.5)
-    scores[3] = torch.nan
-    with pytest.raises(ValueError, match=r"scores\[3\]: expected a number, got NaN"):
-        quad_nms(quads, scores, labels, 0.5)
+    with pytest.raises(ValueError, match=r"images: expected shape \(5,\)"):
+        batched_quad_nms(quads, scores, labels, labels[:2], 0.5)
+    with pytest.raises(ValueError, match="iou_threshold: expected 0 to 1, got 45"):
+        quad_nms(quads, scores, labels, 45)
+    with pytest.raises(ValueError, match="sigma: expected a number above 0, got 0"):
+        soft_quad_nms(quads, scores, labels, sigma=0)
+    with pytest.raises(ValueError, match=r"scores\[2\]: expected 0 or above"):
+        fuse_quads(quads, scores - (torch.arange(5) == 2).double(), labels, 0.5)
+    for bad in (torch.nan, torch.inf, -torch.inf):
+        wrong, broken = scores.clone(), quads.clone()
+        wrong[3], broken[2, 1, 0], broken[4, 0, 0] = bad, bad, bad
+        for operator in (quad_nms, fuse_quads):
+            with pytest.raises(ValueError, match=rf"scores\[3\]: expected a finite number, got {bad}"):
+                operator(quads, wrong, labels, 0.5)
+            with pytest.raises(ValueError, match=r"quads\[2\]: expected finite coordinates, got .*(nan|inf)"):
+                operator(broken, scores, labels, 0.5)
+
+
+@pytest.mark.parametrize("module", ["quad_nms", "quad_iou"])
+def test_an_import_compiles_nothing(module: str) -> None:
+    code = f"""
+import utils.{module}, utils.quad_kernels as kernels, utils.quad_parts as parts, utils.quad_grid as grid
+compiled = [d for m in (kernels, parts, grid) for d in vars(m).values() if getattr(d, "signatures", None)]
+assert not compiled, compiled
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gpu_keeps_what_the_cpu_keeps(dtype: torch.dtype) -> None:
+    quads, scores, labels = crowd(1250, 1)
+    quads, scores = quads.to(dtype), scores.to(dtype)
+    images = torch.arange(len(labels)) // 1000
+    expected = batched_quad_nms(quads, scores, labels, images, 0.3, 500)
+    found = batched_quad_nms(quads.cuda(), scores.cuda(), labels.cuda(), images.cuda(), 0.3, 500)
+    assert found.is_cuda
+    assert found.tolist() == expected.tolist()

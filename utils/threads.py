@@ -1,0 +1,34 @@
+"""Slices of a loop on several threads, for kernels that hold no lock."""
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import torch
+
+SLICES_PER_THREAD = 4  # slices differ in work: whoever is done early takes another
+
+
+def in_slices(task: Callable[[int, int], object], count: int, least: int = 1) -> None:
+    """Call `task(first, last)` on slices of `range(count)`, on as many threads as torch uses.
+
+    Args:
+        least: rows that are worth a thread.
+    """
+    threads = min(torch.get_num_threads(), count // least)
+    if threads < 2:
+        task(0, count)
+        return
+    bounds = [count * k // (threads * SLICES_PER_THREAD) for k in range(threads * SLICES_PER_THREAD + 1)]
+    pool = _pool(os.getpid(), threads)
+    futures = [pool.submit(task, first, last) for first, last in itertools.pairwise(bounds)]
+    for future in futures:
+        future.result()
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Return the threads of this process: a fork has none of its parent's."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="quads")
