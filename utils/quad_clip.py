@@ -34,7 +34,7 @@ class SplitQuads(NamedTuple):
 
 
 def split_quads(quads: Tensor) -> SplitQuads:
-    """Return quads (N, 4, 2) in convex parts, by the rules of `quad_parts.to_convex_parts`."""
+    """Return quads (N, 4, 2) in convex parts, by the rules of `quad_parts.to_shapes`."""
     case = part_cases(quads)
     index = torch.tensor(PART_ORDERS, device=quads.device)[case]  # (N, 2, 4)
     vertices = quads.unsqueeze(1).expand(-1, 2, -1, -1)

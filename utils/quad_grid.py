@@ -6,40 +6,30 @@ boxes of very different sizes cost each other nothing.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
-EXPONENTS = 1100  # of float64, in steps of two, shifted to begin at 0
+from utils.quad_parts import F64, I64
+
+EXPONENTS = 2200  # of float64, shifted to begin above 0
 CELLS_PER_BOX = 2  # at most, so that building costs no more than the boxes
 
 
-class Grid(NamedTuple):
-    """N boxes sorted by class and cell; the boxes of a cell, and of a row of cells, stand side by side."""
-
-    rows: I64  # (N,) the row in the input of the box at each place
-    starts: I64  # (cells + 1,) first place of each cell, all classes end to end
-    first_cell: I64  # (L,) of each class in `starts`
-    columns: I64  # (L,)
-    lines: I64  # (L,)
-    left: F64  # (L,) px, where the first column begins
-    top: F64  # (L,) px
-    cell: F64  # (L,) px, side of the cells
+# Columns of a size class: its first cell in `starts`; how many columns and lines of cells; where these begin
+# and how long the side of a cell is, in px.
+FIRST_CELL, CELLS_X, CELLS_Y, ORIGIN_X, ORIGIN_Y, CELL = 0, 1, 2, 3, 4, 5
 
 
 @njit(cache=True, nogil=True)
 def _size_classes(boxes: F64) -> tuple[I64, int]:
-    """Return the size class of each box and their number; sides within a class differ up to four times."""
+    """Return the size class of each box and their number; sides within a class differ up to two times."""
     names = np.full(EXPONENTS, -1, dtype=np.int64)
     classes = np.empty(len(boxes), dtype=np.int64)
     count = 0
     for row in range(len(boxes)):
         side = max(boxes[row, 2] - boxes[row, 0], boxes[row, 3] - boxes[row, 1])
-        exponent = (math.frexp(side)[1] + EXPONENTS) // 2
+        exponent = math.frexp(side)[1] + EXPONENTS // 2
         if names[exponent] < 0:
             names[exponent] = count
             count += 1
@@ -66,29 +56,43 @@ def _extents(boxes: F64, classes: I64, count: int) -> tuple[F64, I64]:
 
 
 @njit(cache=True, nogil=True)
-def build_grid(boxes: F64) -> Grid:
-    """Return the index of (N, 4) finite boxes x_min, y_min, x_max, y_max, in time linear in N."""
-    classes, count = _size_classes(boxes)
+def _lay_out(boxes: F64, classes: I64, count: int) -> tuple[F64, int]:
+    """Return the grid of each size class, (L, 6), and the number of cells of all."""
     extents, members = _extents(boxes, classes, count)
-    first_cell = np.zeros(count, dtype=np.int64)
-    columns, lines = first_cell.copy(), first_cell.copy()
-    cell = np.empty(count)
+    grids = np.empty((count, 6))
     cells = 0
     for k in range(count):
         width, height = extents[k, 2] - extents[k, 0], extents[k, 3] - extents[k, 1]
         side = extents[k, 4] if extents[k, 4] > 0 else 1.0
         while (width / side + 1) * (height / side + 1) > CELLS_PER_BOX * members[k] + 16:
             side *= 1.5
-        cell[k], first_cell[k] = side, cells
-        columns[k], lines[k] = int(width / side) + 1, int(height / side) + 1
-        cells += columns[k] * lines[k]
+        grids[k, FIRST_CELL], grids[k, CELL] = cells, side
+        grids[k, CELLS_X], grids[k, CELLS_Y] = int(width / side) + 1, int(height / side) + 1
+        grids[k, ORIGIN_X], grids[k, ORIGIN_Y] = extents[k, 0], extents[k, 1]
+        cells += int(grids[k, CELLS_X] * grids[k, CELLS_Y])
+    return grids, cells
+
+
+@njit(cache=True, nogil=True)
+def build_grid(boxes: F64) -> tuple[I64, I64, F64]:
+    """Return an index of (N, 4) finite boxes x_min, y_min, x_max, y_max, in time linear in N.
+
+    Boxes are given places by class and cell; those of a cell, and of a line of cells, stand side by side.
+
+    Returns:
+        rows: (N,) the box at each place.
+        starts: (cells + 1,) the first place of each cell, all classes end to end.
+        grids: (L, 6) see FIRST_CELL.
+    """
+    classes, count = _size_classes(boxes)
+    grids, cells = _lay_out(boxes, classes, count)
     starts = np.zeros(cells + 1, dtype=np.int64)
     where = np.empty(len(boxes), dtype=np.int64)
     for row in range(len(boxes)):
         k = classes[row]
-        column = int((boxes[row, 0] - extents[k, 0]) / cell[k])
-        line = int((boxes[row, 1] - extents[k, 1]) / cell[k])
-        where[row] = first_cell[k] + line * columns[k] + column
+        column = int((boxes[row, 0] - grids[k, ORIGIN_X]) / grids[k, CELL])
+        line = int((boxes[row, 1] - grids[k, ORIGIN_Y]) / grids[k, CELL])
+        where[row] = int(grids[k, FIRST_CELL] + line * grids[k, CELLS_X]) + column
         starts[where[row] + 1] += 1
     starts = np.cumsum(starts)
     following = starts.copy()
@@ -96,4 +100,4 @@ def build_grid(boxes: F64) -> Grid:
     for row in range(len(boxes)):
         rows[following[where[row]]] = row
         following[where[row]] += 1
-    return Grid(rows, starts, first_cell, columns, lines, extents[:, 0].copy(), extents[:, 1].copy(), cell)
+    return rows, starts, grids

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from utils.quad_clip import aligned_overlaps_torch, pairwise_ratios_torch, split_quads
-from utils.quad_grid import F64
-from utils.quad_kernels import aligned_overlaps, pairwise_ratios
-from utils.quad_parts import ConvexParts, to_convex_parts
+from utils.quad_kernels import Shapes, aligned_areas, pairwise_ratios
+from utils.quad_parts import AREA, F64, to_shapes
 from utils.threads import in_slices
 
 Crossing = Literal["hull", "signed"]
@@ -42,12 +41,12 @@ def pairwise_quad_iou(a: Tensor, b: Tensor, crossing: Crossing = "hull", over: O
     check_quads(b, "b")
     if a.is_cuda and crossing == "hull":
         return pairwise_ratios_torch(a, b, over == "smaller").to(a)
-    parts_a, parts_b = convex_parts(a, crossing), convex_parts(b, crossing)
+    shapes_a, shapes_b = _shapes(a, crossing), _shapes(b, crossing)
     ratios = torch.zeros(len(a), len(b), dtype=a.dtype if a.dtype == torch.float32 else torch.float64)
     table, smaller = ratios.numpy(), over == "smaller"
 
     def fill(first: int, last: int) -> None:
-        pairwise_ratios(parts_a, parts_b, table, first, last, smaller)
+        pairwise_ratios(shapes_a, shapes_b, table, first, last, smaller)
 
     in_slices(fill, len(a), ROWS_PER_THREAD)
     return ratios.to(a)
@@ -69,21 +68,23 @@ def check_quads(quads: Tensor, name: str) -> None:
     """Raise a ValueError unless quads are (N, 4, 2) and finite; `name` stands in the message."""
     if quads.ndim != 3 or tuple(quads.shape[1:]) != (4, 2):
         raise ValueError(f"{name}: expected quads of shape (N, 4, 2), got {tuple(quads.shape)}")
-    finite = quads.isfinite()
-    if not finite.all():
+    if not quads.sum().isfinite():  # sums are quick, and finite only where all is
+        finite = quads.isfinite()
+        if finite.all():
+            return
         row = int(finite.flatten(1).all(dim=1).logical_not().nonzero()[0])
         raise ValueError(f"{name}[{row}]: expected finite coordinates, got {quads[row].tolist()}")
-
-
-def convex_parts(quads: Tensor, crossing: Crossing = "hull") -> ConvexParts:
-    """Return checked (N, 4, 2) quads as convex parts for the kernels."""
-    parts: ConvexParts = to_convex_parts(to_array(quads), crossing == "signed")
-    return parts
 
 
 def to_array(quads: Tensor) -> F64:
     """Return quads as a contiguous float64 array."""
     return np.ascontiguousarray(quads.detach().cpu().double().numpy())
+
+
+def _shapes(quads: Tensor, crossing: Crossing = "hull") -> Shapes:
+    array = to_array(quads)
+    shapes: Shapes = to_shapes(array, np.arange(len(array)), crossing == "signed")
+    return shapes
 
 
 def _aligned(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,11 +96,12 @@ def _aligned(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if a.is_cuda:
         split_a, split_b = split_quads(a.double()), split_quads(b.double())
         return aligned_overlaps_torch(split_a, split_b), split_a.areas, split_b.areas
-    parts_a, parts_b = convex_parts(a), convex_parts(b)
+    shapes_a, shapes_b = _shapes(a), _shapes(b)
     shared = np.zeros(len(a))
 
     def fill(first: int, last: int) -> None:
-        aligned_overlaps(parts_a, parts_b, shared, first, last)
+        aligned_areas(shapes_a, shapes_b, shared, first, last)
 
     in_slices(fill, len(a), PAIRS_PER_THREAD)
-    return torch.from_numpy(shared), torch.from_numpy(parts_a.areas), torch.from_numpy(parts_b.areas)
+    area_a, area_b = (torch.from_numpy(parts[:, AREA]) for _, parts, _ in (shapes_a, shapes_b))
+    return torch.from_numpy(shared), area_a, area_b

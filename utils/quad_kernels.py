@@ -5,25 +5,21 @@ callee changed elsewhere.  Two quads share what their convex parts share, found 
 Hodgman, 1974).  Kernels hold no lock, so `utils.threads` can run them on slices of the rows.
 """
 
-import heapq
-import math
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from utils.quad_grid import F64, I64, Grid
-from utils.quad_parts import ConvexParts
+from utils.quad_grid import CELL, CELLS_X, CELLS_Y, FIRST_CELL, ORIGIN_X, ORIGIN_Y
+from utils.quad_parts import AREA, BOTTOM, F64, I64, LEFT, RIGHT, SECOND, SIGN, TOP, VERTICES
 
+# Plain tuples: numba's cache names no class of ours, so it outlives a version of this code.
+Shapes = tuple[F64, F64, F64]  # boxes, parts, second parts: see quad_parts.to_shapes
+Span = tuple[int, int]
+Index = tuple[I64, F64]  # starts, grids: see quad_grid.build_grid
 # Clipping n vertices by one edge leaves at most 1.5 n: 4, 6, 9, 13, 19.
 MAX_VERTICES = 20
+SCRATCH = 5 * MAX_VERTICES  # two polygons of x and y, and a side for each vertex
 ROUNDING = 1e-6  # of an IoU; bounds this close to a threshold are left to the exact computation
-
-
-@njit(cache=True, nogil=True)
-def _new_scratch() -> F64:
-    """Return the working memory of `_part_overlap`: two polygons of x and y, and a side for each vertex."""
-    return np.empty(5 * MAX_VERTICES)
 
 
 @njit(cache=True, nogil=True)
@@ -61,18 +57,18 @@ def _polygon_area(scratch: F64, source: int, size: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _part_overlap(a: ConvexParts, i: int, m: int, b: ConvexParts, j: int, n: int, scratch: F64) -> float:
-    """Return the area shared by part `m` of quad `i` of `a` and part `n` of quad `j` of `b`."""
-    size, size_b = a.sizes[i, m], b.sizes[j, n]
+def _part_overlap(a: F64, i: int, b: F64, j: int, scratch: F64) -> float:
+    """Return the area shared by the convex parts in row `i` of `a` and row `j` of `b`."""
     # Clipped points keep float64's steps near 0, not near 1e5: shift before, never after.
-    x0, y0 = a.boxes[i, 0], a.boxes[i, 1]
+    x0, y0 = a[i, VERTICES], a[i, VERTICES + 1]
+    size = 4
     for k in range(size):
-        scratch[k] = a.vertices[i, m, k, 0] - x0
-        scratch[MAX_VERTICES + k] = a.vertices[i, m, k, 1] - y0
+        scratch[k] = a[i, VERTICES + 2 * k] - x0
+        scratch[MAX_VERTICES + k] = a[i, VERTICES + 2 * k + 1] - y0
     source, target = 0, 2 * MAX_VERTICES
-    start_x, start_y = b.vertices[j, n, size_b - 1, 0] - x0, b.vertices[j, n, size_b - 1, 1] - y0
-    for edge in range(size_b):
-        end_x, end_y = b.vertices[j, n, edge, 0] - x0, b.vertices[j, n, edge, 1] - y0
+    start_x, start_y = b[j, VERTICES + 6] - x0, b[j, VERTICES + 7] - y0
+    for edge in range(4):
+        end_x, end_y = b[j, VERTICES + 2 * edge] - x0, b[j, VERTICES + 2 * edge + 1] - y0
         dx, dy = end_x - start_x, end_y - start_y
         outside = 0
         for k in range(size):
@@ -90,29 +86,29 @@ def _part_overlap(a: ConvexParts, i: int, m: int, b: ConvexParts, j: int, n: int
 
 
 @njit(cache=True, nogil=True)
-def _overlap(a: ConvexParts, i: int, b: ConvexParts, j: int, scratch: F64) -> float:
+def _overlap(a: F64, seconds_a: F64, i: int, b: F64, seconds_b: F64, j: int, scratch: F64) -> float:
     """Return the area shared by quad `i` of `a` and quad `j` of `b`, whose horizontal boxes meet."""
-    if a.areas[i] == 0 or b.areas[j] == 0:
+    area_a, area_b = float(a[i, AREA]), float(b[j, AREA])
+    if area_a == 0 or area_b == 0:
         return 0.0
-    area = 0.0
-    signs = 4
-    for m in range(2):
-        signs += a.signs[i, m] + b.signs[j, m] - 2
-        for n in range(2):
-            if a.sizes[i, m] and b.sizes[j, n]:
-                area += a.signs[i, m] * b.signs[j, n] * _part_overlap(a, i, m, b, j, n, scratch)
+    more_a, more_b = int(a[i, SECOND]), int(b[j, SECOND])
+    shared = _part_overlap(a, i, b, j, scratch)
+    if more_a < 0 and more_b < 0:
+        return min(shared, area_a, area_b)
+    shared *= a[i, SIGN] * b[j, SIGN]
+    signed = False
+    if more_a >= 0:
+        signed |= a[i, SIGN] * seconds_a[more_a, SIGN] < 0
+        sign = seconds_a[more_a, SIGN] * b[j, SIGN]
+        shared += sign * _part_overlap(seconds_a, more_a, b, j, scratch)
+    if more_b >= 0:
+        signed |= b[j, SIGN] * seconds_b[more_b, SIGN] < 0
+        shared += a[i, SIGN] * seconds_b[more_b, SIGN] * _part_overlap(a, i, seconds_b, more_b, scratch)
+    if more_a >= 0 and more_b >= 0:
+        sign = seconds_a[more_a, SIGN] * seconds_b[more_b, SIGN]
+        shared += sign * _part_overlap(seconds_a, more_a, seconds_b, more_b, scratch)
     # A net area of parts of opposite sign may share more than itself.
-    return min(area, a.areas[i], b.areas[j]) if signs == 4 else area
-
-
-@njit(cache=True, nogil=True)
-def _boxes_meet(a: ConvexParts, i: int, b: ConvexParts, j: int) -> bool:
-    return bool(
-        a.boxes[i, 2] > b.boxes[j, 0]
-        and b.boxes[j, 2] > a.boxes[i, 0]
-        and a.boxes[i, 3] > b.boxes[j, 1]
-        and b.boxes[j, 3] > a.boxes[i, 1]
-    )
+    return float(shared if signed else min(shared, area_a, area_b))
 
 
 @njit(cache=True, nogil=True)
@@ -123,39 +119,52 @@ def _ratio(shared: float, area_a: float, area_b: float, smaller: bool) -> float:
 
 
 @njit(cache=True, nogil=True)
+def _boxes_meet(a: F64, i: int, b: F64, j: int) -> bool:
+    beside = (a[i, RIGHT] > b[j, LEFT]) & (b[j, RIGHT] > a[i, LEFT])
+    return bool(beside & (a[i, BOTTOM] > b[j, TOP]) & (b[j, BOTTOM] > a[i, TOP]))
+
+
+@njit(cache=True, nogil=True)
 def pairwise_ratios(
-    a: ConvexParts, b: ConvexParts, out: NDArray[np.floating], first: int, last: int, smaller: bool
+    a: Shapes, b: Shapes, out: NDArray[np.floating], first: int, last: int, smaller: bool
 ) -> None:
     """Write the IoU (or IoS) of rows `first` to `last` of `a` with all of `b` into zeros `out` (N, M)."""
-    scratch = _new_scratch()
+    (boxes_a, parts_a, more_a), (boxes_b, parts_b, more_b) = a, b
+    scratch = np.empty(SCRATCH)
     for i in range(first, last):
-        for j in range(len(b.areas)):
-            if _boxes_meet(a, i, b, j):
-                shared = _overlap(a, i, b, j, scratch)
-                out[i, j] = _ratio(shared, a.areas[i], b.areas[j], smaller)
+        for j in range(len(boxes_b)):
+            if _boxes_meet(boxes_a, i, boxes_b, j):
+                shared = _overlap(parts_a, more_a, i, parts_b, more_b, j, scratch)
+                out[i, j] = _ratio(shared, parts_a[i, AREA], parts_b[j, AREA], smaller)
 
 
 @njit(cache=True, nogil=True)
-def aligned_overlaps(a: ConvexParts, b: ConvexParts, out: F64, first: int, last: int) -> None:
+def aligned_areas(a: Shapes, b: Shapes, out: F64, first: int, last: int) -> None:
     """Write the areas shared row by row into zeros `out` (N,)."""
-    scratch = _new_scratch()
+    (boxes_a, parts_a, more_a), (boxes_b, parts_b, more_b) = a, b
+    scratch = np.empty(SCRATCH)
     for i in range(first, last):
-        if _boxes_meet(a, i, b, i):
-            out[i] = _overlap(a, i, b, i, scratch)
+        if _boxes_meet(boxes_a, i, boxes_b, i):
+            out[i] = _overlap(parts_a, more_a, i, parts_b, more_b, i, scratch)
 
 
 @njit(cache=True, nogil=True)
-def _pair_ratio(parts: ConvexParts, i: int, j: int, above: float, smaller: bool, scratch: F64) -> float:
-    """Return the IoU (or IoS) of two quads, or 0 where boxes and areas prove it at most `above`."""
-    width = min(parts.boxes[i, 2], parts.boxes[j, 2]) - max(parts.boxes[i, 0], parts.boxes[j, 0])
-    height = min(parts.boxes[i, 3], parts.boxes[j, 3]) - max(parts.boxes[i, 1], parts.boxes[j, 1])
+def _may_exceed(boxes: F64, parts: F64, i: int, j: int, threshold: float, smaller: bool) -> bool:
+    """Return False where boxes and areas prove the IoU (or IoS) of two quads at most the threshold."""
+    width = min(boxes[i, RIGHT], boxes[j, RIGHT]) - max(boxes[i, LEFT], boxes[j, LEFT])
+    height = min(boxes[i, BOTTOM], boxes[j, BOTTOM]) - max(boxes[i, TOP], boxes[j, TOP])
     if width <= 0 or height <= 0:
-        return 0.0
-    area_i, area_j = parts.areas[i], parts.areas[j]
+        return False
+    area_i, area_j = parts[i, AREA], parts[j, AREA]
     most = min(width * height, area_i, area_j)
-    if _ratio(most, area_i, area_j, smaller) <= above - ROUNDING:
-        return 0.0
-    return _ratio(_overlap(parts, i, parts, j, scratch), area_i, area_j, smaller)
+    return bool(_ratio(most, area_i, area_j, smaller) > threshold - ROUNDING)
+
+
+@njit(cache=True, nogil=True)
+def _exact(parts: F64, more: F64, i: int, j: int, smaller: bool, scratch: F64) -> float:
+    """Return the IoU (or IoS) of two quads whose boxes meet."""
+    shared = _overlap(parts, more, i, parts, more, j, scratch)
+    return float(_ratio(shared, parts[i, AREA], parts[j, AREA], smaller))
 
 
 @njit(cache=True, nogil=True)
@@ -167,87 +176,121 @@ def _cell_range(low: float, high: float, origin: float, cell: float, cells: int)
 
 
 @njit(cache=True, nogil=True)
-def _reaching(parts: ConvexParts, grid: Grid, i: int, found: I64) -> int:
+def _reaching(boxes: F64, index: Index, i: int, found: I64) -> int:
     """Write the places whose boxes may meet that of quad `i` to `found`, return how many there are."""
-    box = parts.boxes[i]
+    starts, grids = index
+    left, top, right, bottom = boxes[i, LEFT], boxes[i, TOP], boxes[i, RIGHT], boxes[i, BOTTOM]
     count = 0
-    for k in range(len(grid.cell)):
-        first_line, end_line = _cell_range(box[1], box[3], grid.top[k], grid.cell[k], grid.lines[k])
-        first, end = _cell_range(box[0], box[2], grid.left[k], grid.cell[k], grid.columns[k])
+    for k in range(len(grids)):
+        cell, columns = grids[k, CELL], int(grids[k, CELLS_X])
+        first_line, end_line = _cell_range(top, bottom, grids[k, ORIGIN_Y], cell, int(grids[k, CELLS_Y]))
+        first, end = _cell_range(left, right, grids[k, ORIGIN_X], cell, columns)
         for line in range(first_line, end_line):
-            start = grid.first_cell[k] + line * grid.columns[k]
-            for place in range(grid.starts[start + first], grid.starts[start + end]):
+            start = int(grids[k, FIRST_CELL]) + line * columns
+            for place in range(starts[start + first], starts[start + end]):
                 found[count] = place
                 count += 1
     return count
 
 
 @njit(cache=True, nogil=True)
-def greedy_owners(
-    parts: ConvexParts, labels: I64, ranked: I64, grid: Grid, threshold: float, smaller: bool, limit: int
-) -> I64:
-    """Return by whom each quad is removed, (N,): its own place for one that stays, -1 where none asked.
-
-    All arguments and the result stand in the places of the grid.
-
-    Args:
-        ranked: (N,) places, highest score first.
-        limit: stop when so many stay.
-    """
-    owners, found = np.full(len(ranked), -1, dtype=np.int64), np.empty(len(ranked), dtype=np.int64)
-    scratch = _new_scratch()
-    kept = 0
-    for i in ranked:
-        if owners[i] >= 0:
-            continue
-        if kept == limit:
-            break
-        owners[i] = i
-        kept += 1
-        for j in found[: _reaching(parts, grid, i, found)]:
-            if (
-                owners[j] < 0
-                and labels[j] == labels[i]
-                and _pair_ratio(parts, i, j, threshold, smaller, scratch) > threshold
-            ):
-                owners[j] = i
-    return owners
+def _one_class(labels: I64, i: int, j: int) -> bool:
+    return bool(len(labels) == 0 or labels[i] == labels[j])
 
 
 @njit(cache=True, nogil=True)
-def soft_scores(
-    parts: ConvexParts, labels: I64, scores: F64, grid: Grid, sigma: float, threshold: float, least: float
-) -> tuple[I64, F64]:
-    """Return the places in the order in which soft-NMS takes them, and their scores then.
+def _take_first(found: I64, count: int, ranks: I64) -> int:
+    """Return the one of lowest rank and put the last in its place."""
+    first = 0
+    for k in range(1, count):
+        if ranks[found[k]] < ranks[found[first]]:
+            first = k
+    place = found[first]
+    found[first] = found[count - 1]
+    return int(place)
+
+
+@njit(cache=True, nogil=True)
+def _best_rival(
+    shapes: Shapes, i: int, found: I64, count: int, ranks: I64, threshold: float, smaller: bool, scratch: F64
+) -> int:
+    """Return the first by rank of `count` places whose quad overlaps quad `i` too much, or `i` if none."""
+    _, parts, more = shapes
+    while count > 0:
+        rival = _take_first(found, count, ranks)
+        count -= 1
+        if _exact(parts, more, i, rival, smaller, scratch) > threshold:
+            return rival
+    return i
+
+
+@njit(cache=True, nogil=True)
+def settle_owners(
+    shapes: Shapes,
+    index: Index,
+    labels: I64,
+    ranks: I64,
+    owners: I64,
+    span: Span,
+    above: float,
+    smaller: bool,
+) -> None:
+    """Decide by whom the quads of a span of places are removed: their own place for those that stay.
+
+    The greedy order, asked from the other end: a quad goes if the best of those that precede and overlap it
+    stays, and that one is settled first.  So neighbours in space are settled one after another, which is
+    kind to the cache, and threads may share `owners`: whoever settles a quad writes the same.
 
     Args:
-        scores: (N,) in the places of the grid; lowered in place.
-        sigma: of the Gaussian decay exp(-IoU^2 / sigma); 0: linear decay by 1 - IoU.
-        threshold: IoU up to which the linear decay leaves scores alone.
-        least: scores that fall below it are out.
+        labels: (N,) or none; classes, by place like all that follows.
+        ranks: (N,) 0 for the highest score.
+        owners: (N,) -1 at first.
     """
-    scratch = _new_scratch()
-    taken = np.zeros(len(scores), dtype=np.bool_)
-    order, found = np.empty(len(scores), dtype=np.int64), np.empty(len(scores), dtype=np.int64)
-    count = 0
-    heap = [(-scores[i], grid.rows[i], i) for i in range(len(scores))]
-    heapq.heapify(heap)
-    while len(heap) > 0:
-        minus, row, i = heapq.heappop(heap)
-        if -minus > scores[i]:  # lowered since it was pushed
-            heapq.heappush(heap, (-scores[i], row, i))
-            continue
-        if scores[i] < least:
-            break
-        taken[i] = True
-        order[count] = i
-        count += 1
-        for j in found[: _reaching(parts, grid, i, found)]:
-            if taken[j] or labels[j] != labels[i]:
+    boxes, parts, _ = shapes
+    found, stack = np.empty(len(ranks), dtype=np.int64), np.empty(len(ranks), dtype=np.int64)
+    scratch = np.empty(SCRATCH)
+    for place in range(span[0], span[1]):
+        stack[0] = place
+        depth = 0
+        while depth >= 0:
+            i = stack[depth]
+            if owners[i] >= 0:
+                depth -= 1
                 continue
-            iou = _pair_ratio(parts, i, j, 0.0, False, scratch)
-            if sigma > 0:
-                scores[j] *= math.exp(-iou * iou / sigma)
-            elif iou > threshold:
-                scores[j] *= 1 - iou
-    return order[:count], scores
+            count = 0
+            for j in found[: _reaching(boxes, index, i, found)]:
+                if (
+                    ranks[j] < ranks[i]
+                    and (owners[j] < 0 or owners[j] == j)
+                    and _one_class(labels, i, j)
+                    and _may_exceed(boxes, parts, i, j, above, smaller)
+                ):
+                    found[count] = j
+                    count += 1
+            best = _best_rival(shapes, i, found, count, ranks, above, smaller, scratch)
+            if best == i or owners[best] == best:
+                owners[i] = best
+                depth -= 1
+            else:
+                depth += 1
+                stack[depth] = best
+
+
+@njit(cache=True, nogil=True)
+def overlapping_pairs(shapes: Shapes, index: Index, labels: I64) -> tuple[I64, I64, F64]:
+    """Return whom of its class each quad overlaps: where its rows begin (N + 1,), their places and IoUs."""
+    boxes, parts, more = shapes
+    scratch, found = np.empty(SCRATCH), np.empty(len(boxes), dtype=np.int64)
+    starts = np.zeros(len(boxes) + 1, dtype=np.int64)
+    for i in range(len(boxes)):
+        starts[i + 1] = starts[i] + _reaching(boxes, index, i, found)
+    others, ious = np.empty(starts[-1], dtype=np.int64), np.empty(starts[-1])
+    count = 0
+    for i in range(len(boxes)):
+        starts[i] = count
+        for j in found[: _reaching(boxes, index, i, found)]:
+            if i != j and _one_class(labels, i, j) and _may_exceed(boxes, parts, i, j, 0.0, False):
+                others[count], ious[count] = j, _exact(parts, more, i, j, False, scratch)
+                count += 1
+    starts[-1] = count
+    return starts, others[:count], ious[:count]

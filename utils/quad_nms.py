@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.quad_grid import F64, I64, Grid, build_grid
+from utils.quad_grid import build_grid
 from utils.quad_iou import Over, check_quads, to_array
-from utils.quad_kernels import greedy_owners, soft_scores
+from utils.quad_kernels import Index, Shapes, overlapping_pairs, settle_owners
 from utils.quad_nms_torch import greedy_keep_torch
-from utils.quad_parts import ConvexParts, to_boxes, to_convex_parts
+from utils.quad_parts import F64, I64, to_boxes, to_shapes
+from utils.quad_soft import soft_order
 from utils.quads import clockwise_quads, is_convex, uncrossed_quads
 from utils.threads import in_slices
 
+QUADS_PER_THREAD = 2000
 TINY = 1e-300  # where all scores of a group are 0, its leader stays as it is
 
 
@@ -77,15 +79,15 @@ def batched_quad_nms(  # noqa: PLR0913
         return greedy_keep_torch(
             quads, scores, labels, images, iou_threshold, max_detections, over == "smaller"
         )
-    array, names = to_array(quads), _integers(labels, len(quads))
+    array, names = to_array(quads), _integers(labels)
     order, bounds = _ranked(scores, images)
     kept: list[I64] = [order[:0]] * (len(bounds) - 1)
 
     def suppress(first: int, last: int) -> None:
         for k in range(first, last):
             ranked = order[bounds[k] : bounds[k + 1]]
-            owners = _owners(array[ranked], names[ranked], iou_threshold, over == "smaller", max_detections)
-            kept[k] = ranked[owners == np.arange(len(ranked))]
+            owners = _owners(array, names, ranked, iou_threshold, over == "smaller")
+            kept[k] = ranked[owners == ranked][:max_detections]
 
     in_slices(suppress, len(kept))
     return torch.from_numpy(np.concatenate([order[:0], *kept]))
@@ -127,12 +129,14 @@ def soft_quad_nms(  # noqa: PLR0913
     _check(quads, scores, {"labels": labels}, iou_threshold)
     if not sigma > 0:
         raise ValueError(f"sigma: expected a number above 0, got {sigma}")
-    grid, parts = _in_places(to_array(quads))
-    lowered = scores.detach().cpu().double().numpy()[grid.rows]
-    names = _integers(labels, len(quads))[grid.rows]
+    placed = _in_places(to_array(quads))
+    lowered = scores.detach().cpu().double().numpy()[placed.rows]
+    names = _integers(labels)
+    names = names[placed.rows] if len(names) else names
+    pairs = overlapping_pairs(placed.shapes, placed.grid, names)
     width = sigma if method == "gaussian" else 0.0
-    places, lowered = soft_scores(parts, names, lowered, grid, width, iou_threshold, score_threshold)
-    rows = torch.from_numpy(grid.rows[places]).to(quads.device)
+    places = soft_order(pairs, lowered, placed.rows, width, iou_threshold, score_threshold)
+    rows = torch.from_numpy(placed.rows[places]).to(quads.device)
     return SoftKept(rows, torch.from_numpy(lowered[places]).to(scores))
 
 
@@ -168,9 +172,11 @@ def fuse_quads(
     if (scores < 0).any():
         raise ValueError(f"scores[{int((scores < 0).nonzero()[0])}]: expected 0 or above")
     order, _ = _ranked(scores, None)
-    ranks = _owners(to_array(quads)[order], _integers(labels, len(quads))[order], iou_threshold, False, None)
+    owners = _owners(to_array(quads), _integers(labels), order, iou_threshold, False)
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
     ranked = torch.from_numpy(order)
-    leaders, group = (torch.from_numpy(found) for found in np.unique(ranks, return_inverse=True))
+    leaders, group = (torch.from_numpy(found) for found in np.unique(ranks[owners], return_inverse=True))
     shapes = clockwise_quads(uncrossed_quads(quads.detach().cpu().double()))[ranked]
     weights = scores.detach().cpu().double()[ranked]
     total = torch.zeros(len(leaders), dtype=weights.dtype).index_add(0, group, weights)
@@ -198,43 +204,60 @@ def _check(quads: Tensor, scores: Tensor, names: dict[str, Tensor | None], iou_t
             raise ValueError(
                 f"{name}: expected shape ({len(quads)},) as there are quads, got {tuple(values.shape)}"
             )
-    if not scores.isfinite().all():
+    if not scores.sum().isfinite() and not scores.isfinite().all():
         row = int(scores.isfinite().logical_not().nonzero()[0])
         raise ValueError(f"scores[{row}]: expected a finite number, got {float(scores[row])}")
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold: expected 0 to 1, got {iou_threshold}")
 
 
-def _integers(values: Tensor | None, count: int) -> I64:
-    return np.zeros(count, dtype=np.int64) if values is None else values.detach().cpu().long().numpy()
+def _integers(values: Tensor | None) -> I64:
+    """Return classes or images as an array, an empty one if there are none."""
+    return np.zeros(0, dtype=np.int64) if values is None else values.detach().cpu().long().numpy()
 
 
 def _ranked(scores: Tensor, images: Tensor | None) -> tuple[I64, I64]:
     """Return the rows by image, highest score first and equal ones by row, and where each image begins."""
     minus = -scores.detach().cpu().double().numpy()
     if images is None:
-        return np.argsort(minus, kind="stable"), np.array([0, len(minus)])
-    names = _integers(images, len(minus))
+        order = np.argsort(minus)  # ten times as fast as a stable sort, and the same without equal scores
+        if (np.diff(minus[order]) == 0).any():
+            order = np.argsort(minus, kind="stable")
+        return order, np.array([0, len(minus)])
+    names = _integers(images)
     order = np.lexsort((minus, names))
     inner = np.flatnonzero(np.diff(names[order])) + 1
     return order, np.array([0, *inner, len(minus)])
 
 
-def _owners(quads: F64, labels: I64, threshold: float, smaller: bool, limit: int | None) -> I64:
-    """Return by which row each quad is removed, (N,): itself if it stays, -1 where none asked.
+def _owners(quads: F64, labels: I64, ranked: I64, threshold: float, smaller: bool) -> I64:
+    """Return by which row each of the `ranked` rows is removed, itself if it stays."""
+    rows = np.sort(ranked) if len(ranked) < len(quads) else None  # all rows: nothing to gather
+    placed = _in_places(quads if rows is None else quads[rows])
+    sources = placed.rows if rows is None else rows[placed.rows]
+    ranks = np.empty(len(quads), dtype=np.int64)
+    ranks[ranked] = np.arange(len(ranked))
+    names = labels[sources] if len(labels) else labels
+    owners = np.full(len(sources), -1, dtype=np.int64)
+    known = (placed.shapes, placed.grid, names, ranks[sources], owners)
 
-    Rows stand by falling score.
-    """
-    grid, parts = _in_places(quads)
-    places = np.empty_like(grid.rows)
-    places[grid.rows] = np.arange(len(places))
-    limit = -1 if limit is None else limit
-    owners = greedy_owners(parts, labels[grid.rows], places, grid, float(threshold), smaller, limit)
-    rows: I64 = np.where(owners >= 0, grid.rows[owners], -1)[places]
-    return rows
+    def settle(first: int, last: int) -> None:
+        settle_owners(*known, (first, last), float(threshold), smaller)
+
+    in_slices(settle, len(sources), QUADS_PER_THREAD)
+    removed_by = np.empty(len(quads), dtype=np.int64)
+    removed_by[sources] = sources[owners]
+    return removed_by[ranked]
 
 
-def _in_places(quads: F64) -> tuple[Grid, ConvexParts]:
-    """Return a grid over the quads, and their parts in its order."""
-    grid = build_grid(to_boxes(quads))
-    return grid, to_convex_parts(quads[grid.rows], False)
+class _Placed(NamedTuple):
+    """Quads in the places of a grid; see `quad_grid.build_grid`."""
+
+    shapes: Shapes
+    grid: Index
+    rows: I64  # (N,) which quad stands at each place
+
+
+def _in_places(quads: F64) -> _Placed:
+    rows, starts, grids = build_grid(to_boxes(quads))
+    return _Placed(to_shapes(quads, rows, False), (starts, grids), rows)

@@ -1,9 +1,9 @@
-"""Quads in convex pieces: what the exact operators work on, in machine code for the CPU.
+"""Quads as rows of numbers, in convex pieces: what the exact operators work on, in machine code for the CPU.
 
-A concave quad becomes two triangles, a self-crossing one its hull or two triangles of opposite sign.
+A concave quad becomes two triangles, a self-crossing one its hull or two triangles of opposite sign; a
+triangle repeats a vertex.  Kernels take and give plain arrays alone: references are then not counted pair by
+pair, and numba's cache, which outlives a version of this code, names no class of it.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,15 +14,15 @@ I64 = NDArray[np.int64]
 # Areas below this share of (coordinate x size) are rounding, not shape: some 50 float64 steps.
 FLAT = 1e-14
 
-
-class ConvexParts(NamedTuple):
-    """Quads in convex pieces, counter-clockwise in mathematical axes (positive shoelace)."""
-
-    vertices: F64  # (N, 2, 4, 2) pixels
-    sizes: I64  # (N, 2) vertices of each part: 0 (no part), 3 or 4
-    signs: I64  # (N, 2) -1 where a part counts negative
-    areas: F64  # (N,) square pixels, 0 for a degenerate quad
-    boxes: F64  # (N, 4) x_min, y_min, x_max, y_max
+LEFT, TOP, RIGHT, BOTTOM = 0, 1, 2, 3  # columns of a box
+# Columns of a part: area of the whole quad, 0 if degenerate; sign; row of the second part among those, or -1;
+# x and y of four vertices.
+AREA, SIGN, SECOND, VERTICES = 0, 1, 2, 3
+COLUMNS = VERTICES + 8
+# How a quad is cut: the vertices of its parts.
+CONVEX, ALONG_02, ALONG_13, CROSSED, CROSSED_TOO, SIGNED = 0, 1, 2, 3, 4, 5
+FIRST_PARTS = ((0, 1, 2, 3), (0, 1, 2, 2), (1, 2, 3, 3), (0, 2, 1, 3), (0, 1, 3, 2), (0, 1, 2, 2))
+SECOND_PARTS = ((0, 0, 0, 0), (0, 2, 3, 3), (1, 3, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0), (0, 2, 3, 3))
 
 
 @njit(cache=True, nogil=True)
@@ -35,84 +35,93 @@ def _twice_area(quad: F64, p: int, q: int, r: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _store(parts: ConvexParts, row: int, part: int, quad: F64, order: tuple[int, ...], sign: int) -> None:
-    """Write the vertices of `quad` named by `order` as a part, turned to positive area."""
-    size = len(order)
-    area = _twice_area(quad, order[0], order[1], order[2])
-    if size == 4:
-        area += _twice_area(quad, order[0], order[2], order[3])
-    for k in range(size):
-        source = order[k] if area >= 0 else order[size - 1 - k]
-        parts.vertices[row, part, k, 0] = quad[source, 0]
-        parts.vertices[row, part, k, 1] = quad[source, 1]
-    parts.sizes[row, part] = size
-    parts.signs[row, part] = sign
-    parts.areas[row] += 0.5 * sign * abs(area)
+def _cut(quad: F64, signed: bool) -> int:
+    """Return how a quad is cut; the signs of its four corner triangles decide (see `to_shapes`)."""
+    t012, t023 = _twice_area(quad, 0, 1, 2), _twice_area(quad, 0, 2, 3)
+    t123, t130 = _twice_area(quad, 1, 2, 3), _twice_area(quad, 1, 3, 0)
+    if t012 * t023 >= 0:
+        return CONVEX if t123 * t130 >= 0 else ALONG_02
+    if t123 * t130 >= 0:
+        return ALONG_13
+    if signed:
+        return SIGNED
+    return CROSSED if t012 * t123 > 0 else CROSSED_TOO
 
 
 @njit(cache=True, nogil=True)
-def _split(parts: ConvexParts, row: int, quad: F64, signed: bool) -> None:
-    """Split one quad; the signs of its four corner triangles decide (see `to_convex_parts`)."""
-    t012, t023 = _twice_area(quad, 0, 1, 2), _twice_area(quad, 0, 2, 3)
-    t123, t130 = _twice_area(quad, 1, 2, 3), _twice_area(quad, 1, 3, 0)
-    inside_02, inside_13 = t012 * t023 >= 0, t123 * t130 >= 0
-    if inside_02 and inside_13:
-        _store(parts, row, 0, quad, (0, 1, 2, 3), 1)
-    elif inside_02:
-        _store(parts, row, 0, quad, (0, 1, 2), 1)
-        _store(parts, row, 1, quad, (0, 2, 3), 1)
-    elif inside_13:
-        _store(parts, row, 0, quad, (1, 2, 3), 1)
-        _store(parts, row, 1, quad, (1, 3, 0), 1)
-    elif signed:
-        sign = 1 if abs(t012) >= abs(t023) else -1  # the larger triangle counts positive
-        _store(parts, row, 0, quad, (0, 1, 2), sign)
-        _store(parts, row, 1, quad, (0, 2, 3), -sign)
-    elif t012 * t123 > 0:
-        _store(parts, row, 0, quad, (0, 2, 1, 3), 1)
-    else:
-        _store(parts, row, 0, quad, (0, 1, 3, 2), 1)
+def _write_part(part: F64, quad: F64, order: tuple[int, int, int, int]) -> float:
+    """Write the vertices named by `order` as a part of positive shoelace, return its area."""
+    twice = _twice_area(quad, order[0], order[1], order[2]) + _twice_area(quad, order[0], order[2], order[3])
+    part[SIGN], part[SECOND] = 1.0, -1.0
+    for k in range(4):
+        source = order[k] if twice >= 0 else order[3 - k]
+        part[VERTICES + 2 * k], part[VERTICES + 2 * k + 1] = quad[source, 0], quad[source, 1]
+    return 0.5 * abs(twice)
+
+
+@njit(cache=True, nogil=True)
+def _write_second(part: F64, second: F64, row: int, quad: F64, cut: int) -> None:
+    """Write the second part of a quad; of a signed one, the larger triangle counts positive."""
+    part[SECOND] = row
+    area = _write_part(second, quad, SECOND_PARTS[cut])
+    if cut != SIGNED:
+        part[AREA] += area
+        return
+    larger = part[AREA] >= area
+    part[SIGN], second[SIGN] = (1.0, -1.0) if larger else (-1.0, 1.0)
+    part[AREA] = abs(part[AREA] - area)
+
+
+@njit(cache=True, nogil=True)
+def _box_of(quad: F64) -> tuple[float, float, float, float]:
+    x_min = x_max = quad[0, 0]
+    y_min = y_max = quad[0, 1]
+    for k in range(1, 4):
+        x, y = quad[k, 0], quad[k, 1]
+        x_min, x_max = min(x_min, x), max(x_max, x)
+        y_min, y_max = min(y_min, y), max(y_max, y)
+    return x_min, y_min, x_max, y_max
 
 
 @njit(cache=True, nogil=True)
 def to_boxes(quads: F64) -> F64:
     """Return the horizontal boxes (N, 4) of quads (N, 4, 2): x_min, y_min, x_max, y_max."""
     boxes = np.empty((len(quads), 4))
-    for row in range(len(quads)):
-        x_min = x_max = quads[row, 0, 0]
-        y_min = y_max = quads[row, 0, 1]
-        for k in range(1, 4):
-            x, y = quads[row, k, 0], quads[row, k, 1]
-            x_min, x_max = min(x_min, x), max(x_max, x)
-            y_min, y_max = min(y_min, y), max(y_max, y)
-        boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3] = x_min, y_min, x_max, y_max
+    for i in range(len(quads)):
+        boxes[i, LEFT], boxes[i, TOP], boxes[i, RIGHT], boxes[i, BOTTOM] = _box_of(quads[i])
     return boxes
 
 
 @njit(cache=True, nogil=True)
-def to_convex_parts(quads: F64, signed: bool) -> ConvexParts:
-    """Return the convex parts, areas and horizontal boxes of (N, 4, 2) finite quads, any vertex direction.
+def to_shapes(quads: F64, order: I64, signed: bool) -> tuple[F64, F64, F64]:
+    """Return chosen ones of (N, 4, 2) finite quads, any vertex direction, in convex parts.
+
+    Returns boxes (K, 4), first parts (K, COLUMNS) and the second parts of those that need one (M, COLUMNS).
 
     A diagonal runs inside when the triangles on its two sides turn the same way.  Both diagonals inside:
-    convex.  One: concave, split along it.  None: two edges cross and are the diagonals of the hull.
+    convex.  One: concave, cut along it.  None: two edges cross and are the diagonals of the hull.
 
     Args:
+        order: (K,) the rows wanted, in this order.
         signed: self-crossing quads become two triangles of opposite sign, as a signed area has it.
     """
-    count = len(quads)
-    parts = ConvexParts(
-        np.zeros((count, 2, 4, 2)),
-        np.zeros((count, 2), dtype=np.int64),
-        np.ones((count, 2), dtype=np.int64),
-        np.zeros(count),
-        to_boxes(quads),
-    )
-    for row in range(count):
-        _split(parts, row, quads[row], signed)
-        box = parts.boxes[row]
-        size = box[2] - box[0] + box[3] - box[1]
-        farthest = max(abs(box[0]), abs(box[2])) + max(abs(box[1]), abs(box[3]))
-        if parts.areas[row] <= FLAT * farthest * size:
-            parts.areas[row] = 0.0
-            parts.sizes[row] = 0
-    return parts
+    cuts = np.empty(len(quads), dtype=np.int8)
+    count = 0
+    for i in range(len(quads)):
+        cuts[i] = _cut(quads[i], signed)
+        count += cuts[i] in (ALONG_02, ALONG_13, SIGNED)
+    boxes = np.empty((len(order), 4))
+    parts, seconds = np.empty((len(order), COLUMNS)), np.empty((count, COLUMNS))
+    row = 0
+    for i in range(len(order)):
+        quad, cut = quads[order[i]], cuts[order[i]]
+        parts[i, AREA] = _write_part(parts[i], quad, FIRST_PARTS[cut])
+        if cut in (ALONG_02, ALONG_13, SIGNED):
+            _write_second(parts[i], seconds[row], row, quad, cut)
+            row += 1
+        left, top, right, bottom = _box_of(quad)
+        boxes[i, LEFT], boxes[i, TOP], boxes[i, RIGHT], boxes[i, BOTTOM] = left, top, right, bottom
+        farthest = max(abs(left), abs(right)) + max(abs(top), abs(bottom))
+        if parts[i, AREA] <= FLAT * farthest * (right - left + bottom - top):
+            parts[i, AREA] = 0.0
+    return boxes, parts, seconds

@@ -12,6 +12,7 @@ import shapely
 import torch
 from torch import Tensor
 
+from benchmarks.operators import crowd, tree_nms
 from utils.quad_iou import pairwise_quad_iou
 from utils.quad_nms import batched_quad_nms, fuse_quads, quad_nms, soft_quad_nms
 from utils.quad_nms_torch import greedy_keep_torch
