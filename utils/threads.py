@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -9,16 +10,19 @@ from functools import lru_cache
 import torch
 
 SLICES_PER_THREAD = 4  # slices differ in work: whoever is done early takes another
+_here = threading.local()  # marks the threads of the pool
 
 
 def in_slices(task: Callable[[int, int], object], count: int, least: int = 1) -> None:
     """Call `task(first, last)` on slices of `range(count)`, on as many threads as torch uses.
 
+    Inside such a task everything runs on its own thread: waiting for the others there could wait forever.
+
     Args:
         least: rows that are worth a thread.
     """
     threads = min(torch.get_num_threads(), count // least)
-    if threads < 2:
+    if threads < 2 or getattr(_here, "in_pool", False):
         task(0, count)
         return
     bounds = [count * k // (threads * SLICES_PER_THREAD) for k in range(threads * SLICES_PER_THREAD + 1)]
@@ -31,4 +35,8 @@ def in_slices(task: Callable[[int, int], object], count: int, least: int = 1) ->
 @lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
     """Return the threads of this process: a fork has none of its parent's."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="quads")
+    return ThreadPoolExecutor(threads, thread_name_prefix="quads", initializer=_mark)
+
+
+def _mark() -> None:
+    _here.in_pool = True
