@@ -3,25 +3,26 @@
     python train_GGHL.py                                            the demo on synthetic scenes
     python train_GGHL.py cfg/dota.yaml data.root=/data/DOTA_800     DOTA
     python train_GGHL.py cfg/dota.yaml model.size=small train.epochs=36
+    python train_GGHL.py cfg/dota.yaml train.resume=auto            go on where the last run was interrupted
+    sh train_GGHL_dist.sh cfg/dota.yaml                             on every GPU of the machine
 
 Every setting, its default and its unit stands in cfg/schema.py; section.key=value overrides it.
 Results go to runs/NAME: config.yaml, results.csv, last.pt, best.pt, curves.png, predictions.jpg.
+Ctrl-C and SIGTERM save first and say how to go on.
 """
 
 import argparse
 import logging
-import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from cfg.load import config_text, load_config, save_config
 from cfg.schema import Config
@@ -31,22 +32,25 @@ from dataloadR.samplers import TrainBatches
 from dataloadR.splits import check_objects, check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, evaluate, format_table, summary
-from evalR.predict import predict_split
+from evalR.predict import predict_shared
 from evalR.report.grid import prediction_grid
 from modelR.build import build_model
-from modelR.gghl import GGHL
-from modelR.losses.joint import JointLoss, Losses
-from utils.checkpoint import FORMAT, save_checkpoint
-from utils.cli import parse_words, pick_device, run_script
+from modelR.losses.joint import Losses
+from modelR.stepper import Stepper
+from utils import distributed
+from utils.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from utils.cli import HelpFormatter, parse_words, pick_device, run_script
 from utils.errors import UserError
-from utils.optim import ModelEma, build_optimizer, build_scheduler
-from utils.precision import half_type, mixed_precision
+from utils.interrupts import Interrupted, Interrupts, noting_interrupts
+from utils.progress import progress_text, steps_bar
 from utils.records import Annotation, Batch, Detections
+from utils.resume import LAST, Position, find_run, restore, resume_command, run_state
 from utils.runlog import RunLog, new_run_folder, save_curves
 from utils.seeding import seed_everything
 
 logger = logging.getLogger("train")
 DEMO_CONFIG = Path(__file__).parent / "cfg" / "demo.yaml"
+RUNS = Path("runs")
 
 
 class Run(NamedTuple):
@@ -56,171 +60,238 @@ class Run(NamedTuple):
     classes: tuple[str, ...]
     folder: Path
     device: torch.device
-    model: GGHL
-    ema: ModelEma
-    optimizer: Optimizer
-    scheduler: LRScheduler
-    scaler: torch.amp.GradScaler
-    log: RunLog
+    stepper: Stepper
+    log: RunLog | None  # of the main process
+    interrupts: Interrupts
+
+
+class Result(NamedTuple):
+    """The last evaluation."""
+
+    result: EvalResult
+    detections: list[Detections]
 
 
 def main(words: Sequence[str]) -> None:
     """Train as the command line says."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "config", nargs="?", default=DEMO_CONFIG, help="a YAML file of cfg/; default: the demo"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("config", nargs="?", default=DEMO_CONFIG, help="a YAML of cfg/; default: the demo")
     arguments, overrides = parse_words(parser, words)
     config = load_config(arguments.config, overrides)
-    train(config, config.train.name or Path(arguments.config).stem)
+    with noting_interrupts() as interrupts:
+        try:
+            train(config, config.train.name or Path(arguments.config).stem, interrupts)
+        finally:
+            distributed.leave()
 
 
-def train(config: Config, name: str) -> EvalResult:
+def train(config: Config, name: str, interrupts: Interrupts | None = None) -> EvalResult:
     """Train, evaluate every few epochs, save after each, and return the last evaluation."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("WORLD_SIZE > 1: this version trains in one process, without torchrun")
+    device = pick_device(distributed.join(config.train.device))
+    interrupts = interrupts or Interrupts()  # nobody asks
     seed_everything(config.train.seed)
-    device = pick_device(config.train.device)
-    annotations, classes = load_split(config.data, config.data.train, config.data.classes)
+    with distributed.main_first():
+        annotations, classes = load_split(config.data, config.data.train, config.data.classes)
     check_objects(annotations, config.data)
     check_sizes(annotations, config.data)
     val_annotations, _ = load_split(config.data, config.data.val, classes)
     sampler = training_order(len(annotations), config)
     dataset = RotatedDataset(annotations, config.augment, config.assign.min_side, config.train.seed)
     batches = train_loader(dataset, sampler, config.data.workers)
-    run = start(config, classes, name, device, steps_per_epoch=len(sampler))
-
-    best = -1.0
-    for epoch in range(config.train.epochs):
-        sampler.set_epoch(epoch)
-        row = train_epoch(run, batches, epoch)
-        if (epoch + 1) % config.train.eval_every == 0 or epoch + 1 == config.train.epochs:
-            detections = predict_split(run.ema.module, val_annotations, config, device)
-            result = evaluate(detections, val_annotations, classes)
-            row |= summary(result, config.eval.metric)
-            if not row["AP50"] <= best:  # NaN, where val has no truth, counts as better
-                best = row["AP50"]
-                save_checkpoint(run.folder / "best.pt", inference_state(run))
-            logger.info("epoch %d: AP50 %.4f, AP75 %.4f", epoch + 1, row["AP50"], row["AP75"])
-        run.log.write(row)
-        save_checkpoint(run.folder / "last.pt", training_state(run, epoch, best))
-
-    sys.stdout.write(format_table(result, config.eval.metric) + "\n")
-    finish(run, val_annotations, detections)
-    return result
+    run, position = start(config, classes, name, device, sampler, interrupts)
+    try:
+        last = run_epochs(run, position, batches, val_annotations)
+    except Interrupted as error:
+        sys.stderr.write(f"{error}: saved {run.folder / LAST}; to go on:\n{resume_command(run.folder)}\n")
+        raise
+    finish(run, last)
+    return last.result
 
 
 def training_order(images: int, config: Config) -> TrainBatches:
-    """Return the batches of the epochs: shuffled, each of one input size."""
+    """Return the micro-batches of the epochs: shuffled, those of a step of one input size.
+
+    Raises:
+        UserError: a step cannot be divided among the processes and micro-batches.
+    """
+    parts = distributed.world_size() * config.train.accumulate
+    if config.train.batch_size % parts:
+        raise UserError(
+            f"train.batch_size={config.train.batch_size}: expected a multiple of {parts}, the "
+            "processes times train.accumulate, for it counts the images of a whole step"
+        )
     return TrainBatches(
         count=images,
-        batch_size=config.train.batch_size,
+        batch_size=config.train.batch_size // parts,
         size=config.data.input_size,
         seed=config.train.seed,
         steps=config.augment.multi_scale_steps,
         every=config.augment.multi_scale_every,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        accumulate=config.train.accumulate,
     )
 
 
 def start(
-    config: Config, classes: tuple[str, ...], name: str, device: torch.device, steps_per_epoch: int
-) -> Run:
-    """Build the network and what trains it, and open the run's folder."""
+    config: Config,
+    classes: tuple[str, ...],
+    name: str,
+    device: torch.device,
+    sampler: TrainBatches,
+    interrupts: Interrupts,
+) -> tuple[Run, Position]:
+    """Build the network and what trains it, in a new folder or as an earlier run left it."""
+    main = distributed.is_main()
+    resume = config.train.resume or ("auto" if distributed.restarted() else None)
+    old = distributed.from_main(find_run(resume, RUNS, name) if resume and main else None)
+    folder = old or distributed.from_main(new_run_folder(RUNS, name) if main else RUNS)
     model = build_model(config.model, len(classes)).to(device, memory_format=torch.channels_last)
-    optimizer = build_optimizer(model, config.train)
-    folder = new_run_folder(Path("runs"), name)
-    save_config(config, folder / "config.yaml")
+    stepper = Stepper(model, config.train, config.loss, device, sampler.steps_per_epoch)
+    position = Position(sums=torch.zeros(len(Losses._fields)))
+    if old:
+        position = restore(stepper.parts, load_checkpoint(old / LAST), old / LAST)
+        logger.info("going on in %s at epoch %d, batch %d", old, position.epoch + 1, position.batch)
+    log = RunLog(folder, position.epoch + 1 if old else None) if main else None
+    if main:
+        save_config(config, folder / "config.yaml")
     logger.info("%s on %s, %d classes: %s", folder, device, len(classes), ", ".join(classes))
-    return Run(
-        config=config,
-        classes=classes,
-        folder=folder,
-        device=device,
-        model=model,
-        ema=ModelEma(model, config.train.ema_decay, config.train.ema_tau),
-        optimizer=optimizer,
-        scheduler=build_scheduler(optimizer, config.train, steps_per_epoch),
-        scaler=torch.amp.GradScaler(
-            device.type, enabled=config.train.amp and half_type(device) == torch.float16
-        ),
-        log=RunLog(folder),
+    return Run(config, classes, folder, device, stepper, log, interrupts), position
+
+
+def run_epochs(
+    run: Run, position: Position, batches: "DataLoader[Batch]", annotations: Sequence[Annotation]
+) -> Result:
+    """Train from the position to the end and return the last evaluation."""
+    config = run.config.train
+    while True:
+        position = train_epoch(run, batches, position)
+        save(run, position)  # before the evaluation, which can then be interrupted at any point
+        row = epoch_row(run, position)
+        over = position.epoch + 1 == config.epochs
+        if over or (position.epoch + 1) % config.eval_every == 0:
+            with run.interrupts.at_once():
+                last = evaluate_now(run, annotations)
+            row |= summary(last.result, run.config.eval.metric)
+            better = not row["AP50"] <= position.best  # NaN, where val has no truth, counts as better
+            if better and distributed.is_main():
+                save_checkpoint(run.folder / "best.pt", inference_state(run))
+            stale = 0 if better else position.stale + 1
+            position = position._replace(best=row["AP50"] if better else position.best, stale=stale)
+            logger.info("epoch %d: AP50 %.4f, AP75 %.4f", position.epoch + 1, row["AP50"], row["AP75"])
+            over |= 0 < config.patience <= stale
+        if run.log:
+            run.log.write(row)
+        sums = torch.zeros_like(position.sums)
+        position = Position(position.epoch + 1, sums=sums, best=position.best, stale=position.stale)
+        save(run, position, complete=over)
+        if over:
+            return last
+
+
+def train_epoch(run: Run, batches: "DataLoader[Batch]", position: Position) -> Position:
+    """Train from the position to the end of its epoch; interrupted, save and raise Interrupted."""
+    config = run.config.train
+    sampler: TrainBatches = batches.batch_sampler  # type: ignore[assignment]
+    sampler.set_epoch(position.epoch, position.batch)
+    run.stepper.train_mode()
+    rest = iter(batches) if len(sampler) else iter(())
+    name, done_steps = f"epoch {position.epoch + 1}/{config.epochs}", position.batch // config.accumulate
+    with steps_bar(name, sampler.steps_per_epoch, done_steps, hidden=not distributed.is_main()) as progress:
+        began = time.perf_counter()
+        while group := list(islice(rest, config.accumulate)):
+            loaded = time.perf_counter()
+            position = train_step(run, group, position, batches.dataset)  # type: ignore[arg-type]
+            done = time.perf_counter()
+            position = position._replace(
+                batch=position.batch + len(group),
+                seconds=position.seconds + done - began,
+                waited=position.waited + loaded - began,
+            )
+            began = done
+            progress.update()
+            text = progress_text(position, config.batch_size, run.device)
+            progress.set_postfix_str(text, refresh=False)
+            save_if_due(run, position)
+    return position
+
+
+def save_if_due(run: Run, position: Position) -> None:
+    """Save every `train.save_every` steps, and when any process was asked to end: then raise Interrupted."""
+    stop = distributed.any_rank(run.interrupts.asked > 0, run.device)
+    every, step = run.config.train.save_every, run.stepper.scheduler.last_epoch
+    if stop or (every and step % every == 0):
+        save(run, position)
+    if stop:
+        raise Interrupted(run.interrupts.asked or signal.SIGTERM)
+
+
+def train_step(run: Run, group: Sequence[Batch], position: Position, dataset: RotatedDataset) -> Position:
+    """Move the weights by one batch, given in micro-batches; pass over one whose loss is not finite.
+
+    Raises:
+        UserError: too many such batches in a row.
+    """
+    moved = [to_device(batch, run.device) for batch in group]
+    assign = run.config.assign
+    targets = [build_targets(batch.objects, Grid.of(batch.images), assign) for batch in moved]
+    losses = run.stepper.step([batch.images for batch in moved], targets)
+    if losses is not None:
+        return position._replace(sums=position.sums + losses, steps=position.steps + 1, bad_steps=0)
+    rows = [int(row) for batch in group for row in batch.indices]
+    files = ", ".join(str(dataset.annotations[row].image_path) for row in rows)
+    bad, most = position.bad_steps + 1, run.config.train.max_bad_steps
+    logger.error(
+        "epoch %d, batch %d: no finite loss, step left out: %s", position.epoch + 1, position.batch, files
     )
+    if bad >= most:
+        raise UserError(
+            f"train.max_bad_steps={most}: so many steps in a row without a finite loss or gradient, the last "
+            f"on {files}; try a lower train.lr or train.amp=false"
+        )
+    return position._replace(bad_steps=bad)
 
 
-def train_epoch(run: Run, batches: "DataLoader[Batch]", epoch: int) -> dict[str, float]:
-    """Run one epoch and return its row of results: mean losses, learning rate, images per second."""
-    run.model.train()
-    criterion = JointLoss(run.config.loss)
-    sums = torch.zeros(len(Losses._fields))
-    images, began = 0, time.perf_counter()
-    epochs = run.config.train.epochs
-    progress = tqdm(
-        batches, desc=f"epoch {epoch + 1}/{epochs}", unit="batch", dynamic_ncols=True, mininterval=1
-    )
-    for count, batch in enumerate(progress, start=1):
-        losses = train_step(run, criterion, to_device(batch, run.device))
-        sums += torch.stack(losses).detach().cpu()
-        images += len(batch.frames)
-        progress.set_postfix(loss=f"{sums[0].item() / count:.3f}", refresh=False)
-    means = dict(zip(Losses._fields, (sums / len(batches)).tolist(), strict=True))
-    lr = run.optimizer.param_groups[0]["lr"]
-    speed = images / (time.perf_counter() - began)
-    return {"epoch": epoch + 1, "lr": lr, "images_per_second": speed} | means
+def epoch_row(run: Run, position: Position) -> dict[str, float]:
+    """Return the row of results of an epoch: mean losses, learning rate, speed and the share of waiting."""
+    means = (position.sums / max(position.steps, 1)).tolist()
+    seconds, images = max(position.seconds, 1e-9), position.steps * run.config.train.batch_size
+    row = {"epoch": position.epoch + 1, "lr": run.stepper.lr, "images_per_second": images / seconds}
+    row |= {"data_wait_share": position.waited / seconds}
+    return row | dict(zip(Losses._fields, means, strict=True))
 
 
-def train_step(run: Run, criterion: JointLoss, batch: Batch) -> Losses:
-    """Move the weights by one batch and return its losses."""
-    config = run.config
-    with mixed_precision(run.device, config.train.amp):
-        predictions = run.model(batch.images)
-    targets = build_targets(batch.objects, Grid.of(batch.images), config.assign)
-    losses = criterion(predictions, targets)
-    run.optimizer.zero_grad(set_to_none=True)
-    run.scaler.scale(losses.total).backward()
-    run.scaler.unscale_(run.optimizer)
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.train.clip_norm)
-    run.scaler.step(run.optimizer)
-    run.scaler.update()
-    run.scheduler.step()
-    run.ema.update_parameters(run.model)
-    return losses
+def evaluate_now(run: Run, annotations: Sequence[Annotation]) -> Result:
+    """Score the averaged weights, each process its share of the images; leave a picture grid."""
+    distributed.share_buffers(run.stepper.ema.module)
+    detections = predict_shared(run.stepper.ema.module, annotations, run.config, run.device)
+    if run.log:
+        rows = list(zip(annotations, detections, strict=True))
+        threshold = run.config.predict.score_threshold
+        sheet = prediction_grid(rows, run.classes, run.folder / "predictions.jpg", threshold)
+        run.log.image("predictions", sheet, run.stepper.scheduler.last_epoch)
+    return Result(evaluate(detections, annotations, run.classes), detections)
 
 
 def inference_state(run: Run) -> dict[str, Any]:
     """Return what `best.pt` holds: the averaged weights and what is needed to use them."""
-    return {
-        "format": FORMAT,
-        "config": config_text(run.config),
-        "classes": list(run.classes),
-        "model": run.ema.module.state_dict(),
-    }
+    head = {"format": FORMAT, "config": config_text(run.config), "classes": list(run.classes)}
+    return head | {"model": run.stepper.ema.module.state_dict()}
 
 
-def training_state(run: Run, epoch: int, best: float) -> dict[str, Any]:
-    """Return what `last.pt` holds: the whole run after an epoch."""
-    return inference_state(run) | {
-        "model": run.model.state_dict(),
-        "ema": run.ema.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "scheduler": run.scheduler.state_dict(),
-        "scaler": run.scaler.state_dict(),
-        "epoch": epoch,
-        "step": run.scheduler.last_epoch,
-        "rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all(),
-        "best": best,
-    }
+def save(run: Run, position: Position, complete: bool = False) -> None:
+    """Write `last.pt`: all that is needed to go on as if nothing had happened."""
+    state = inference_state(run) | run_state(run.stepper.parts, position) | {"complete": complete}
+    if distributed.is_main():
+        save_checkpoint(run.folder / LAST, state)
 
 
-def finish(run: Run, annotations: Sequence[Annotation], detections: Sequence[Detections]) -> None:
-    """Leave the curves and the picture grid, and say where they are."""
-    run.log.close()
-    save_curves(run.folder / "results.csv", run.folder / "curves.png")
-    rows = list(zip(annotations, detections, strict=True))
-    prediction_grid(rows, run.classes, run.folder / "predictions.jpg", run.config.predict.score_threshold)
-    sys.stdout.write(f"results: {run.folder}\n")
+def finish(run: Run, last: Result) -> None:
+    """Leave the curves, and say what was reached and where it is."""
+    if run.log:
+        run.log.close()
+        save_curves(run.folder / "results.csv", run.folder / "curves.png")
+        sys.stdout.write(format_table(last.result, run.config.eval.metric) + f"\nresults: {run.folder}\n")
 
 
 if __name__ == "__main__":

@@ -150,7 +150,8 @@ class TrainConfig(Section):
     """The recipe."""
 
     epochs: Number = 100
-    batch_size: Number = 16  # images per optimiser step, over all processes
+    batch_size: Number = 16  # images per optimiser step, over all processes and micro-batches
+    accumulate: Number = 1  # micro-batches of a step, one after another: less memory, the same step
     optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: Positive | None = (
         None  # at a batch of `lr_batch`, linear in it; None: sgd 0.02, adamw 4e-3, muon 0.016
@@ -166,6 +167,12 @@ class TrainConfig(Section):
     ema_tau: Positive = 2000.0  # steps; the decay ramps as 1 - exp(-step / tau)
     amp: bool = True  # mixed precision where the device computes it natively: GPUs, CPUs with bfloat16
     eval_every: Number = 5  # epochs
+    patience: Count = 0  # evaluations without a better AP50 that end the run; 0: never
+    save_every: Count = 0  # steps between checkpoints inside an epoch; 0: after each epoch alone
+    resume: str | None = None  # auto: the newest unfinished run of this name; or a run's folder
+    max_bad_steps: Number = 20  # steps in a row without a finite loss and gradient that end the run
+    freeze_norm: bool = False  # batch norm keeps the statistics that it has
+    compile: bool = False  # torch.compile: slower to start, faster on GPUs
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     # of the folder in runs/; empty: the name of the configuration; a name that is taken gets a number
     name: Annotated[str, Field(pattern=r"^[^/\\]*$")] = ""

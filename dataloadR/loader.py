@@ -69,6 +69,7 @@ def _loader(
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=init_worker,
+        generator=torch.Generator(),  # else each epoch draws from the state that a resume brings back
         persistent_workers=workers > 0,
         multiprocessing_context=context if workers > 0 else None,
     )

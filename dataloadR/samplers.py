@@ -29,13 +29,14 @@ class TrainBatches(Sampler[list[SampleKey]]):
     """
 
     count: int  # images of the dataset
-    batch_size: int  # images of one process
+    batch_size: int  # images of one process in one micro-batch
     size: Size  # base size of the network input
     seed: int = 0
     steps: int = 0  # multi-scale: sizes of base + 32 {-steps..steps}
     every: int = 10  # batches of one size
     rank: int = 0
     world_size: int = 1
+    accumulate: int = 1  # micro-batches of a step: batches below
     epoch: int = field(default=0, init=False)
     start: int = field(default=0, init=False)  # batches already done, after a resume within an epoch
 
@@ -45,25 +46,31 @@ class TrainBatches(Sampler[list[SampleKey]]):
 
     @property
     def global_batch(self) -> int:
-        """Images of one step over all processes."""
-        return self.batch_size * self.world_size
+        """Images of one step over all processes and micro-batches."""
+        return self.batch_size * self.world_size * self.accumulate
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch, counted from 0, and the batch to start at."""
         self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
-        return max(self.count // self.global_batch, 1) - self.start
+        return self.steps_per_epoch * self.accumulate - self.start
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return max(self.count // self.global_batch, 1)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         order = np.random.default_rng((ORDER, self.seed, self.epoch)).permutation(self.count)
-        if self.count < self.world_size:
-            order = np.resize(order, self.world_size)  # every process needs an image
-        batches = max(self.count // self.global_batch, 1)
-        for batch in range(self.start, batches):
-            size = draw_size(self.size, self.steps, (self.seed, self.epoch, batch // self.every))
-            positions = np.arange(batch * self.global_batch, min((batch + 1) * self.global_batch, len(order)))
-            mine = np.array_split(positions, self.world_size)[self.rank]
+        parts = self.world_size * self.accumulate
+        if self.count < parts:
+            order = np.resize(order, parts)  # every process needs an image in every micro-batch
+        for batch in range(self.start, self.steps_per_epoch * self.accumulate):
+            step, micro = divmod(batch, self.accumulate)
+            size = draw_size(self.size, self.steps, (self.seed, self.epoch, step // self.every))
+            positions = np.arange(step * self.global_batch, min((step + 1) * self.global_batch, len(order)))
+            mine = np.array_split(positions, parts)[micro * self.world_size + self.rank]
             yield [(self.epoch, int(position), int(order[position]), size) for position in mine]
 
 

@@ -16,6 +16,7 @@ from dataloadR.loader import eval_loader, to_device
 from dataloadR.samplers import EvalBatches
 from dataloadR.splits import far_larger
 from evalR.postprocess import postprocess
+from utils.distributed import gather, interleave, own_rows
 from utils.images import image_size, letterbox_matrix, read_image, warp_image
 from utils.precision import mixed_precision
 from utils.quad_nms import quad_nms
@@ -53,6 +54,15 @@ def predict_split(
         predict_tiles(model, read_image(a.image_path), config, device) if is_far else next(found)
         for a, is_far in zip(progress, far, strict=True)
     ]
+
+
+def predict_shared(
+    model: nn.Module, annotations: Sequence[Annotation], config: Config, device: torch.device
+) -> list[Detections]:
+    """Return what `predict_split` does, each process having predicted its share of the batches."""
+    block = config.eval.batch_size
+    own = [annotations[row] for row in own_rows(len(annotations), block)]
+    return interleave(gather(predict_split(model, own, config, device)), block, len(annotations))
 
 
 def _predict_batches(

@@ -10,6 +10,7 @@ import torch
 
 from cfg.load import ConfigError
 from utils.errors import UserError
+from utils.interrupts import Interrupted
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 HelpFormatter = argparse.RawDescriptionHelpFormatter
@@ -44,13 +45,18 @@ def pick_device(name: str) -> torch.device:
 
 
 def run_script(main: Callable[[Sequence[str]], None]) -> int:
-    """Run a script and return its exit code: 2 after one clear line where the input is at fault."""
+    """Run a script and return its exit code: 2 after one clear line where the input is at fault.
+
+    128 plus its number after a signal that the script has seen to, 130 after any other Ctrl-C.
+    """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         main(sys.argv[1:])
     except (ConfigError, UserError) as error:
         sys.stderr.write(f"error: {user_line(error)}\n")
         return BAD_INPUT
+    except Interrupted as error:
+        return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was saved before is complete\n")
         return INTERRUPTED

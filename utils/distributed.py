@@ -25,11 +25,12 @@ def join(device: str) -> str:
     if not launched():
         return device
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    wanted = device if device not in ("auto", "cuda") else f"cuda:{local}" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda"):
-        torch.cuda.set_device(torch.device(wanted))
-    dist.init_process_group("nccl" if wanted.startswith("cuda") else "gloo")
-    return wanted
+    if device in ("auto", "cuda"):
+        device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda"):
+        torch.cuda.set_device(torch.device(device))
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    return device
 
 
 def leave() -> None:
@@ -64,6 +65,11 @@ def sum_over_ranks(values: Tensor) -> Tensor:
         values = values.clone()
         dist.all_reduce(values)
     return values
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Return whether the flag is set in any process."""
+    return bool(sum_over_ranks(torch.tensor(float(flag), device=device)) > 0)
 
 
 def gather(value: Value) -> list[Value]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - no error
     """The user or the system asked to end; what was done is saved."""
 
     def __init__(self, number: int) -> None:

@@ -1,0 +1,237 @@
+"""Training that is interrupted, killed, divided among processes and micro-batches equals plain training."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import train_GGHL
+from cfg.load import load_config
+from dataloadR.demo_scenes import write_demo_scenes
+from tests.paths import DATA
+from utils.errors import UserError
+from utils.interrupts import Interrupted, Interrupts
+from utils.runlog import read_rows
+
+ROOT = Path(__file__).parents[1]
+WORDS = [
+    "data.classes=[court,plane,ship,vehicle]",
+    "data.image_size=64",
+    "data.workers=0",
+    "train.batch_size=4",
+    "train.epochs=2",
+    "train.eval_every=2",
+    "train.optimizer=muon",
+    "model.size=nano",
+    "model.dropblock=0.1",
+    "augment.mosaic=0.5",
+]
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The settings of a run over twelve small scenes, three steps an epoch; the working folder is fresh."""
+    monkeypatch.chdir(tmp_path)
+    root = write_demo_scenes(tmp_path / "data", train=12, val=5, size=(96, 96))
+    return [f"data.root={root}", *WORDS]
+
+
+class AfterSteps(Interrupts):
+    """Asks for the end when its question was asked so many times."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        super().__init__()
+
+    @property
+    def asked(self) -> int:  # type: ignore[override]
+        self.left -= 1
+        return signal.SIGTERM if self.left < 0 else 0
+
+    @asked.setter
+    def asked(self, value: int) -> None:
+        pass
+
+
+def last_state(folder: str) -> dict[str, object]:
+    return torch.load(f"runs/{folder}/last.pt", weights_only=True)
+
+
+def assert_same(found: object, expected: object, at: str = "") -> None:
+    if isinstance(expected, Tensor):
+        assert isinstance(found, Tensor)
+        assert torch.equal(found, expected), at
+    elif isinstance(expected, dict):
+        assert isinstance(found, dict)
+        assert found.keys() == expected.keys()
+        for key in expected:
+            if key not in ("config", "seconds", "waited"):
+                assert_same(found[key], expected[key], f"{at}.{key}")
+    elif isinstance(expected, list | tuple):
+        for k, (a, b) in enumerate(zip(found, expected, strict=True)):  # type: ignore[call-overload]
+            assert_same(a, b, f"{at}[{k}]")
+    else:
+        assert found == expected, at
+
+
+def table(folder: str) -> list[dict[str, str]]:
+    rows = read_rows(f"runs/{folder}/results.csv")
+    timed = ("images_per_second", "data_wait_share")
+    return [{key: value for key, value in row.items() if key not in timed} for row in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_a_resumed_run_equals_an_uninterrupted_one(words: list[str], steps: int) -> None:
+    train_GGHL.train(load_config(None, words), "whole")
+    with pytest.raises(Interrupted):
+        train_GGHL.train(load_config(None, words), "parts", AfterSteps(steps))
+    assert not last_state("parts")["complete"]
+    train_GGHL.train(load_config(None, [*words, "train.resume=auto"]), "parts")
+    assert_same(last_state("parts"), last_state("whole"))
+    assert table("parts") == table("whole")
+    assert not Path("runs/parts-2").exists()
+
+
+@pytest.mark.slow
+def test_resume_finds_the_right_run(words: list[str]) -> None:
+    train_GGHL.train(load_config(None, [*words, "train.epochs=1"]), "done")
+    with pytest.raises(UserError, match=r"runs/done: this run is complete"):
+        train_GGHL.train(load_config(None, [*words, "train.resume=runs/done"]), "done")
+    with pytest.raises(UserError, match="expected auto or a run's folder, found no"):
+        train_GGHL.train(load_config(None, [*words, "train.resume=runs/none"]), "done")
+    train_GGHL.train(load_config(None, [*words, "train.epochs=1", "train.resume=auto"]), "done")
+    assert Path("runs/done-2/last.pt").is_file(), "nothing unfinished: a new run"
+
+
+def start(words: list[str], processes: int = 1) -> "subprocess.Popen[str]":
+    launcher = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone"]
+    launcher += [] if processes == 1 else [f"--nproc_per_node={processes}"]
+    threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *launcher, str(ROOT / "train_GGHL.py"), *words]
+    return subprocess.Popen(command, env={**os.environ, **threads}, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
+    return errors
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(words: list[str]) -> None:
+    """Kills fall into loading, steps, checkpoints and evaluations; the last whole state goes on."""
+    words = [*words, "train.save_every=1", "train.epochs=4"]
+    finish(start([*words, "train.name=whole"]))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        process = start([*words, "train.name=killed", "train.resume=auto"])
+        while not Path("runs/killed/last.pt").exists() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(float(rng.uniform(0, 6)))
+        process.kill()
+        process.communicate()
+    if not last_state("killed")["complete"]:
+        finish(start([*words, "train.name=killed", "train.resume=auto"]))
+    assert_same(last_state("killed"), last_state("whole"))
+    assert table("killed") == table("whole")
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_says_how_to_go_on(words: list[str]) -> None:
+    process = start([*words, "train.epochs=500", "train.eval_every=500", "train.name=term"])
+    while not Path("runs/term/last.pt").exists() and process.poll() is None:
+        time.sleep(0.1)
+    began = time.monotonic()
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "train.resume=runs/term" in errors
+    assert "Traceback" not in errors
+    before = Path("runs/term/last.pt").read_bytes()
+    assert before
+
+
+def few_images(source: Path, counts: dict[str, int]) -> Path:
+    """Link a data set's images and labels, and list the first of each split alone."""
+    root = Path("few").absolute()
+    (root / "ImageSets").mkdir(parents=True)
+    for folder in ("images", "labelTxt"):
+        (root / folder).symlink_to(source / folder)
+    for split, count in counts.items():
+        names = (source / "ImageSets" / f"{split}.txt").read_text().split()
+        (root / "ImageSets" / f"{split}.txt").write_text("\n".join(names[:count]))
+    return root
+
+
+PLAIN = ["train.freeze_norm=true", "model.dropblock=0", "train.amp=false", "train.optimizer=sgd"]
+
+
+@pytest.mark.slow
+def test_processes_and_micro_batches_equal_one_large_batch(words: list[str]) -> None:
+    """20 steps at one global batch; only the order of floating-point sums differs."""
+    words += [*PLAIN, "train.epochs=7"]
+    if (DATA / "hit-uav").exists():
+        root = few_images(DATA / "hit-uav", {"train": 80, "val": 12})
+        words[:2] = [f"data.root={root}", "data.classes=[bicycle,car,person]"]
+        words += ["data.image_size=[256,320]", "train.epochs=1", "train.eval_every=1"]
+    runs = {
+        "one": ([], 1),
+        "micro": (["train.accumulate=2"], 1),
+        "two": ([], 2),
+        "both": (["train.accumulate=2"], 2),
+    }
+    for name, (more, processes) in runs.items():
+        finish(start([*words, *more, f"train.name={name}"], processes))
+    expected = last_state("one")
+    for name in list(runs)[1:]:
+        found = last_state(name)
+        for key, value in expected["model"].items():  # type: ignore[attr-defined]
+            torch.testing.assert_close(found["model"][key], value, rtol=0, atol=1e-5)  # type: ignore[index]
+        assert table(name)[-1]["AP50"] == table("one")[-1]["AP50"], name
+
+
+def test_a_batch_without_finite_loss_is_named_and_left_out(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, calls = train_GGHL.build_targets, []
+
+    def broken(*arguments: object) -> object:
+        levels = real(*arguments)
+        calls.append(0)
+        if len(calls) == 2:
+            levels[0].objectness[:] = torch.nan
+        return levels
+
+    monkeypatch.setattr(train_GGHL, "build_targets", broken)
+    train_GGHL.train(load_config(None, [*words, "train.epochs=1", "train.eval_every=1"]), "bad")
+    (line,) = [record.getMessage() for record in caplog.records if "no finite loss" in record.getMessage()]
+    assert line.count("data/train/images/") == 4
+    assert np.isfinite(float(table("bad")[0]["total"]))
+    state = last_state("bad")["model"]
+    assert all(value.isfinite().all() for value in state.values() if value.is_floating_point())
+
+
+def test_too_many_bad_batches_end_the_run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> object:
+        levels = build_targets(*arguments)
+        levels[0].objectness[:] = torch.nan
+        return levels
+
+    build_targets = train_GGHL.build_targets
+    monkeypatch.setattr(train_GGHL, "build_targets", broken)
+    with pytest.raises(UserError, match=r"train.max_bad_steps=2: .*images/.*try a lower train.lr"):
+        train_GGHL.train(load_config(None, [*words, "train.max_bad_steps=2"]), "worse")
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(words: list[str]) -> None:
+    with pytest.raises(UserError, match=r"train\.batch_size=4: expected a multiple of 3"):
+        train_GGHL.train(load_config(None, [*words, "train.accumulate=3"]), "odd")

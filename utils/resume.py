@@ -1,0 +1,109 @@
+"""Where a run stands, how that is kept, and how it goes on."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from utils.checkpoint import CheckpointError, load_checkpoint
+from utils.distributed import gather, rank
+from utils.distributed import launched as is_launched
+from utils.errors import UserError
+
+LAST = "last.pt"
+
+
+class Stateful(Protocol):
+    """What can give and take its state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take the state."""
+
+
+class Position(NamedTuple):
+    """How far a run is; written inside an epoch as well."""
+
+    epoch: int = 0  # from 0, the one that is under way
+    batch: int = 0  # its micro-batches that are done, in this process
+    sums: Tensor = torch.zeros(0)  # of the losses of the epoch over its steps
+    steps: int = 0  # of the epoch that have losses: all but the bad ones
+    seconds: float = 0.0  # of training in this epoch
+    waited: float = 0.0  # seconds of these for data
+    bad_steps: int = 0  # in a row
+    best: float = -1.0  # AP50
+    stale: int = 0  # evaluations since the best
+
+
+def run_state(parts: Mapping[str, Stateful], position: Position) -> dict[str, Any]:
+    """Return all that an exact resume needs; every process must call it."""
+    random_states = gather([torch.get_rng_state(), *torch.cuda.get_rng_state_all()])
+    states = {name: part.state_dict() for name, part in parts.items()}
+    return states | {"position": position._asdict(), "random_states": random_states}
+
+
+def restore(parts: Mapping[str, Stateful], checkpoint: Mapping[str, Any], source: Path) -> Position:
+    """Put every part back into the state of the checkpoint and return the position.
+
+    Random states return with the same number of processes only: others draw other numbers anyway.
+
+    Raises:
+        CheckpointError: a state is missing or does not fit.
+    """
+    for name, part in parts.items():
+        try:
+            part.load_state_dict(checkpoint[name])
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            line = str(error).strip().splitlines()[-1].strip()
+            raise CheckpointError(f"{source}: the state of the {name} does not fit: {line}") from None
+    states = checkpoint["random_states"]
+    if rank() < len(states):
+        own, *cuda = states[rank()]
+        torch.set_rng_state(own.cpu())
+        if len(cuda) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in cuda])
+    return Position(**checkpoint["position"])
+
+
+def find_run(resume: str, runs: Path, name: str) -> Path | None:
+    """Return the folder of the run to go on with; None where `auto` finds no unfinished one of this name.
+
+    Raises:
+        UserError: the path holds no run, or one that is complete.
+    """
+    if resume == "auto":
+        found = [path for path in runs.glob(f"{name}*/{LAST}") if _is_run_of(path.parent.name, name)]
+        found = [path for path in found if not is_complete(path)]
+        return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
+    path = Path(resume)
+    path = path / LAST if path.is_dir() else path
+    if path.name != LAST or not path.is_file():
+        raise UserError(f"train.resume={resume}: expected auto or a run's folder, found no {path}")
+    if is_complete(path):
+        raise UserError(f"train.resume={resume}: this run is complete; use its weights by train.init={path}")
+    return path.parent
+
+
+def is_complete(path: Path) -> bool:
+    """Return whether a run has trained all of its epochs."""
+    return bool(load_checkpoint(path).get("complete", False))
+
+
+def _is_run_of(folder: str, name: str) -> bool:
+    """Return whether a folder is `name` or `name-2` and so on."""
+    rest = folder.removeprefix(name)
+    return rest == "" or (rest[0] == "-" and rest[1:].isdigit())
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command line of this process with `train.resume` set to a run's folder."""
+    words = [word for word in sys.argv if not word.startswith("train.resume=")]
+    if is_launched():
+        return shlex.join(["sh", "train_GGHL_dist.sh", *words[1:], f"train.resume={folder}"])
+    return shlex.join(["python", *words, f"train.resume={folder}"])
