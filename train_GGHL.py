@@ -89,6 +89,8 @@ def train(config: Config, name: str, interrupts: Interrupts | None = None) -> Ev
     """Train, evaluate every few epochs, save after each, and return the last evaluation."""
     device = pick_device(distributed.join(config.train.device))
     interrupts = interrupts or Interrupts()  # nobody asks
+    if not distributed.is_main():
+        logging.getLogger().setLevel(logging.ERROR)  # one process speaks for all
     seed_everything(config.train.seed)
     with distributed.main_first():
         annotations, classes = load_split(config.data, config.data.train, config.data.classes)

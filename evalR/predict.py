@@ -16,7 +16,7 @@ from dataloadR.loader import eval_loader, to_device
 from dataloadR.samplers import EvalBatches
 from dataloadR.splits import far_larger
 from evalR.postprocess import postprocess
-from utils.distributed import gather, interleave, own_rows
+from utils.distributed import gather, interleave, is_main, own_rows
 from utils.images import image_size, letterbox_matrix, read_image, warp_image
 from utils.precision import mixed_precision
 from utils.quad_nms import quad_nms
@@ -75,7 +75,9 @@ def _predict_batches(
     loader = eval_loader(RotatedDataset(bare), order, config.data.workers)
     found: list[Detections] = []
     with evaluating(model):
-        for batch in tqdm(loader, desc="predict", unit="batch", leave=False, dynamic_ncols=True):
+        for batch in tqdm(
+            loader, desc="predict", unit="batch", leave=False, dynamic_ncols=True, disable=not is_main()
+        ):
             with mixed_precision(device, config.train.amp):
                 predictions = model(to_device(batch, device).images)
             found += postprocess(predictions, batch.frames, config.eval)
