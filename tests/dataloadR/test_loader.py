@@ -108,3 +108,22 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, workers: int, con
         pairs = list(zip(alone, helped, strict=True))
         assert len(pairs) == 2
         assert all(equal(first, second) for first, second in pairs)
+
+
+@pytest.mark.parametrize(("world", "accumulate"), [(1, 2), (2, 2), (3, 1), (1, 1)])
+def test_however_a_step_is_divided_it_has_the_same_images(world: int, accumulate: int) -> None:
+    whole = list(TrainBatches(50, 12, (64, 64), steps=2, every=3))
+    divided = [
+        list(TrainBatches(50, 12 // world // accumulate, (64, 64), 0, 2, 3, rank, world, accumulate))
+        for rank in range(world)
+    ]
+    assert all(len(part) == 4 * accumulate for part in divided)
+    for step, keys in enumerate(whole):
+        micros = range(step * accumulate, (step + 1) * accumulate)
+        assert [key for micro in micros for part in divided for key in part[micro]] == keys
+
+
+def test_too_few_images_still_give_every_process_one() -> None:
+    parts = [list(TrainBatches(2, 4, (64, 64), rank=rank, world_size=2, accumulate=2)) for rank in range(2)]
+    assert [len(part) for part in parts] == [2, 2]
+    assert all(len(keys) == 1 for part in parts for keys in part)
