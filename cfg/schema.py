@@ -137,6 +137,7 @@ class LossConfig(Section):
     glide: Positive | None = None
     ratio: Positive | None = None
     distance: Positive | None = None
+    label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0  # of classes, on top of JOL's 0.01
 
     @property
     def gains(self) -> Gains:
