@@ -1,5 +1,7 @@
 """The one place where settings become a network."""
 
+from typing import TYPE_CHECKING
+
 from cfg.schema import STRIDES, ModelConfig
 from modelR.backbones.darknet import Darknet
 from modelR.backbones.darknet_weights import load_darknet_weights
@@ -7,14 +9,22 @@ from modelR.gghl import GGHL
 from modelR.heads.orc_head import OrcHead
 from modelR.necks.top_down import TopDownNeck
 from utils.checkpoint import find_weights
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from modelR.backbones.timm_features import TimmFeatures
+
+TIMM = "timm/"  # before the name of a network of timm
 
 
 def build_model(config: ModelConfig, num_classes: int) -> GGHL:
-    """Return the network of this size, its backbone filled from `config.weights` where that is given.
+    """Return the network of this size or backbone, filled from `config.weights` and frozen where asked.
 
     Raises:
         CheckpointError: the weights are neither a file nor in weight/.
-        DarknetWeightsError: the weights do not fit the backbone.
+        DarknetWeightsError: the weights do not fit Darknet-53 of this size.
+        BackboneError: timm has no such network or weights, or they do not fit.
+        UserError: a backbone of another kind.
     """
     match config.size:
         case "nano":
@@ -26,9 +36,25 @@ def build_model(config: ModelConfig, num_classes: int) -> GGHL:
         case "large":
             width, depth, default_dropblock = 1.0, 1.0, 0.1
     dropblock = default_dropblock if config.dropblock is None else config.dropblock
-    backbone = Darknet(width, depth)
-    if config.weights is not None:
-        load_darknet_weights(backbone, find_weights(config.weights))
+    backbone = build_backbone(config, width, depth)
     neck = TopDownNeck(backbone.channels, dropblock)
     heads = [OrcHead(c, num_classes, s) for c, s in zip(neck.out_channels, STRIDES, strict=True)]
-    return GGHL(backbone, neck, heads)
+    model = GGHL(backbone, neck, heads)
+    model.freeze(f"backbone.{name}" for name in backbone.early_parameters(config.freeze))
+    return model
+
+
+def build_backbone(config: ModelConfig, width: float, depth: float) -> "Darknet | TimmFeatures":
+    """Return what maps images to features at strides 8, 16 and 32; its errors are those of `build_model`."""
+    weights = None if config.weights is None else find_weights(config.weights)
+    if config.backbone.startswith(TIMM):
+        from modelR.backbones.timm_features import timm_features  # two seconds that others need not wait
+
+        return timm_features(config.backbone.removeprefix(TIMM), weights, config.pretrained)
+    if config.backbone != "darknet53":
+        name = config.backbone
+        raise UserError(f"model.backbone: expected darknet53 or timm/NAME, got '{name}'; timm/{name}?")
+    backbone = Darknet(width, depth)
+    if weights is not None:
+        load_darknet_weights(backbone, weights)
+    return backbone
