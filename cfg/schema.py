@@ -177,6 +177,8 @@ class TrainConfig(Section):
     clip_norm: Positive = 10.0
     ema_decay: Share = 0.9998
     ema_tau: Positive = 2000.0  # steps; the decay ramps as 1 - exp(-step / tau)
+    init: str | None = None  # a checkpoint of a run to start from; bare names are looked up in weight/
+    sync_bn: bool = True  # batch norm over the images of all GPUs, where there are several
     amp: bool = True  # mixed precision where the device computes it natively: GPUs, CPUs with bfloat16
     eval_every: Number = 5  # epochs
     patience: Count = 0  # evaluations without a better AP50 that end the run; 0: never

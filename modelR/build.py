@@ -1,5 +1,8 @@
 """The one place where settings become a network."""
 
+import logging
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cfg.schema import STRIDES, ModelConfig
@@ -8,12 +11,13 @@ from modelR.backbones.darknet_weights import load_darknet_weights
 from modelR.gghl import GGHL
 from modelR.heads.orc_head import OrcHead
 from modelR.necks.top_down import TopDownNeck
-from utils.checkpoint import find_weights
+from utils.checkpoint import Fit, averaged_weights, find_weights, load_checkpoint, load_fitting
 from utils.errors import UserError
 
 if TYPE_CHECKING:
     from modelR.backbones.timm_features import TimmFeatures
 
+logger = logging.getLogger(__name__)
 TIMM = "timm/"  # before the name of a network of timm
 
 
@@ -58,3 +62,32 @@ def build_backbone(config: ModelConfig, width: float, depth: float) -> "Darknet 
     if weights is not None:
         load_darknet_weights(backbone, weights)
     return backbone
+
+
+def sync_batch_norms(model: GGHL) -> GGHL:
+    """Return the model with batch norms over the images of all processes: of GPUs, torch has no other.
+
+    Before DistributedDataParallel and the optimiser.  timm's conversion, because torch's loses the activation
+    inside timm's norms; for all others the two are the same.
+    """
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    converted = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    assert isinstance(converted, GGHL)
+    return converted
+
+
+def init_model(model: GGHL, name: str | Path, classes: Sequence[str]) -> Fit:
+    """Start from the averaged weights of a run; with other classes, from all but its class outputs.
+
+    Raises:
+        CheckpointError: no checkpoint of that name, or nothing of it fits.
+    """
+    file = find_weights(name)
+    checkpoint = load_checkpoint(file)
+    state = averaged_weights(checkpoint)
+    if list(checkpoint["classes"]) != list(classes):
+        outputs = set(model.class_outputs())
+        state = {key: value for key, value in state.items() if key not in outputs}
+        logger.info("%s: trained on other classes, the class outputs start anew", file)
+    return load_fitting(model, state, file)
