@@ -26,21 +26,24 @@ from torch.utils.data import DataLoader
 
 from cfg.load import config_text, load_config, save_config
 from cfg.schema import Config
+from dataloadR.data_hash import data_hash
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import to_device, train_loader
-from dataloadR.samplers import TrainBatches
+from dataloadR.samplers import TrainBatches, training_batches
 from dataloadR.splits import check_objects, check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, evaluate, format_table, summary
 from evalR.predict import predict_shared
 from evalR.report.grid import prediction_grid
-from modelR.build import build_model
+from modelR.build import build_for_training
 from modelR.losses.joint import Losses
 from modelR.stepper import Stepper
 from utils import distributed
 from utils.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
+from utils.environment import environment_text
 from utils.errors import UserError
+from utils.files import replacing
 from utils.interrupts import Interrupted, Interrupts, noting_interrupts
 from utils.progress import progress_text, steps_bar
 from utils.records import Annotation, Batch, Detections
@@ -97,10 +100,12 @@ def train(config: Config, name: str, interrupts: Interrupts | None = None) -> Ev
     check_objects(annotations, config.data)
     check_sizes(annotations, config.data)
     val_annotations, _ = load_split(config.data, config.data.val, classes)
-    sampler = training_order(len(annotations), config)
+    sampler = training_batches(len(annotations), config.data, config.train, config.augment)
     dataset = RotatedDataset(annotations, config.augment, config.assign.min_side, config.train.seed)
     batches = train_loader(dataset, sampler, config.data.workers)
     run, position = start(config, classes, name, device, sampler, interrupts)
+    if run.log:
+        save_origin(run.folder, config, [*annotations, *val_annotations])
     try:
         last = run_epochs(run, position, batches, val_annotations)
     except Interrupted as error:
@@ -108,31 +113,6 @@ def train(config: Config, name: str, interrupts: Interrupts | None = None) -> Ev
         raise
     finish(run, last)
     return last.result
-
-
-def training_order(images: int, config: Config) -> TrainBatches:
-    """Return the micro-batches of the epochs: shuffled, those of a step of one input size.
-
-    Raises:
-        UserError: a step cannot be divided among the processes and micro-batches.
-    """
-    parts = distributed.world_size() * config.train.accumulate
-    if config.train.batch_size % parts:
-        raise UserError(
-            f"train.batch_size={config.train.batch_size}: expected a multiple of {parts}, the "
-            "processes times train.accumulate, for it counts the images of a whole step"
-        )
-    return TrainBatches(
-        count=images,
-        batch_size=config.train.batch_size // parts,
-        size=config.data.input_size,
-        seed=config.train.seed,
-        steps=config.augment.multi_scale_steps,
-        every=config.augment.multi_scale_every,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-        accumulate=config.train.accumulate,
-    )
 
 
 def start(
@@ -148,17 +128,23 @@ def start(
     resume = config.train.resume or ("auto" if distributed.restarted() else None)
     old = distributed.from_main(find_run(resume, RUNS, name) if resume and main else None)
     folder = old or distributed.from_main(new_run_folder(RUNS, name) if main else RUNS)
-    model = build_model(config.model, len(classes)).to(device, memory_format=torch.channels_last)
+    with distributed.main_first():  # one process downloads weights
+        model = build_for_training(config.model, config.train, classes, device, resumed=old is not None)
     stepper = Stepper(model, config.train, config.loss, device, sampler.steps_per_epoch)
     position = Position(sums=torch.zeros(len(Losses._fields)))
     if old:
         position = restore(stepper.parts, load_checkpoint(old / LAST), old / LAST)
         logger.info("going on in %s at epoch %d, batch %d", old, position.epoch + 1, position.batch)
     log = RunLog(folder, position.epoch + 1 if old else None) if main else None
-    if main:
-        save_config(config, folder / "config.yaml")
     logger.info("%s on %s, %d classes: %s", folder, device, len(classes), ", ".join(classes))
     return Run(config, classes, folder, device, stepper, log, interrupts), position
+
+
+def save_origin(folder: Path, config: Config, annotations: Sequence[Annotation]) -> None:
+    """Write what the run was made of: its settings, and the machine, the code and the data."""
+    save_config(config, folder / "config.yaml")
+    with replacing(folder / "environment.txt") as path:
+        path.write_text(environment_text(data_hash(annotations)), encoding="utf-8")
 
 
 def run_epochs(

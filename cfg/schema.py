@@ -6,7 +6,7 @@ Sections are frozen; a module takes its own section or plain values, only script
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]  # a probability or a part of a whole
 Positive = Annotated[float, Field(gt=0.0)]
@@ -99,11 +99,22 @@ class AssignConfig(Section):
 class ModelConfig(Section):
     """The network (spec 5)."""
 
-    size: Literal["nano", "small", "medium", "large"] = "large"
+    size: Literal["nano", "small", "medium", "large"] = "large"  # of darknet53; timm's have their own
+    backbone: str = "darknet53"  # or timm/NAME, any network of timm with features at strides 8, 16 and 32
+    freeze: Annotated[int, Field(ge=0, le=5)] = 0  # first stages that stay: up to stride 2**freeze
     dropblock: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None  # None: 0.1 for large, 0 below
-    weights: str | None = (
-        None  # a Darknet .weights file for the backbone; bare names are looked up in weight/
-    )
+    # a file for the backbone: Darknet's .weights, or for timm's .pth, .safetensors; bare names: in weight/
+    weights: str | None = None
+    pretrained: bool = False  # timm's own weights for the backbone, fetched from the network at the first use
+
+    @field_validator("pretrained")
+    @classmethod
+    def _of_timm_alone(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("backbone", "").startswith("timm/"):
+            raise ValueError("expected false: only backbones timm/NAME have weights to fetch")
+        if value and info.data.get("weights") is not None:
+            raise ValueError("expected false beside model.weights: one of the two")
+        return value
 
 
 class Gains(NamedTuple):
@@ -137,6 +148,7 @@ class LossConfig(Section):
     glide: Positive | None = None
     ratio: Positive | None = None
     distance: Positive | None = None
+    label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0  # of classes, on top of JOL's 0.01
 
     @property
     def gains(self) -> Gains:
@@ -165,6 +177,8 @@ class TrainConfig(Section):
     clip_norm: Positive = 10.0
     ema_decay: Share = 0.9998
     ema_tau: Positive = 2000.0  # steps; the decay ramps as 1 - exp(-step / tau)
+    init: str | None = None  # a checkpoint of a run to start from; bare names are looked up in weight/
+    sync_bn: bool = True  # batch norm over the images of all GPUs, where there are several
     amp: bool = True  # mixed precision where the device computes it natively: GPUs, CPUs with bfloat16
     eval_every: Number = 5  # epochs
     patience: Count = 0  # evaluations without a better AP50 that end the run; 0: never

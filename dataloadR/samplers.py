@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch.utils.data import Sampler
 
-from cfg.schema import SIZE_STEP
+from cfg.schema import SIZE_STEP, AugmentConfig, DataConfig, TrainConfig
 from dataloadR.dataset import SampleKey
+from utils.distributed import rank, world_size
+from utils.errors import UserError
 from utils.images import Size
 
 ORDER, SIZE = 0, 1  # separate streams of chance for the order of an epoch and the size of its batches
@@ -91,3 +93,30 @@ class EvalBatches(Sampler[list[SampleKey]]):
         for first in range(self.rank * self.batch_size, self.count, self.batch_size * self.world_size):
             rows = range(first, min(first + self.batch_size, self.count))
             yield [(0, row, row, self.size) for row in rows]
+
+
+def training_batches(
+    images: int, data: DataConfig, train: TrainConfig, augment: AugmentConfig
+) -> TrainBatches:
+    """Return the micro-batches of this process over the epochs: shuffled, those of a step of one input size.
+
+    Raises:
+        UserError: a step cannot be divided among the processes and micro-batches.
+    """
+    parts = world_size() * train.accumulate
+    if train.batch_size % parts:
+        raise UserError(
+            f"train.batch_size={train.batch_size}: expected a multiple of {parts}, the processes times "
+            "train.accumulate, for it counts the images of a whole step"
+        )
+    return TrainBatches(
+        count=images,
+        batch_size=train.batch_size // parts,
+        size=data.input_size,
+        seed=train.seed,
+        steps=augment.multi_scale_steps,
+        every=augment.multi_scale_every,
+        rank=rank(),
+        world_size=world_size(),
+        accumulate=train.accumulate,
+    )

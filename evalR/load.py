@@ -11,9 +11,10 @@ from cfg.load import load_config_text
 from cfg.schema import Config
 from modelR.build import build_model
 from modelR.gghl import GGHL
-from utils.checkpoint import CheckpointError, find_weights, load_checkpoint, load_state
+from utils.checkpoint import CheckpointError, averaged_weights, find_weights, load_checkpoint, load_state
 
 logger = logging.getLogger(__name__)
+UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint holds all weights
 
 
 class Detector(NamedTuple):
@@ -59,16 +60,7 @@ def load_detector(
             f"data.classes names {len(wanted)} ({', '.join(wanted)})"
         )
     device = pick_device(config.train.device)
-    model = build_model(config.model.model_copy(update={"weights": None}), len(classes))
+    model = build_model(config.model.model_copy(update=UNFILLED), len(classes))
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
     return Detector(model, classes, config, device, file)
-
-
-def averaged_weights(checkpoint: dict[str, object]) -> dict[str, torch.Tensor]:
-    """Return the weights to predict with: of `last.pt` the moving average, of `best.pt` the only ones."""
-    if "ema" not in checkpoint:
-        return checkpoint["model"]  # type: ignore[return-value]
-    ema: dict[str, torch.Tensor] = checkpoint["ema"]  # type: ignore[assignment]
-    prefix = "module."
-    return {key.removeprefix(prefix): value for key, value in ema.items() if key.startswith(prefix)}

@@ -1,6 +1,6 @@
 """The detector as a whole: backbone, neck, one head per level."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,26 @@ class GGHL(nn.Module):
         self.backbone = backbone
         self.neck = neck
         self.heads = nn.ModuleList(heads)
+        self.frozen: tuple[str, ...] = ()  # modules that stay in evaluation mode, by name: some get replaced
+
+    def class_outputs(self) -> list[str]:
+        """Return the names of the parameters whose shape and meaning belong to the classes."""
+        outputs = {id(p) for head in self.heads for p in list(head.classes.children())[-1].parameters()}  # type: ignore[union-attr]
+        return [name for name, parameter in self.named_parameters() if id(parameter) in outputs]
+
+    def freeze(self, parameters: Iterable[str]) -> None:
+        """Fix parameters by name, and the running statistics of the norms that they belong to."""
+        names = list(parameters)
+        for name in names:
+            self.get_parameter(name).requires_grad_(False)
+        self.frozen = tuple(dict.fromkeys(name.rpartition(".")[0] for name in names))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "GGHL":
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     def forward(self, images: Tensor) -> list[LevelPrediction]:
         if not torch.compiler.is_compiling():  # a compiled graph carries its own shape guards

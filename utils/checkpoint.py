@@ -1,18 +1,21 @@
 """Checkpoints: written whole or not at all, read without running any code from them."""
 
+import logging
 import pickle
 import re
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import replacing
 
+logger = logging.getLogger(__name__)
 FORMAT = 1  # of the dictionary; raised when its keys change their meaning
 REQUIRED = ("format", "config", "classes", "model")
 WEIGHT_FOLDER = Path(__file__).parents[1] / "weight"
@@ -59,12 +62,8 @@ def load_checkpoint(
         raise CheckpointError(f"{path}: expected a checkpoint file, found {found}")
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: {_pickle_fault(error)}") from None
-    except DAMAGE as error:
-        raise CheckpointError(
-            f"{path}: expected a checkpoint, found {_kind(path)} ({_line(error)})"
-        ) from None
+    except (pickle.UnpicklingError, *DAMAGE) as error:
+        raise CheckpointError(f"{path}: {read_fault(path, error)}") from None
     return _checked(checkpoint, path, required)
 
 
@@ -84,8 +83,12 @@ def _checked(checkpoint: object, path: Path, required: Sequence[str]) -> dict[st
     return checkpoint
 
 
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:120]
+def read_fault(path: Path, error: BaseException) -> str:
+    """Say in one line why a weight file could not be read; libraries wrap the error of pickle."""
+    cause = error.__cause__ or error
+    if isinstance(cause, pickle.UnpicklingError):
+        return _pickle_fault(cause)
+    return f"expected a checkpoint, found {_kind(path)} ({first_line(error)})"
 
 
 def _pickle_fault(error: Exception) -> str:
@@ -132,6 +135,101 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str | Path
         if key in found and found[key] != shape
     ]
     if faults:
-        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise CheckpointError(f"{source}: does not fit the model: {'; '.join(faults[:SHOWN])}{more}")
+        raise CheckpointError(f"{source}: does not fit the model: {_listed(faults)}")
     model.load_state_dict(dict(state))
+
+
+def _listed(faults: Sequence[str]) -> str:
+    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    return "; ".join(faults[:SHOWN]) + more
+
+
+class Fit(NamedTuple):
+    """What became of the keys of a checkpoint and of a model."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]  # keys of the model that the checkpoint lacks
+    unknown: tuple[str, ...]  # keys of the checkpoint that the model lacks
+    misfits: tuple[str, ...]  # "key (2, 3) instead of (2, 4)": the checkpoint's shape, the model's
+
+
+def load_fitting(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> Fit:
+    """Copy what has the same key and shape, log what has not, and return both.
+
+    Raises:
+        CheckpointError: nothing fits but counters.
+    """
+    own = model.state_dict()
+    shared = {key: value for key, value in state.items() if key in own}
+    fitting = {key: value for key, value in shared.items() if value.shape == own[key].shape}
+    fit = Fit(
+        loaded=tuple(fitting),
+        missing=tuple(key for key in own if key not in state),
+        unknown=tuple(key for key in state if key not in own),
+        misfits=tuple(
+            f"{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}"
+            for key, value in shared.items()
+            if key not in fitting
+        ),
+    )
+    others = [f"{key} missing" for key in fit.missing] + [f"{key} unknown" for key in fit.unknown]
+    faults = [*fit.misfits, *others]
+    if not any(value.is_floating_point() for value in fitting.values()):
+        raise CheckpointError(f"{source}: nothing fits the model: {_listed(faults) or 'both are empty'}")
+    model.load_state_dict(fitting, strict=False)
+    logger.info("%s: loaded %d of %d tensors%s", source, len(fitting), len(own), _after(faults))
+    return fit
+
+
+def _after(faults: Sequence[str]) -> str:
+    return f", not {_listed(faults)}" if faults else ""
+
+
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], source: str | Path) -> None:
+    """Continue an optimiser from `state_dict()` of one like it; it is unchanged after an error.
+
+    torch compares only how many tensors there are: a moment of another shape would fail at the next step.
+
+    Raises:
+        CheckpointError: names the first groups, settings and moments that differ.
+    """
+    faults = _group_faults(optimizer, state.get("param_groups", [])) or _moment_faults(optimizer, state)
+    if faults:
+        raise CheckpointError(f"{source}: does not fit the optimizer: {_listed(faults)}")
+    optimizer.load_state_dict(dict(state))
+
+
+def _group_faults(optimizer: Optimizer, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    own = optimizer.param_groups
+    if len(found) != len(own):
+        return [f"{len(found)} groups instead of {len(own)}"]
+    faults = []
+    for number, (group, expected) in enumerate(zip(found, own, strict=True)):
+        faults += [f"group {number} {key} missing" for key in expected if key not in group]
+        faults += [f"group {number} {key} unknown" for key in group if key not in expected]
+        sizes = len(group.get("params", [])), len(expected["params"])
+        if sizes[0] != sizes[1]:
+            faults.append(f"group {number} {sizes[0]} tensors instead of {sizes[1]}")
+    return faults
+
+
+def _moment_faults(optimizer: Optimizer, state: Mapping[str, Any]) -> list[str]:
+    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    tensors = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+    moments = state.get("state", {})
+    return [
+        f"tensor {number} {key} {tuple(value.shape)} instead of {tuple(tensor.shape)}"
+        for number, tensor in zip(numbers, tensors, strict=True)
+        for key, value in moments.get(number, {}).items()
+        if isinstance(value, Tensor) and value.ndim > 0 and value.shape != tensor.shape  # else a step count
+    ]
+
+
+def averaged_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights to predict with: of `last.pt` the moving average, of `best.pt` the only ones."""
+    if "ema" not in checkpoint:
+        weights: dict[str, Tensor] = checkpoint["model"]
+        return weights
+    prefix = "module."
+    ema: dict[str, Tensor] = checkpoint["ema"]
+    return {key.removeprefix(prefix): value for key, value in ema.items() if key.startswith(prefix)}

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
-from utils.checkpoint import CheckpointError, load_checkpoint
+from utils.checkpoint import CheckpointError, load_checkpoint, load_optimizer, load_state
 from utils.distributed import gather, rank
 from utils.distributed import launched as is_launched
 from utils.errors import UserError
@@ -58,7 +60,7 @@ def restore(parts: Mapping[str, Stateful], checkpoint: Mapping[str, Any], source
     """
     for name, part in parts.items():
         try:
-            part.load_state_dict(checkpoint[name])
+            take(part, checkpoint[name], source)
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             line = str(error).strip().splitlines()[-1].strip()
             raise CheckpointError(f"{source}: the state of the {name} does not fit: {line}") from None
@@ -69,6 +71,16 @@ def restore(parts: Mapping[str, Stateful], checkpoint: Mapping[str, Any], source
         if len(cuda) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([state.cpu() for state in cuda])
     return Position(**checkpoint["position"])
+
+
+def take(part: Stateful, state: Any, source: Path) -> None:
+    """Give a part its state, with our own messages where we have them."""
+    if isinstance(part, Optimizer):
+        load_optimizer(part, state, source)
+    elif isinstance(part, nn.Module) and not isinstance(part, AveragedModel):
+        load_state(part, state, source)
+    else:
+        part.load_state_dict(state)
 
 
 def find_run(resume: str, runs: Path, name: str) -> Path | None:

@@ -28,6 +28,11 @@ class Darknet(nn.Module):
         fine, middle, coarse = (scaled_channels(channels, width) for channels, _ in STAGES[2:])
         self.channels = (fine, middle, coarse)
 
+    def early_parameters(self, stages: int) -> list[str]:
+        """Return the names of the parameters of the first stages, the stem included; of none for 0."""
+        parts = ["stem", *(f"stages.{stage}" for stage in range(stages))] if stages else []
+        return [name for name, _ in self.named_parameters() if name.startswith(tuple(f"{p}." for p in parts))]
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return features (B, C, H / stride, W / stride), finest first."""
         x: Tensor = self.stem(images)

@@ -18,7 +18,7 @@ from utils.hboxes import aligned_giou
 from utils.records import DecodedLevel, LevelPrediction, LevelTargets
 
 OBJECTNESS_SOFT = 0.005  # targets are 0.005 and 0.995 (spec 4.1)
-CLASS_SOFT = 0.01  # targets are 0.99 y + 0.01 / C (spec 4.1)
+CLASS_SOFT = 0.01  # targets are 0.99 y + 0.01 / C (spec 4.1), before any label smoothing
 MIN_PROBABILITY = 1e-16  # the floor of P in logit(P) (spec 4.3)
 MAX_PROBABILITY = 1 - 1e-6  # its ceiling: the gradient of the logit is infinite at 1
 
@@ -57,6 +57,7 @@ class JointLoss:
 
     def __init__(self, config: LossConfig) -> None:
         self.gains = config.gains
+        self.class_soft = CLASS_SOFT + config.label_smoothing
 
     def __call__(
         self,
@@ -84,7 +85,9 @@ class JointLoss:
         location = _location_errors(decoded, target, rows)
         foreground, background = _objectness_sums(prediction, target, rows, location.quality.detach())
         weight = _at(target.objectness, rows) * _at(target.mix_weight, rows) * _at(target.area_weight, rows)
-        positive, negative, class_score = _class_terms(prediction, target, rows, location.quality)
+        positive, negative, class_score = _class_terms(
+            prediction, target, rows, location.quality, self.class_soft
+        )
         omega = weight * (class_score.detach() + _at(target.heat, rows)) / 2
         sums = [
             gain.objectness * foreground,
@@ -137,14 +140,17 @@ def _objectness_sums(
 
 
 def _class_terms(
-    prediction: LevelPrediction, target: LevelTargets, rows: Tensor, quality: Tensor
+    prediction: LevelPrediction, target: LevelTargets, rows: Tensor, quality: Tensor, soft: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the positive term, the negative term and the score of the true class, (P,) each (spec 4.3)."""
+    """Return the positive term, the negative term and the score of the true class, (P,) each (spec 4.3).
+
+    Targets are (1 - soft) y + soft / C.
+    """
     logits = _at(prediction.class_logits, rows).to(quality.dtype)
     labels = _at(target.labels, rows).unsqueeze(-1)
     classes = logits.shape[-1]
-    low = CLASS_SOFT / classes
-    high = 1 - CLASS_SOFT + low
+    low = soft / classes
+    high = 1 - soft + low
     score = logits.gather(-1, labels).squeeze(-1).sigmoid()
     joint = torch.logit((score * quality).clamp(MIN_PROBABILITY, MAX_PROBABILITY))
     positive = F.binary_cross_entropy_with_logits(joint, torch.full_like(joint, high), reduction="none")

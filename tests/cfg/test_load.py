@@ -88,6 +88,13 @@ def test_words_of_every_type() -> None:
         ("model.size: huge", "model.size: Input should be 'nano', 'small', 'medium' or 'large', got 'huge'"),
         ("assign.level_bounds: [3, 1]", "assign.level_bounds: expected two rising numbers, got 3.0, 1.0"),
         ("augment.scale_range: [2, 1]", "augment.scale_range: expected [low, high], got [2.0, 1.0]"),
+        ("model.pretrained: true", "model.pretrained: expected false: only backbones timm/NAME"),
+        (
+            "model: {backbone: timm/a, weights: b.pth, pretrained: true}",
+            "model.pretrained: expected false beside model.weights: one of the two, got True",
+        ),
+        ("model.freeze: 6", "model.freeze: Input should be less than or equal to 5, got 6"),
+        ("loss.label_smoothing: 0.6", "loss.label_smoothing: Input should be less than or equal to 0.5"),
         ("- 1", "expected lines 'section.key: value', got list"),
         ("a: [1", "not valid YAML"),
     ],

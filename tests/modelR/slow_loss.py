@@ -11,19 +11,23 @@ from utils.records import LevelPrediction, LevelTargets
 TERMS = ("foreground", "background", "positive", "negative", "iou", "glide", "ratio", "distance")
 
 
-def slow_losses(predictions: Sequence[LevelPrediction], targets: Sequence[LevelTargets]) -> dict[str, float]:
+def slow_losses(
+    predictions: Sequence[LevelPrediction], targets: Sequence[LevelTargets], smoothing: float = 0.0
+) -> dict[str, float]:
     """Return every term and the total, with the gains and the normaliser of the defaults."""
     sums = dict.fromkeys(TERMS, 0.0)
     for prediction, target in zip(predictions, targets, strict=True):
         for cell in product(*map(range, target.owner.shape)):
-            for name, value in cell_terms(prediction, target, cell).items():
+            for name, value in cell_terms(prediction, target, cell, smoothing).items():
                 sums[name] += value
     positives = sum(float(m) for target in targets for m in target.objectness.flatten())
     terms = {name: value / max(positives, 1.0) for name, value in sums.items()}
     return terms | {"total": sum(terms.values())}
 
 
-def cell_terms(p: LevelPrediction, t: LevelTargets, cell: tuple[int, int, int]) -> dict[str, float]:
+def cell_terms(
+    p: LevelPrediction, t: LevelTargets, cell: tuple[int, int, int], smoothing: float
+) -> dict[str, float]:
     mask, mix = t.objectness[cell].item(), t.mix_weight[cell].item()
     logit, wanted = p.objectness_logit[cell].item(), 0.99 * mask + 0.005
     focal = bce(logit, wanted) * (wanted - sigmoid(logit)) ** 2 * mix
@@ -32,7 +36,7 @@ def cell_terms(p: LevelPrediction, t: LevelTargets, cell: tuple[int, int, int]) 
         return {"background": background}
     box, glide, ratio, distance = location_errors(p, t, cell)
     quality, heat = math.exp(-(box + glide + ratio)), t.heat[cell].item()
-    positive, negative, score = class_terms(p, t, cell, quality)
+    positive, negative, score = class_terms(p, t, cell, quality, smoothing)
     weight = mask * mix * t.area_weight[cell].item()
     omega = weight * (score + heat) / 2
     return {
@@ -69,15 +73,15 @@ def location_errors(
 
 
 def class_terms(
-    p: LevelPrediction, t: LevelTargets, cell: tuple[int, int, int], quality: float
+    p: LevelPrediction, t: LevelTargets, cell: tuple[int, int, int], quality: float, smoothing: float
 ) -> tuple[float, float, float]:
     logits, label = p.class_logits[cell].tolist(), int(t.labels[cell])
-    soft = 0.01 / len(logits)
+    share = (0.01 + smoothing) / len(logits)  # of every class
     score = sigmoid(logits[label])
     joint = score * quality
     logit = -math.log((1 - joint) / (joint + 1e-16) + 1e-16)
-    negative = sum(bce(v, soft) for c, v in enumerate(logits) if c != label)
-    return bce(logit, 0.99 + soft), negative, score
+    negative = sum(bce(v, share) for c, v in enumerate(logits) if c != label)
+    return bce(logit, 0.99 - smoothing + share), negative, score
 
 
 def sigmoid(x: float) -> float:

@@ -95,6 +95,26 @@ def test_equals_the_slow_loop(seed: int) -> None:
         assert getattr(losses, name).item() == pytest.approx(expected[name], rel=1e-9), name
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_smoothed_classes_equal_the_slow_loop(seed: int, smoothing: float) -> None:
+    predictions, targets = random_case(seed)
+    smooth = JointLoss(LossConfig(preset="paper", label_smoothing=smoothing))(predictions, targets)
+    expected = slow_losses(predictions, targets, smoothing)
+    for name in (*TERMS, "total"):
+        assert getattr(smooth, name).item() == pytest.approx(expected[name], rel=1e-9), name
+
+
+def test_no_smoothing_changes_no_bit() -> None:
+    """The targets of the class term were 0.01 / C and 1 - 0.01 + 0.01 / C before there was a setting."""
+    predictions, targets = random_case(4)
+    losses = JointLoss(LossConfig(preset="paper", label_smoothing=0.0))
+    assert losses.class_soft == 0.01
+    smoothed = JointLoss(LossConfig(preset="paper", label_smoothing=0.1))(predictions, targets)
+    for name, plain, other in zip(Losses._fields, losses(predictions, targets), smoothed, strict=True):
+        assert torch.equal(plain, other) == (name not in ("total", "positive", "negative")), name
+
+
 def test_the_random_cases_hold_every_kind_of_cell() -> None:
     cases = [random_case(seed) for seed in range(8)]
     owned = [(p, t, t.owner >= 0) for case in cases for p, t in zip(*case, strict=True)]

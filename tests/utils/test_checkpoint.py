@@ -1,3 +1,4 @@
+import logging
 import pickle
 from pathlib import Path
 
@@ -7,7 +8,16 @@ import torch
 from torch import nn
 
 from utils import checkpoint as module
-from utils.checkpoint import CheckpointError, find_weights, load_checkpoint, load_state, save_checkpoint
+from utils.checkpoint import (
+    CheckpointError,
+    find_weights,
+    load_checkpoint,
+    load_fitting,
+    load_optimizer,
+    load_state,
+    save_checkpoint,
+)
+from utils.muon import Muon
 from utils.seeding import seed_everything
 
 CONTENT = {"config": "train.lr: 0.1", "classes": ["a"], "model": {"w": torch.arange(3.0)}, "epoch": 4}
@@ -130,6 +140,105 @@ def test_load_state_is_strict() -> None:
     ):
         load_state(model, {"weight": torch.zeros(2, 2), "gain": torch.zeros(1)}, "b.pt")
     assert torch.equal(model.weight, torch.ones(3, 2))
+
+
+def test_what_fits_is_loaded_and_the_rest_told(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    last = model[1].weight.clone()
+    state = {
+        "0.weight": torch.ones(3, 2),
+        "0.bias": torch.ones(3),
+        "1.weight": torch.ones(5, 3),
+        "x": torch.ones(1),
+    }
+    with caplog.at_level(logging.INFO):
+        fit = load_fitting(model, state, "a.pt")
+    assert fit.loaded == ("0.weight", "0.bias")
+    assert (fit.missing, fit.unknown) == (("1.bias",), ("x",))
+    assert fit.misfits == ("1.weight (5, 3) instead of (4, 3)",)
+    assert model[0].weight.eq(1).all()
+    assert torch.equal(model[1].weight, last)
+    (line,) = caplog.messages
+    expected = "a.pt: loaded 2 of 4 tensors, not 1.weight (5, 3) instead of (4, 3); 1.bias missing; x unknown"
+    assert line == expected
+
+
+def test_all_that_fits_is_told_without_a_rest(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.Linear(2, 3)
+    with caplog.at_level(logging.INFO):
+        fit = load_fitting(model, {k: torch.zeros_like(v) for k, v in model.state_dict().items()}, "b.pt")
+    assert fit[1:] == ((), (), ())
+    assert caplog.messages == ["b.pt: loaded 2 of 2 tensors"]
+
+
+def test_nothing_that_fits_is_an_error() -> None:
+    norm = nn.BatchNorm1d(3)
+    with pytest.raises(
+        CheckpointError, match=r"c\.pt: nothing fits .* weight \(4,\) instead of \(3,\); bias missing"
+    ):
+        load_fitting(norm, {"weight": torch.ones(4), "num_batches_tracked": torch.tensor(7)}, "c.pt")
+    assert norm.num_batches_tracked == 0
+    with pytest.raises(CheckpointError, match="nothing fits the model: weight missing"):
+        load_fitting(norm, {}, "c.pt")
+
+
+OPTIMIZERS = {
+    "sgd": lambda layer: torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9),
+    "adamw": lambda layer: torch.optim.AdamW(layer.parameters(), lr=0.1),
+    "muon": lambda layer: Muon([layer.weight], [{"params": [layer.bias]}], 0.1, 0.0),
+}
+
+
+def trained(kind: str, outputs: int = 3) -> tuple[nn.Linear, torch.optim.Optimizer]:
+    layer = nn.Linear(2, outputs)
+    optimizer = OPTIMIZERS[kind](layer)
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    return layer, optimizer
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_an_optimizer_goes_on(kind: str, tmp_path: Path) -> None:
+    layer, optimizer = trained(kind)
+    save_checkpoint(tmp_path / "last.pt", {**CONTENT, "optimizer": optimizer.state_dict()})
+    copy = nn.Linear(2, 3)
+    copy.load_state_dict(layer.state_dict())
+    again = OPTIMIZERS[kind](copy)
+    load_optimizer(again, load_checkpoint(tmp_path / "last.pt")["optimizer"], "last.pt")
+    for network, moves in ((layer, optimizer), (copy, again)):
+        moves.zero_grad()
+        network(torch.full((1, 2), 2.0)).sum().backward()
+        moves.step()
+    assert torch.equal(layer.weight, copy.weight)
+    assert torch.equal(layer.bias, copy.bias)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_an_optimizer_of_other_shapes_is_refused(kind: str) -> None:
+    (_, found), (_, optimizer) = trained(kind, outputs=4), trained(kind)
+    before = optimizer.state_dict()
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt: .*tensor 0 \w+ \(4, 2\) instead of \(3, 2\); tensor 1"
+    ):
+        load_optimizer(optimizer, found.state_dict(), "last.pt")
+    assert optimizer.state_dict().keys() == before.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("muon", "does not fit the optimizer: 2 groups instead of 1"),
+        ("adamw", r"group 0 momentum missing; .*group 0 \w+ unknown"),
+    ],
+)
+def test_an_optimizer_of_another_kind_is_refused(kind: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load_optimizer(trained("sgd")[1], trained(kind)[1].state_dict(), "last.pt")
+    more = torch.optim.SGD([torch.zeros(1)] * 1 + [torch.zeros(2), torch.zeros(2)], lr=0.1, momentum=0.9)
+    with pytest.raises(CheckpointError, match="group 0 3 tensors instead of 2"):
+        load_optimizer(trained("sgd")[1], more.state_dict(), "last.pt")
+    with pytest.raises(CheckpointError, match="0 groups instead of 1"):
+        load_optimizer(trained("sgd")[1], {}, "last.pt")
 
 
 def test_seeds_repeat() -> None:
