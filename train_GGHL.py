@@ -34,6 +34,7 @@ from dataloadR.splits import check_objects, check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, evaluate, format_table, summary
 from evalR.predict import predict_shared
+from evalR.report.cells import assigned_cells
 from evalR.report.grid import prediction_grid
 from modelR.build import build_for_training
 from modelR.losses.joint import Losses
@@ -159,7 +160,7 @@ def run_epochs(
         over = position.epoch + 1 == config.epochs
         if over or (position.epoch + 1) % config.eval_every == 0:
             with run.interrupts.at_once():
-                last = evaluate_now(run, annotations)
+                last = evaluate_now(run, annotations, position.epoch)
             row |= summary(last.result, run.config.eval.metric)
             better = not row["AP50"] <= position.best  # NaN, where val has no truth, counts as better
             if better and distributed.is_main():
@@ -223,6 +224,8 @@ def train_step(run: Run, group: Sequence[Batch], position: Position, dataset: Ro
     moved = [to_device(batch, run.device) for batch in group]
     assign = run.config.assign
     targets = [build_targets(batch.objects, Grid.of(batch.images), assign) for batch in moved]
+    if run.log and position.batch == 0:
+        run.log.image("assigned cells", assigned_cells(group[0], targets[0]), position.epoch + 1)
     losses = run.stepper.step([batch.images for batch in moved], targets)
     if losses is not None:
         return position._replace(sums=position.sums + losses, steps=position.steps + 1, bad_steps=0)
@@ -249,7 +252,7 @@ def epoch_row(run: Run, position: Position) -> dict[str, float]:
     return row | dict(zip(Losses._fields, means, strict=True))
 
 
-def evaluate_now(run: Run, annotations: Sequence[Annotation]) -> Result:
+def evaluate_now(run: Run, annotations: Sequence[Annotation], epoch: int) -> Result:
     """Score the averaged weights, each process its share of the images; leave a picture grid."""
     distributed.share_buffers(run.stepper.ema.module)
     detections = predict_shared(run.stepper.ema.module, annotations, run.config, run.device)
@@ -257,7 +260,7 @@ def evaluate_now(run: Run, annotations: Sequence[Annotation]) -> Result:
         rows = list(zip(annotations, detections, strict=True))
         threshold = run.config.predict.score_threshold
         sheet = prediction_grid(rows, run.classes, run.folder / "predictions.jpg", threshold)
-        run.log.image("predictions", sheet, run.stepper.scheduler.last_epoch)
+        run.log.image("predictions", sheet, epoch + 1)
     return Result(evaluate(detections, annotations, run.classes), detections)
 
 

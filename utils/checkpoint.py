@@ -41,9 +41,18 @@ def save_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
     """Write a checkpoint; `format` is added, and an older file stays until the new one is complete on disk.
 
     Tensors, numbers, strings, and lists and dicts of them can be read back; other objects cannot.
+
+    Raises:
+        CheckpointError: it cannot be written, for want of space for instance.
     """
-    with replacing(path) as temporary:
-        torch.save({"format": FORMAT, **checkpoint}, temporary)
+    try:
+        with replacing(path) as temporary:
+            torch.save({"format": FORMAT, **checkpoint}, temporary)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+        left = "; the one before it is whole" if Path(path).exists() else ""
+        raise CheckpointError(
+            f"{path}: the checkpoint could not be written{left}: {first_line(error)}"
+        ) from None
 
 
 def load_checkpoint(

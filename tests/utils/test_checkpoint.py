@@ -1,5 +1,6 @@
 import logging
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -248,3 +249,23 @@ def test_seeds_repeat() -> None:
 
     assert draw(3) == draw(3)
     assert all(a != b for a, b in zip(draw(3), draw(4), strict=True))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of file sizes")
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "last.pt"
+    whole = {"config": "", "classes": [], "model": {"w": torch.arange(10.0)}}
+    save_checkpoint(path, whole)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(
+            CheckpointError, match=r"last\.pt: the checkpoint could not be written; the one before"
+        ):
+            save_checkpoint(path, whole | {"model": {"w": torch.zeros(100_000)}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert torch.equal(load_checkpoint(path)["model"]["w"], torch.arange(10.0))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
