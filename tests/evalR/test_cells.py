@@ -30,7 +30,7 @@ def test_dots_lie_on_the_cells_that_own_the_object() -> None:
     batch = batch_of([[20, 20, 70, 20, 70, 50, 20, 50]], [1], 2)
     targets = build_targets(batch.objects, Grid.of(batch.images), AssignConfig())
     sheet = assigned_cells(batch, targets)
-    assert (sheet == np.array(class_colour(1))).all(axis=-1).sum() > 100
+    assert (sheet == np.array(class_colour(1))).all(axis=-1).sum() > 40
     empty = batch_of([], [], 2)
     alone = assigned_cells(empty, build_targets(empty.objects, Grid.of(empty.images), AssignConfig()))
     assert not (alone == np.array(class_colour(1))).all(axis=-1).any()
