@@ -25,10 +25,10 @@ FILL = 128  # grey of the padding (spec 6.5)
 ROUNDING = 1e-6  # px; a product that should be whole is not always
 PNG_END = b"IEND\xaeB`\x82"
 JPEG, PNG, GIF, RIFF = b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF"  # how files begin; RIFF: WebP
-REDUCTIONS = {  # a JPEG can be decoded at these parts of its size, for a third of the time
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
+REDUCTIONS = {  # a JPEG can be decoded at 1 / n of its size, for a third of the time
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,  # grey by name; the colour flag that is added to it wins
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
 }
 STEPS_OF_16_BITS = 257  # 65535 / 255
 
@@ -91,7 +91,7 @@ def read_image(path: str | Path, reduce: int = 1) -> U8:
     try:
         image = _decode(np.frombuffer(data, np.uint8), data.startswith(JPEG), reduce)
     except cv2.error as error:
-        raise ImageError(f"{path}: cannot be decoded: {error.err}") from error
+        raise ImageError(f"{path}: cannot be decoded: {' '.join(error.err.split())}") from error
     if image is None:
         raise ImageError(f"{path}: cannot be decoded as an image")
     if image.dtype == np.uint16:
