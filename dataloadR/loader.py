@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from dataloadR.dataset import RotatedDataset
 from dataloadR.samplers import EvalBatches, TrainBatches
@@ -17,11 +17,14 @@ PREFETCH = 2  # batches; torch's own default
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Return the batch of samples of one size: uint8 images (B, 3, H, W) and all objects, one row each."""
+    """Return the batch of samples of one size: uint8 images (B, 3, H, W) and all objects, one row each.
+
+    The images lie in memory as they come from OpenCV, channels last, which is the order the networks use.
+    """
     sizes = {sample.image.shape for sample in samples}
     if len(sizes) != 1:
         raise ValueError(f"expected images of one size in a batch, got {sorted(sizes)}")
-    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    images = default_collate([torch.from_numpy(sample.image) for sample in samples])  # in shared memory
     counts = [len(sample.quads) for sample in samples]
     objects = Objects(
         quads=_join([sample.quads for sample in samples], np.float32),
@@ -31,7 +34,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
     )
     return Batch(
-        images=images.permute(0, 3, 1, 2).contiguous(),
+        images=images.permute(0, 3, 1, 2),
         objects=objects,
         frames=[sample.frame for sample in samples],
         indices=torch.tensor([sample.row for sample in samples], dtype=torch.int64),
