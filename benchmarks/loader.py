@@ -14,7 +14,7 @@ import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,12 +26,13 @@ sys.path.insert(0, str(ROOT))
 
 from cfg.schema import AugmentConfig, DataConfig  # noqa: E402
 from dataloadR.dataset import RotatedDataset  # noqa: E402
-from dataloadR.geometric import reduction, rotate_and_scale  # noqa: E402
+from dataloadR.geometric import random_matrix, reduction  # noqa: E402
 from dataloadR.loader import init_worker, train_loader, usable_cpus  # noqa: E402
 from dataloadR.photometric import scale_hsv  # noqa: E402
 from dataloadR.samplers import TrainBatches  # noqa: E402
 from dataloadR.splits import load_split  # noqa: E402
-from utils.images import Size, compose, letterbox_matrix, read_image, warp_image  # noqa: E402
+from utils.images import Size, letterbox_matrix, read_image, warp_image  # noqa: E402
+from utils.records import Annotation  # noqa: E402
 
 PLAIN = AugmentConfig(mixup=0.0, mosaic=0.0, multi_scale_steps=0)
 BATCH = 16
@@ -50,24 +51,25 @@ class Job(NamedTuple):
     size: Size
 
 
-def plan(paths: list[str], size: Size) -> list[Job]:
-    """The calls for each image, as the loader would make them: three in four with other colours."""
+def plan(annotations: Sequence[Annotation], size: Size) -> list[Job]:
+    """The calls for each image as the loader makes them: matrices of its kind, three in four recoloured."""
     rng = np.random.default_rng(0)
     jobs = []
-    for number, path in enumerate(paths):
+    for number, annotation in enumerate(annotations):
+        path = annotation.image_path
         height, width, _ = read_image(path).shape
-        matrix = letterbox_matrix((height, width), size)
-        matrix = compose(rotate_and_scale(size, rng.uniform(-0.5, 0.5), 1.0), matrix)
+        matrix = random_matrix(rng, PLAIN, annotation.quads, (height, width), size)
         flags, factor = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION, 1
         if path.lower().endswith((".jpg", ".jpeg")):
             factor = reduction(matrix)
             names = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4}
             flags |= names.get(factor, cv2.IMREAD_REDUCED_GRAYSCALE_8) if factor > 1 else 0
-        scale = factor * float(np.sqrt(np.linalg.det(matrix[:, :2])))
-        whole = int(1 / scale)
+        scale = factor * float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+        whole = int(1 / scale)  # pixels that are averaged into one before the warp
         table = rng.integers(0, 180, (1, 256, 3), dtype=np.uint8) if number % 4 else None
         area = (width // factor // whole, height // factor // whole) if whole > 1 else None
-        jobs.append(Job(path, flags, table, area, matrix * factor, size))
+        matrix[:, :2] *= factor * max(whole, 1)
+        jobs.append(Job(path, flags, table, area, matrix, size))
     return jobs
 
 
@@ -124,7 +126,7 @@ def compare(dataset: RotatedDataset, size: Size, workers: int, rounds: int) -> N
     count = len(dataset)
     batches = TrainBatches(count, BATCH, size)
     loader = train_loader(dataset, batches, workers)
-    jobs = plan([a.image_path for a in dataset.annotations], size)
+    jobs = plan(dataset.annotations, size)
     shown = len(batches) * min(BATCH, count)
 
     def run_loader() -> None:

@@ -168,7 +168,9 @@ def check_image(path: str | Path) -> Size:
 
 def compose(second: Matrix, first: Matrix) -> Matrix:
     """Return the matrix that applies `first`, then `second`."""
-    return np.asarray(second @ np.vstack([first, [0.0, 0.0, 1.0]]), np.float64)
+    matrix = np.asarray(second[:, :2] @ first, np.float64)
+    matrix[:, 2] += second[:, 2]
+    return matrix
 
 
 def invert(matrix: NDArray[np.floating]) -> Matrix:
