@@ -133,7 +133,8 @@ def compare(dataset: RotatedDataset, size: Size, workers: int, rounds: int) -> N
         for _ in loader:
             pass
 
-    run_loader()
+    for _ in range(2):  # until every worker has had its queue full once
+        run_loader()
     processes = ["self", *(str(child.pid) for child in multiprocessing.active_children())]
     with multiprocessing.get_context("fork").Pool(workers, init_worker, (0,)) as pool:
 

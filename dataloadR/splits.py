@@ -11,7 +11,7 @@ from cfg.schema import DataConfig
 from dataloadR.annotations import AnnotationError, read_split
 from dataloadR.demo_scenes import write_demo_scenes
 from utils.errors import Faults
-from utils.images import check_image, image_size
+from utils.images import check_image, image_size, read_image
 from utils.records import Annotation
 
 DEMO_ROOT = "dataR/demo"
@@ -25,7 +25,8 @@ def load_split(
 ) -> tuple[list[Annotation], tuple[str, ...]]:
     """Return the annotations of a split and the class names; the demo data are made on first use.
 
-    With `data.on_error=skip` bad labels and images are left out, counted and listed once.
+    With `data.on_error=skip` bad labels and images are left out, counted and listed once; the images of
+    `data.train` are not decoded for that, others are.
 
     Raises:
         AnnotationError: whatever `read_split` finds wrong, or nothing is left.
@@ -35,7 +36,8 @@ def load_split(
     faults = Faults(skip=data.on_error == "skip")
     annotations, names = read_split(data.root, split, classes, faults)
     if faults.skip:
-        annotations = [a for a in annotations if faults.attempt(partial(check_image, a.image_path))]
+        check = check_image if split == data.train else read_image  # what is scored has no replacement later
+        annotations = [a for a in annotations if faults.attempt(partial(check, a.image_path)) is not None]
     faults.report(f"{data.root}, split {split}")
     if not annotations:
         raise AnnotationError(f"{data.root}, split {split}: expected at least one readable image, found none")

@@ -8,7 +8,7 @@ import pytest
 from cfg.schema import DataConfig
 from dataloadR.label_lines import AnnotationError
 from dataloadR.splits import load_split
-from tests.dataloadR.damaged import EARLY, mutate, picture, write
+from tests.dataloadR.damaged import EARLY, LATE, mutate, picture, write
 from utils.errors import UserError
 
 LINES = [
@@ -100,6 +100,13 @@ def test_mutated_list_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert f"left out {301 - len(annotations)} files or lines" in report
     with pytest.raises(UserError, match=r"train\.txt:\d+: "):
         load_split(data(tmp_path, "stop"), "train.txt", ())
+
+
+def test_only_the_training_images_are_not_decoded(tmp_path: Path) -> None:
+    write(tmp_path / "images", LATE, 4)
+    good(tmp_path / "images")
+    assert len(load_split(data(tmp_path, "skip"), "train", ())[0]) == 5  # replaced while training
+    assert len(load_split(data(tmp_path, "skip"), "val", ())[0]) == 1
 
 
 def test_names_without_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
