@@ -94,12 +94,12 @@ def seconds(task: Callable[[], object]) -> float:
 
 
 def memory(processes: list[str]) -> float:
-    """MB of the processes, shared pages counted once; 0 where the system does not say."""
+    """Resident MB of the processes; 0 where the system does not say."""
     total = 0.0
     for pid in processes:
-        file = Path(f"/proc/{pid}/smaps_rollup")
+        file = Path(f"/proc/{pid}/status")
         if file.exists():
-            line = next(line for line in file.read_text().splitlines() if line.startswith("Pss:"))
+            line = next(line for line in file.read_text().splitlines() if line.startswith("VmRSS:"))
             total += int(line.split()[1]) / 1024
     return total
 

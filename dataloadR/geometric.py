@@ -125,6 +125,8 @@ def visible_shares(quads: F32, window: Window) -> NDArray[np.float64]:
     points = quads.astype(np.float64)
     shares = np.ones(len(points))
     crosses = np.flatnonzero(((points < (x_min, y_min)) | (points > (x_max, y_max))).any(axis=(1, 2)))
+    if not len(crosses):
+        return shares
     polygons = shapely.polygons(points[crosses])
     polygons = np.where(shapely.is_valid(polygons), polygons, shapely.convex_hull(polygons))
     areas = shapely.area(polygons)
