@@ -89,7 +89,7 @@ class ImageReader:
         try:
             return read(path)
         except ImageError as error:
-            if self.skip:
+            if self.skip and not self._bad[row]:  # asked again: another worker may have read it meanwhile
                 self._bad[row] = 1
                 log.warning("left out: %s", error)
             raise

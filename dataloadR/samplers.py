@@ -149,9 +149,12 @@ class EvalBatches(Sampler[list[SampleKey]]):
 
 
 def training_batches(
-    images: int, data: DataConfig, train: TrainConfig, augment: AugmentConfig
+    images: int, data: DataConfig, train: TrainConfig, augment: AugmentConfig, factors: F64 | None = None
 ) -> TrainBatches:
     """Return the micro-batches of this process over the epochs: shuffled, those of a step of one input size.
+
+    Args:
+        factors: how often an epoch shows each image, see `repeat_factors`; None: once.
 
     Raises:
         UserError: a step cannot be divided among the processes and micro-batches.
@@ -172,4 +175,5 @@ def training_batches(
         rank=rank(),
         world_size=world_size(),
         accumulate=train.accumulate,
+        factors=factors,
     )
