@@ -33,6 +33,12 @@ class DataConfig(Section):
     image_size: int | tuple[int, int] = 640  # pixels of the network input, one side or [height, width]
     max_downscale: Positive = 2.0  # images larger than this times the input must be split first
     workers: Count = 4  # loader processes, at most one per CPU core
+    prefetch: Number = 2  # batches that each of them keeps ready
+    cache_gb: float = Field(default=0.0, ge=0.0)  # decoded images kept in memory, GB (1e9 bytes) per process
+    on_error: Literal["stop", "skip"] = "stop"  # bad images and label lines: an error, or left out and listed
+    # repeat-factor sampling (LVIS, arXiv:1908.03195): classes in a smaller share of the images are shown more
+    # often, by sqrt(threshold / share); 0.001 there; None: every image once an epoch
+    repeat_threshold: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
 
     @field_validator("image_size")
     @classmethod
@@ -81,6 +87,7 @@ class AugmentConfig(Section):
     mixup: Share = 0.3
     mixup_beta: Positive = 1.5  # Beta(x, x) (spec 6.5)
     mosaic: Share = 0.0  # four images around a random centre
+    close_epochs: Count = 0  # the last epochs, without mosaic and mixup
     multi_scale_steps: Count = 2  # input sizes of base + 32 {-x..x}; 0: one size
     multi_scale_every: Number = 10  # batches of one size
 

@@ -1,7 +1,9 @@
 """Annotations of a split, from any of the known folder layouts or a list file (docs/data.md)."""
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from dataloadR.label_lines import (
     read_label_file,
     read_lines,
 )
+from utils.errors import Faults
 from utils.records import Annotation
 
 __all__ = ["AnnotationError", "read_split", "split_is_labelled"]
@@ -40,27 +43,31 @@ class LabelledImage(NamedTuple):
 
 
 def read_split(
-    root: str | Path, split: str, classes: Sequence[str] = ()
+    root: str | Path, split: str, classes: Sequence[str] = (), faults: Faults | None = None
 ) -> tuple[list[Annotation], tuple[str, ...]]:
     """Return the annotations of a split and the class names: the given ones, else those found, sorted.
 
     Everything is kept as annotated.  Images without a label file are ordinary images without objects.
 
+    Args:
+        faults: what becomes of labels that cannot be used and of names without an image; None: an error.
+
     Raises:
         AnnotationError: no such root or split, no images, or a label that cannot be read.
     """
-    images = _read_images(Path(root).expanduser(), split)
+    faults = faults or Faults(skip=False)
+    images = _read_images(Path(root).expanduser(), split, faults)
     names = tuple(classes) or _find_classes(images)
     index = {name: i for i, name in enumerate(names)}
-    return [_to_annotation(image, index) for image in images], names
+    return [_to_annotation(image, index, faults) for image in images], names
 
 
 def split_is_labelled(root: str | Path, split: str) -> bool:
     """Say whether any image of the split has a label file, or any line of a list an object."""
-    place = _locate(Path(root).expanduser(), split)
+    place, faults = _locate(Path(root).expanduser(), split), Faults(skip=True)  # `read_split` names them
     if isinstance(place, Path):
-        return any(image.quads for image in _read_list(place))
-    return any(labels is not None for _, labels in _pair_files(place))
+        return any(image.quads for image in _read_list(place, faults))
+    return any(labels is not None for _, labels in _pair_files(place, faults))
 
 
 def _locate(root: Path, split: str) -> Path | Folder:
@@ -105,10 +112,10 @@ def _find_names(root: Path, split: str) -> Path | None:
     return files[split]
 
 
-def _pair_files(place: Folder) -> list[tuple[Path, Path | None]]:
+def _pair_files(place: Folder, faults: Faults) -> list[tuple[Path, Path | None]]:
     """Return image and label file of each image; label files are looked up in one listing of the folder."""
     images = {path.name: path for path in sorted(place.images.iterdir()) if is_image(path)}
-    chosen = _choose(images, place.names) if place.names else list(images.values())
+    chosen = _choose(images, place.names, faults) if place.names else list(images.values())
     if not chosen:
         raise AnnotationError(f"{place.names or place.images}: expected at least one image, found none")
     labels = (
@@ -121,38 +128,42 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")  # macOS resource forks
 
 
-def _choose(images: dict[str, Path], names: Path) -> list[Path]:
+def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:
     """Return the images a name file lists, with or without their suffix."""
     by_stem: dict[str, list[Path]] = {}
     for path in images.values():
         by_stem.setdefault(path.stem, []).append(path)
     chosen: list[Path] = []
-    for number, name in read_lines(names):
+    for number, name in read_lines(names, faults):
         found = [images[name]] if name in images else by_stem.get(name, [])
-        if len(found) != 1:
+        if len(found) == 1:
+            chosen += found
+        else:
             what = "no image of this name" if not found else " and ".join(p.name for p in found)
-            raise AnnotationError(f"{names}:{number}: expected one image for {name!r}, found {what}")
-        chosen += found
+            faults.add(AnnotationError(f"{names}:{number}: expected one image for {name!r}, found {what}"))
     return chosen
 
 
-def _read_images(root: Path, split: str) -> list[LabelledImage]:
+def _read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
     place = _locate(root, split)
     if isinstance(place, Path):
-        return _read_list(place)
+        return _read_list(place, faults)
     return [
-        LabelledImage(image, labels, read_label_file(labels) if labels else [])
-        for image, labels in _pair_files(place)
+        LabelledImage(image, labels, read_label_file(labels, faults) if labels else [])
+        for image, labels in _pair_files(place, faults)
     ]
 
 
-def _read_list(path: Path) -> list[LabelledImage]:
+def _read_list(path: Path, faults: Faults) -> list[LabelledImage]:
     """Return the images of a list file; relative paths start at its folder, else at the folder above."""
     images = []
-    for number, text in read_lines(path):
-        name, quads = parse_list_line(text, path, number)
+    for number, text in read_lines(path, faults):
+        parsed = faults.attempt(partial(parse_list_line, text, path, number))
+        if parsed is None:
+            continue
+        name, quads = parsed
         places = [path.parent / name, path.parent.parent / name]
-        image = next((p for p in places if p.exists()), places[0])
+        image = next((p for p in places if os.path.exists(p)), places[0])  # noqa: PTH110 - raises never
         images.append(LabelledImage(image, path, quads))
     if not images:
         raise AnnotationError(f"{path}: expected at least one image, found none")
@@ -179,11 +190,14 @@ def _to_index(label: str | int, index: dict[str, int], place: str) -> int:
     return label
 
 
-def _to_annotation(image: LabelledImage, index: dict[str, int]) -> Annotation:
-    quads = image.quads
+def _to_annotation(image: LabelledImage, index: dict[str, int], faults: Faults) -> Annotation:
+    found = [
+        faults.attempt(partial(_to_index, q.label, index, f"{image.labels}:{q.line}")) for q in image.quads
+    ]
+    quads = [quad for quad, label in zip(image.quads, found, strict=True) if label is not None]
     return Annotation(
         image_path=str(image.image),
         quads=np.array([quad.coordinates for quad in quads], np.float32).reshape(-1, 4, 2),
-        labels=np.array([_to_index(q.label, index, f"{image.labels}:{q.line}") for q in quads], np.int64),
+        labels=np.array([label for label in found if label is not None], np.int64),
         difficult=np.array([quad.difficult for quad in quads], np.int8),
     )

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from cfg.schema import AugmentConfig
-from dataloadR.geometric import place_image, random_matrix
+from cfg.schema import AugmentConfig, DataConfig
+from dataloadR.geometric import Source, place_image, place_source, random_matrix
 from dataloadR.mixing import random_mixup, random_mosaic
-from dataloadR.photometric import random_hsv
-from utils.images import U8, Size, letterbox_matrix, read_image
+from dataloadR.photometric import draw_hsv, scale_hsv
+from dataloadR.reader import ImageReader
+from utils.images import FILL, U8, ImageError, Size, letterbox_matrix
 from utils.records import F32, Annotation, Sample
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ SampleKey = tuple[int, int, int, Size]  # epoch, position in the epoch, row of t
 MIN_EXTENT = 1.0  # px; thinner boxes have no usable ratios (spec 1.5)
 MIN_AREA = 0.1  # px^2; slanted lines have none
 MOSAIC_IMAGES = 4
+ATTEMPTS = 100  # samples drawn in the place of one that cannot be read, before giving up
 
 
 def degenerate(quads: F32) -> NDArray[np.bool_]:
@@ -48,7 +50,7 @@ def drop_degenerate(annotations: Sequence[Annotation]) -> list[Annotation]:
     return [_select(a, ~part) if part.any() else a for a, part in zip(annotations, parts, strict=True)]
 
 
-def _select(annotation: Annotation, rows: NDArray[np.bool_]) -> Annotation:
+def _select(annotation: Annotation, rows: NDArray[np.bool_] | slice) -> Annotation:
     path, quads, labels, difficult = annotation
     return Annotation(path, quads[rows], labels[rows], difficult[rows])
 
@@ -58,6 +60,13 @@ class RotatedDataset(Dataset[Sample]):
 
     What is drawn depends on (seed, epoch, position) alone, so workers and a resume change nothing.
     Without `augment` the image is letterboxed and nothing else.  Degenerate quads are left out.
+
+    With `data.on_error=skip` another image, drawn likewise, takes the place of one that cannot be read;
+    without `augment`, where each has its place, a grey one without objects.
+
+    Args:
+        epochs: of the whole training, for `augment.close_epochs`; None: it has no last epochs.
+        data: how files are read; None: the defaults.
     """
 
     def __init__(
@@ -66,44 +75,73 @@ class RotatedDataset(Dataset[Sample]):
         augment: AugmentConfig | None = None,
         min_side: float = 4.0,
         seed: int = 0,
+        epochs: int | None = None,
+        data: DataConfig | None = None,
     ) -> None:
         self.annotations = drop_degenerate(annotations)
+        self.images = ImageReader([a.image_path for a in self.annotations], data or DataConfig())
         self.augment = augment
         self.min_side = min_side
         self.seed = seed
+        self.epochs = epochs
 
     def __len__(self) -> int:
         return len(self.annotations)
 
     def __getitem__(self, key: SampleKey) -> Sample:
         epoch, position, index, size = key
-        if self.augment is None:
+        augment = self._augment_of(epoch)
+        if augment is None:
             return self._letterboxed(index, size)._replace(row=index)
-        rng = np.random.default_rng((self.seed, epoch, position))
-        sample = self._augmented(index, size, self.augment, rng)
-        mixed = random_mixup(
-            sample, partial(self._random_partner, size, self.augment, rng), self.augment, rng
-        )
-        return mixed._replace(row=index)
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng((self.seed, epoch, position, attempt))
+            row = int(rng.integers(len(self))) if attempt else index
+            try:
+                return self._mixed(row, size, augment, rng)._replace(row=row)
+            except ImageError:
+                if not self.images.skip:
+                    raise
+        raise ImageError(f"{self.annotations[index].image_path}: {ATTEMPTS} other images are unreadable, too")
+
+    def _augment_of(self, epoch: int) -> AugmentConfig | None:
+        """Return the augmentations of an epoch: the last ones go without mosaic and mixup."""
+        if self.augment is None or self.epochs is None or epoch < self.epochs - self.augment.close_epochs:
+            return self.augment
+        return self.augment.model_copy(update={"mosaic": 0.0, "mixup": 0.0})
+
+    def _letterboxed(self, index: int, size: Size) -> Sample:
+        annotation = self.annotations[index]
+        try:
+            image = self.images.read(index)
+        except ImageError:
+            if not self.images.skip:
+                raise
+            image, annotation = np.full((*size, 3), FILL, np.uint8), _select(annotation, slice(0))
+        height, width, _ = image.shape
+        return place_image(image, annotation, letterbox_matrix((height, width), size), size, self.min_side)
+
+    def _mixed(self, row: int, size: Size, augment: AugmentConfig, rng: np.random.Generator) -> Sample:
+        sample = self._augmented(row, size, augment, rng)
+        return random_mixup(sample, partial(self._random_partner, size, augment, rng), augment, rng)
 
     def _random_partner(self, size: Size, augment: AugmentConfig, rng: np.random.Generator) -> Sample:
         return self._augmented(int(rng.integers(len(self))), size, augment, rng)
 
-    def _letterboxed(self, index: int, size: Size) -> Sample:
-        annotation = self.annotations[index]
-        image = read_image(annotation.image_path)
-        height, width, _ = image.shape
-        return place_image(image, annotation, letterbox_matrix((height, width), size), size, self.min_side)
+    def _coloured(self, row: int, augment: AugmentConfig, rng: np.random.Generator) -> Source:
+        """Return an image to be decoded, in colours drawn now."""
+        factors = draw_hsv(augment, rng)
 
-    def _coloured(self, index: int, augment: AugmentConfig, rng: np.random.Generator) -> U8:
-        return random_hsv(read_image(self.annotations[index].image_path), augment, rng)
+        def read(reduce: int) -> U8:
+            image = self.images.read(row, reduce)
+            return scale_hsv(image, factors) if factors else image
 
-    def _augmented(self, index: int, size: Size, augment: AugmentConfig, rng: np.random.Generator) -> Sample:
+        return Source(self.annotations[row], self.images.size(row), read)
+
+    def _augmented(self, row: int, size: Size, augment: AugmentConfig, rng: np.random.Generator) -> Sample:
         if rng.random() < augment.mosaic:
-            rows = [index, *(int(row) for row in rng.integers(len(self), size=MOSAIC_IMAGES - 1))]
-            sources = [(self._coloured(row, augment, rng), self.annotations[row]) for row in rows]
+            rows = [row, *(int(other) for other in rng.integers(len(self), size=MOSAIC_IMAGES - 1))]
+            sources = [self._coloured(other, augment, rng) for other in rows]
             return random_mosaic(sources, augment, size, self.min_side, rng)
-        image, annotation = self._coloured(index, augment, rng), self.annotations[index]
-        height, width, _ = image.shape
-        matrix = random_matrix(rng, augment, annotation.quads, (height, width), size)
-        return place_image(image, annotation, matrix, size, self.min_side)
+        source = self._coloured(row, augment, rng)
+        matrix = random_matrix(rng, augment, source.annotation.quads, source.size, size)
+        return place_source(source, matrix, size, self.min_side)

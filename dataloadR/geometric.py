@@ -5,13 +5,25 @@ points down, so a positive angle turns clockwise on screen.
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from cfg.schema import AugmentConfig
-from utils.images import U8, Matrix, Size, compose, letterbox_matrix, shift, transform_quads, warp_image
+from utils.images import (
+    REDUCTIONS,
+    U8,
+    Matrix,
+    Size,
+    compose,
+    letterbox_matrix,
+    shift,
+    transform_quads,
+    warp_image,
+)
 from utils.records import F32, Annotation, Frame, Sample
 
 Window = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max
@@ -113,6 +125,8 @@ def visible_shares(quads: F32, window: Window) -> NDArray[np.float64]:
     points = quads.astype(np.float64)
     shares = np.ones(len(points))
     crosses = np.flatnonzero(((points < (x_min, y_min)) | (points > (x_max, y_max))).any(axis=(1, 2)))
+    if not len(crosses):
+        return shares
     polygons = shapely.polygons(points[crosses])
     polygons = np.where(shapely.is_valid(polygons), polygons, shapely.convex_hull(polygons))
     areas = shapely.area(polygons)
@@ -130,22 +144,50 @@ def cut_objects(quads: F32, window: Window) -> tuple[NDArray[np.bool_], NDArray[
     return shares >= IGNORE_SHARE, shares < KEEP_SHARE
 
 
+class Source(NamedTuple):
+    """An image that is not decoded yet, and its objects."""
+
+    annotation: Annotation
+    size: Size  # of the image in its file; matrices and quads are in its pixels
+    read: Callable[[int], U8]  # decodes at 1 / 1, 2, 4 or 8 of the size, or larger
+
+
+def reduction(matrix: Matrix) -> int:
+    """Return the largest reduction while decoding after which the matrix does not enlarge the image."""
+    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    return next((factor for factor in sorted(REDUCTIONS, reverse=True) if scale * factor <= 1), 1)
+
+
+def _grow(small: U8, size: Size) -> Matrix:
+    """Return the matrix from an image decoded at 1 / n, its sides rounded up, to the image of the file."""
+    height, width, _ = small.shape
+    factor = float(max(-(-size[0] // height), -(-size[1] // width)))
+    return np.array([[factor, 0.0, 0.0], [0.0, factor, 0.0]])
+
+
 def place_image(image: U8, annotation: Annotation, matrix: Matrix, size: Size, min_side: float) -> Sample:
+    """Return `place_source` of an image that is decoded already."""
+    height, width, _ = image.shape
+    return place_source(Source(annotation, (height, width), lambda _: image), matrix, size, min_side)
+
+
+def place_source(source: Source, matrix: Matrix, size: Size, min_side: float) -> Sample:
     """Return the image warped onto a canvas of `size`, with what is left of its objects.
 
     Ignore regions: objects flagged 2, objects cut, and those of at most `min_side` pixels both ways.
     """
     height, width = size
+    annotation = source.annotation
     quads = transform_quads(annotation.quads, matrix)
     keep, cut = cut_objects(quads, (0.0, 0.0, float(width), float(height)))
     tiny = np.ptp(quads, axis=1).max(axis=1) <= min_side
     ignore = (annotation.difficult == 2) | cut | tiny
-    source_height, source_width, _ = image.shape
+    image = source.read(reduction(matrix))
     return Sample(
-        image=warp_image(image, matrix, size),
+        image=warp_image(image, compose(matrix, _grow(image, source.size)), size),
         quads=quads[keep],
         labels=annotation.labels[keep],
         weights=np.ones(int(keep.sum()), np.float32),
         ignore=ignore[keep],
-        frame=Frame(matrix.astype(np.float32), (source_height, source_width), size),
+        frame=Frame(matrix.astype(np.float32), source.size, size),
     )

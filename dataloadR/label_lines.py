@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.errors import UserError
+from utils.errors import Faults, UserError
 
 HEADERS = ("imagesource:", "gsd:")
 LIST_FIELDS = 15  # x_min y_min x_max y_max class x1 .. y4 ratio angle (spec 1.1)
 DOTA_FORM = "8 coordinates, a class and a difficult flag"
 SHOWN = 80  # characters of a bad line in a message
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_COORDINATE = 1e7  # pixels; float32 keeps whole pixels up to there, and no raster is larger
+MAX_CLASSES = 10_000  # a larger index is a slip, and would make as many classes
 
 
 class AnnotationError(UserError):
@@ -26,14 +30,21 @@ class LabelledQuad(NamedTuple):
     line: int  # counted from 1
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line that is not blank; a byte order mark and CRLF are dropped."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise AnnotationError(f"{path}: expected UTF-8 text") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if stripped := line.strip():
+        data = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+    except OSError as error:
+        faults.add(AnnotationError(f"{path}: cannot be read: {error.strerror}"))
+        return
+    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            stripped = line.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            faults.add(AnnotationError(f"{path}:{number}: expected UTF-8 text"))
+            continue
+        if stripped:
             yield number, stripped
 
 
@@ -55,6 +66,10 @@ def _to_numbers(fields: list[str], names: list[str], place: str) -> list[float]:
     if not math.isfinite(sum(values)):
         bad = next((i for i, value in enumerate(values) if not math.isfinite(value)), 0)
         raise AnnotationError(f"{place}: expected a finite number for {names[bad]}, got {fields[bad]!r}")
+    if max(map(abs, values)) > MAX_COORDINATE:
+        bad = next(i for i, value in enumerate(values) if abs(value) > MAX_COORDINATE)
+        limit = f"at most {MAX_COORDINATE:.0e} for {names[bad]}"
+        raise AnnotationError(f"{place}: expected {limit}, got {fields[bad]!r}")
     return values
 
 
@@ -65,6 +80,8 @@ LIST_NAMES = ["x_min", "y_min", "x_max", "y_max", "the class index", *CORNERS, "
 def _to_index(text: str, what: str, place: str) -> int:
     if not _is_number(text) or not float(text).is_integer() or float(text) < 0:
         raise AnnotationError(f"{place}: expected a whole number for {what}, got {text!r}")
+    if float(text) >= MAX_CLASSES:
+        raise AnnotationError(f"{place}: expected {what} below {MAX_CLASSES}, got {text!r}")
     return int(float(text))
 
 
@@ -95,9 +112,11 @@ def parse_line(text: str, path: Path, number: int) -> LabelledQuad | None:
     return LabelledQuad(_to_numbers(corners, CORNERS, place), label, int(flag), number)
 
 
-def read_label_file(path: Path) -> list[LabelledQuad]:
+def read_label_file(path: Path, faults: Faults) -> list[LabelledQuad]:
     """Return the objects of one label file, DOTA or index-first, line by line."""
-    parsed = (parse_line(text, path, number) for number, text in read_lines(path))
+    parsed = [
+        faults.attempt(partial(parse_line, text, path, number)) for number, text in read_lines(path, faults)
+    ]
     return [quad for quad in parsed if quad is not None]
 
 

@@ -7,19 +7,24 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from dataloadR.dataset import RotatedDataset
 from dataloadR.samplers import EvalBatches, TrainBatches
 from utils.records import Batch, Objects, Sample
 
+PREFETCH = 2  # batches; torch's own default
+
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Return the batch of samples of one size: uint8 images (B, 3, H, W) and all objects, one row each."""
+    """Return the batch of samples of one size: uint8 images (B, 3, H, W) and all objects, one row each.
+
+    The images lie in memory as they come from OpenCV, channels last, which is the order the networks use.
+    """
     sizes = {sample.image.shape for sample in samples}
     if len(sizes) != 1:
         raise ValueError(f"expected images of one size in a batch, got {sorted(sizes)}")
-    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    images = default_collate([torch.from_numpy(sample.image) for sample in samples])  # in shared memory
     counts = [len(sample.quads) for sample in samples]
     objects = Objects(
         quads=_join([sample.quads for sample in samples], np.float32),
@@ -29,7 +34,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
     )
     return Batch(
-        images=images.permute(0, 3, 1, 2).contiguous(),
+        images=images.permute(0, 3, 1, 2),
         objects=objects,
         frames=[sample.frame for sample in samples],
         indices=torch.tensor([sample.row for sample in samples], dtype=torch.int64),
@@ -60,7 +65,12 @@ def init_worker(_: int) -> None:
 
 
 def _loader(
-    dataset: RotatedDataset, batches: TrainBatches | EvalBatches, workers: int, context: str | None
+    dataset: RotatedDataset,
+    batches: TrainBatches | EvalBatches,
+    workers: int,
+    context: str | None,
+    device: torch.device | None,
+    prefetch: int,
 ) -> DataLoader[Sample]:
     workers = min(workers, usable_cpus())
     return DataLoader(
@@ -72,21 +82,37 @@ def _loader(
         generator=torch.Generator(),  # else each epoch draws from the state that a resume brings back
         persistent_workers=workers > 0,
         multiprocessing_context=context if workers > 0 else None,
+        pin_memory=device is not None and device.type == "cuda",  # `to_device` then copies beside the work
+        prefetch_factor=prefetch if workers > 0 else None,
     )
 
 
 def train_loader(
-    dataset: RotatedDataset, batches: TrainBatches, workers: int, context: str | None = None
+    dataset: RotatedDataset,
+    batches: TrainBatches,
+    workers: int,
+    context: str | None = None,
+    device: torch.device | None = None,
+    prefetch: int = PREFETCH,
 ) -> DataLoader[Sample]:
     """Return the loader of training batches (`Batch`); call `batches.set_epoch` before each epoch.
 
-    At most one worker per core; `context` is a start method of multiprocessing, None for the platform's own.
+    Args:
+        workers: processes, at most one per core; 0: the calling one.
+        context: a start method of multiprocessing, None for the platform's own.
+        device: where the batches go; for a GPU they lie in pinned memory.
+        prefetch: batches that each worker keeps ready.
     """
-    return _loader(dataset, batches, workers, context)
+    return _loader(dataset, batches, workers, context, device, prefetch)
 
 
 def eval_loader(
-    dataset: RotatedDataset, batches: EvalBatches, workers: int, context: str | None = None
+    dataset: RotatedDataset,
+    batches: EvalBatches,
+    workers: int,
+    context: str | None = None,
+    device: torch.device | None = None,
+    prefetch: int = PREFETCH,
 ) -> DataLoader[Sample]:
-    """Return the loader of evaluation batches (`Batch`): every image once, in order."""
-    return _loader(dataset, batches, workers, context)
+    """Return the loader of evaluation batches (`Batch`): every image once, in order; see `train_loader`."""
+    return _loader(dataset, batches, workers, context, device, prefetch)

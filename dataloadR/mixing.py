@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from cfg.schema import AugmentConfig
-from dataloadR.geometric import place_image, random_matrix
-from utils.images import FILL, U8, Size, compose, shift
-from utils.records import F32, Annotation, Sample
+from dataloadR.geometric import Source, place_source, random_matrix
+from utils.images import FILL, Size, compose, shift
+from utils.records import F32, Sample
 
 CENTRE_SHARES = (0.25, 0.75)  # of the canvas, between which the centre of a mosaic is drawn
 
@@ -62,7 +62,7 @@ def _seen_quads(tile: Sample) -> F32:
 
 
 def random_mosaic(
-    sources: Sequence[tuple[U8, Annotation]],
+    sources: Sequence[Source],
     config: AugmentConfig,
     size: Size,
     min_side: float,
@@ -78,9 +78,8 @@ def random_mosaic(
     corners = [(0, 0), (x, 0), (0, y), (x, y)]
     sizes = [(y, x), (y, width - x), (height - y, x), (height - y, width - x)]
     tiles = []
-    for (image, annotation), tile in zip(sources, sizes, strict=True):
-        rows, columns, _ = image.shape
-        matrix = random_matrix(rng, config, annotation.quads, (rows, columns), size)
+    for source, tile in zip(sources, sizes, strict=True):
+        matrix = random_matrix(rng, config, source.annotation.quads, source.size, size)
         part = shift(-rng.uniform(0, width - tile[1]), -rng.uniform(0, height - tile[0]))
-        tiles.append(place_image(image, annotation, compose(part, matrix), tile, min_side))
+        tiles.append(place_source(source, compose(part, matrix), tile, min_side))
     return join_tiles(tiles, corners, size)

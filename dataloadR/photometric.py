@@ -19,9 +19,9 @@ def scale_hsv(image: U8, factors: tuple[float, float, float]) -> U8:
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
 
 
-def random_hsv(image: U8, config: AugmentConfig, rng: np.random.Generator) -> U8:
-    """Return the image with factors of 1 + U(-1, 1) * gain, or as it is (spec 6.5)."""
+def draw_hsv(config: AugmentConfig, rng: np.random.Generator) -> tuple[float, float, float] | None:
+    """Return factors of 1 + U(-1, 1) * gain for `scale_hsv`, or None for an image as it is (spec 6.5)."""
     if rng.random() >= config.hsv:
-        return image
+        return None
     hue, saturation, value = (1.0 + rng.uniform(-1.0, 1.0) * gain for gain in config.hsv_gains)
-    return scale_hsv(image, (hue, saturation, value))
+    return hue, saturation, value

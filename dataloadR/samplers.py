@@ -1,9 +1,10 @@
 """Which images form a batch, in which order and at which size; all of it follows from seed and epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from cfg.schema import SIZE_STEP, AugmentConfig, DataConfig, TrainConfig
@@ -11,8 +12,12 @@ from dataloadR.dataset import SampleKey
 from utils.distributed import rank, world_size
 from utils.errors import UserError
 from utils.images import Size
+from utils.records import Annotation
 
-ORDER, SIZE = 0, 1  # separate streams of chance for the order of an epoch and the size of its batches
+# separate streams of chance for the order of an epoch, the size of its batches and what it repeats
+ORDER, SIZE, REPEATS = 0, 1, 2
+ROUNDING = 1e-6  # images; a sum that should be whole is not always
+F64 = NDArray[np.float64]
 
 
 def draw_size(base: Size, steps: int, key: tuple[int, int, int]) -> Size:
@@ -23,11 +28,45 @@ def draw_size(base: Size, steps: int, key: tuple[int, int, int]) -> Size:
     return max(base[0] + change, SIZE_STEP), max(base[1] + change, SIZE_STEP)
 
 
+def repeat_factors(annotations: Sequence[Annotation], threshold: float | None) -> F64 | None:
+    """Return how often an epoch shows each image on average, (N,), at least 1; None: each once.
+
+    That of a class is max(1, sqrt(threshold / share of the images with it)), that of an image the largest of
+    its classes; without objects 1.  Ignore regions do not count.  Source: LVIS (arXiv:1908.03195).
+    """
+    if threshold is None:
+        return None
+    classes = [np.unique(a.labels[a.difficult != 2]) for a in annotations]
+    images = np.bincount(np.concatenate([*classes, np.zeros(0, np.int64)]))  # of each class
+    by_class = np.sqrt(threshold * len(annotations) / np.maximum(images, 1))
+    return np.array([by_class[labels].max(initial=1.0) for labels in classes])
+
+
+def draw_repeats(factors: F64, key: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the rows of an epoch, shuffled, from (seed, epoch) alone; always floor(sum of factors) of them.
+
+    Each row occurs floor(factor) or ceil(factor) times, on average factor times: as often as the running sum
+    over the rows in random order, from a random start, passes a whole number (systematic sampling).  An epoch
+    thus has the same number of steps every time, and the schedule of the learning rate is known.
+    """
+    rng = np.random.default_rng((REPEATS, *key))
+    order = rng.permutation(len(factors))
+    ends = np.floor(np.cumsum(factors[order]) + rng.random()).astype(np.int64)
+    rows = np.repeat(order, np.diff(ends, prepend=0))
+    return np.asarray(rng.permutation(rows)[: epoch_length(factors)])
+
+
+def epoch_length(factors: F64) -> int:
+    """Return the number of images that one epoch shows."""
+    return int(np.floor(factors.sum() + ROUNDING))
+
+
 @dataclass
 class TrainBatches(Sampler[list[SampleKey]]):
     """Shuffled batches of one size each; every process takes its part of the same global batch.
 
-    A last batch that is short is left out, unless it is the only one.
+    A last batch that is short is left out, unless it is the only one.  With `factors` (`repeat_factors`) some
+    images come more than once in an epoch.
     """
 
     count: int  # images of the dataset
@@ -39,12 +78,15 @@ class TrainBatches(Sampler[list[SampleKey]]):
     rank: int = 0
     world_size: int = 1
     accumulate: int = 1  # micro-batches of a step: batches below
+    factors: F64 | None = None  # (count,) how often an epoch shows each image; None: once
     epoch: int = field(default=0, init=False)
     start: int = field(default=0, init=False)  # batches already done, after a resume within an epoch
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"expected at least one image to train on, got {self.count}")
+        if self.factors is not None and len(self.factors) != self.count:
+            raise ValueError(f"expected {self.count} repeat factors, got {len(self.factors)}")
 
     @property
     def global_batch(self) -> int:
@@ -61,12 +103,23 @@ class TrainBatches(Sampler[list[SampleKey]]):
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch."""
-        return max(self.count // self.global_batch, 1)
+        return max(self._images // self.global_batch, 1)
+
+    @property
+    def _images(self) -> int:
+        """Images that an epoch shows."""
+        return self.count if self.factors is None else epoch_length(self.factors)
+
+    def _rows(self) -> NDArray[np.int64]:
+        """Return the rows of the epoch in their order."""
+        if self.factors is None:
+            return np.random.default_rng((ORDER, self.seed, self.epoch)).permutation(self.count)
+        return draw_repeats(self.factors, (self.seed, self.epoch))
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        order = np.random.default_rng((ORDER, self.seed, self.epoch)).permutation(self.count)
+        order = self._rows()
         parts = self.world_size * self.accumulate
-        if self.count < parts:
+        if len(order) < parts:
             order = np.resize(order, parts)  # every process needs an image in every micro-batch
         for batch in range(self.start, self.steps_per_epoch * self.accumulate):
             step, micro = divmod(batch, self.accumulate)
@@ -96,9 +149,12 @@ class EvalBatches(Sampler[list[SampleKey]]):
 
 
 def training_batches(
-    images: int, data: DataConfig, train: TrainConfig, augment: AugmentConfig
+    images: int, data: DataConfig, train: TrainConfig, augment: AugmentConfig, factors: F64 | None = None
 ) -> TrainBatches:
     """Return the micro-batches of this process over the epochs: shuffled, those of a step of one input size.
+
+    Args:
+        factors: how often an epoch shows each image, see `repeat_factors`; None: once.
 
     Raises:
         UserError: a step cannot be divided among the processes and micro-batches.
@@ -119,4 +175,5 @@ def training_batches(
         rank=rank(),
         world_size=world_size(),
         accumulate=train.accumulate,
+        factors=factors,
     )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from cfg.schema import DataConfig
 from dataloadR.annotations import AnnotationError, read_split
 from dataloadR.demo_scenes import write_demo_scenes
-from utils.images import image_size
+from utils.errors import Faults
+from utils.images import check_image, image_size, read_image
 from utils.records import Annotation
 
 DEMO_ROOT = "dataR/demo"
@@ -23,12 +25,22 @@ def load_split(
 ) -> tuple[list[Annotation], tuple[str, ...]]:
     """Return the annotations of a split and the class names; the demo data are made on first use.
 
+    With `data.on_error=skip` bad labels and images are left out, counted and listed once; the images of
+    `data.train` are not decoded for that, others are.
+
     Raises:
-        AnnotationError: whatever `read_split` finds wrong.
+        AnnotationError: whatever `read_split` finds wrong, or nothing is left.
     """
     if Path(data.root) == Path(DEMO_ROOT):
         write_demo_scenes(Path(data.root))
-    annotations, names = read_split(data.root, split, classes)
+    faults = Faults(skip=data.on_error == "skip")
+    annotations, names = read_split(data.root, split, classes, faults)
+    if faults.skip:
+        check = check_image if split == data.train else read_image  # what is scored has no replacement later
+        annotations = [a for a in annotations if faults.attempt(partial(check, a.image_path)) is not None]
+    faults.report(f"{data.root}, split {split}")
+    if not annotations:
+        raise AnnotationError(f"{data.root}, split {split}: expected at least one readable image, found none")
     objects = sum(len(annotation.labels) for annotation in annotations)
     logger.info("%s, split %s: %d images, %d objects", data.root, split, len(annotations), objects)
     return annotations, names

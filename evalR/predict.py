@@ -72,7 +72,8 @@ def _predict_batches(
     bare = [
         a._replace(quads=a.quads[:0], labels=a.labels[:0], difficult=a.difficult[:0]) for a in annotations
     ]
-    loader = eval_loader(RotatedDataset(bare), order, config.data.workers)
+    dataset = RotatedDataset(bare, data=config.data.model_copy(update={"cache_gb": 0.0}))  # each is read once
+    loader = eval_loader(dataset, order, config.data.workers, None, device, config.data.prefetch)
     found: list[Detections] = []
     with evaluating(model):
         for batch in tqdm(

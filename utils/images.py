@@ -6,7 +6,9 @@ map source pixels to output pixels; sizes are (height, width).
 
 import struct
 import warnings
+from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +24,13 @@ Size = tuple[int, int]  # height, width
 FILL = 128  # grey of the padding (spec 6.5)
 ROUNDING = 1e-6  # px; a product that should be whole is not always
 PNG_END = b"IEND\xaeB`\x82"
+JPEG, PNG, GIF, RIFF = b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF"  # how files begin; RIFF: WebP
+REDUCTIONS = {  # a JPEG can be decoded at 1 / n of its size, for a third of the time
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,  # grey by name; the colour flag that is added to it wins
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+}
+STEPS_OF_16_BITS = 257  # 65535 / 255
 
 
 class ImageError(UserError):
@@ -33,8 +42,8 @@ def _read_bytes(path: str | Path) -> bytes:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such image file") from None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        raise ImageError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
     if not data:
         raise ImageError(f"{path}: expected an image, got an empty file")
     return data
@@ -56,35 +65,77 @@ def is_truncated(data: bytes) -> bool:
 
     Bytes after the end are allowed.  Other formats are left to the decoder.
     """
-    if data.startswith(b"\xff\xd8"):
+    if data.startswith(JPEG):
         return data.find(b"\xff\xd9", _jpeg_scan(data)) < 0
-    if data.startswith(b"\x89PNG"):
+    if data.startswith(PNG):
         return PNG_END not in data
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+    if data.startswith(RIFF) and data[8:12] == b"WEBP":
         return len(data) < 8 + int(struct.unpack_from("<I", data, 4)[0])
     return False
 
 
-def read_image(path: str | Path) -> U8:
+def read_image(path: str | Path, reduce: int = 1) -> U8:
     """Return an image file as (H, W, 3) uint8 RGB.
 
-    Grey becomes RGB, 16 bits become 8, alpha is dropped; the EXIF orientation is ignored, so that labels fit.
+    Grey, palettes and CMYK become RGB, 16 bits become 8 (1 / 257), alpha is dropped; the contents decide, not
+    the suffix.  The EXIF orientation is ignored, so that labels fit.
+
+    Args:
+        reduce: 1, 2, 4 or 8; a JPEG is decoded at this part of its size, rounded up; others stay whole.
 
     Raises:
-        ImageError: the file is missing, truncated or no image.
+        ImageError: the file is missing, truncated, animated, of another depth or no image.
     """
     data = _read_bytes(path)
-    if is_truncated(data):
-        raise ImageError(f"{path}: the file is truncated ({len(data)} bytes)")
+    _refuse_damage(data, path)
     try:
-        image = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        image = _decode(np.frombuffer(data, np.uint8), data.startswith(JPEG), reduce)
     except cv2.error as error:
-        raise ImageError(f"{path}: cannot be decoded: {error.err}") from error
+        raise ImageError(f"{path}: cannot be decoded: {' '.join(error.err.split())}") from error
     if image is None:
         raise ImageError(f"{path}: cannot be decoded as an image")
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=1 / STEPS_OF_16_BITS)
+    if image.dtype != np.uint8:
+        raise ImageError(f"{path}: expected 8 or 16 bits per channel, got {image.dtype}")
     return np.asarray(image, dtype=np.uint8)
+
+
+def _refuse_damage(data: bytes, path: str | Path) -> None:
+    """Raise what shows without decoding."""
+    if is_truncated(data):
+        raise ImageError(f"{path}: the file is truncated ({len(data)} bytes)")
+    header = _read_header(BytesIO(data)) if data.startswith((PNG, GIF, RIFF)) else None
+    if header and header.frames > 1:
+        raise ImageError(f"{path}: expected one picture, got an animation of {header.frames}")
+
+
+def _decode(data: U8, is_jpeg: bool, reduce: int) -> NDArray[Any] | None:
+    if is_jpeg:
+        flags = REDUCTIONS[reduce] if reduce > 1 else 0
+        return cv2.imdecode(data, flags | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    # OpenCV 5.0 garbles TIFFs of 16 bits when it is to swap the channels itself
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+class Header(NamedTuple):
+    """What the first bytes of an image file say."""
+
+    size: Size
+    frames: int  # pages of a TIFF count as one
+
+
+def _read_header(file: str | Path | BytesIO) -> Header | None:
+    """Return the header, or None where Pillow knows none; it refuses rasters and formats that cv2 reads."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                frames = 1 if image.format == "TIFF" else int(getattr(image, "n_frames", 1))
+                return Header((image.height, image.width), frames) if image.width and image.height else None
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError):
+        return None
 
 
 def image_size(path: str | Path) -> Size:
@@ -93,19 +144,33 @@ def image_size(path: str | Path) -> Size:
     Raises:
         ImageError: as `read_image`.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return image.height, image.width
-    except (OSError, Image.DecompressionBombError):  # Pillow refuses rasters and formats that cv2 reads
-        height, width, _ = read_image(path).shape
-        return height, width
+    header = _read_header(path)
+    if header is not None:
+        return header.size
+    height, width, _ = read_image(path).shape
+    return height, width
+
+
+def check_image(path: str | Path) -> Size:
+    """Return height and width of an image whose file is whole; JPEG, PNG and WebP are not decoded for it.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    data = _read_bytes(path)
+    _refuse_damage(data, path)
+    header = _read_header(BytesIO(data)) if data.startswith((JPEG, PNG, RIFF)) else None
+    if header is not None:
+        return header.size
+    height, width, _ = read_image(path).shape
+    return height, width
 
 
 def compose(second: Matrix, first: Matrix) -> Matrix:
     """Return the matrix that applies `first`, then `second`."""
-    return np.asarray(second @ np.vstack([first, [0.0, 0.0, 1.0]]), np.float64)
+    matrix = np.asarray(second[:, :2] @ first, np.float64)
+    matrix[:, 2] += second[:, 2]
+    return matrix
 
 
 def invert(matrix: NDArray[np.floating]) -> Matrix:

@@ -73,3 +73,18 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
     dataset = RotatedDataset([annotations(tmp_path, 1)[0]._replace(image_path="gone.png")])
     with pytest.raises(ImageError, match=r"gone\.png"):
         dataset[(0, 0, 0, SIZE)]
+
+
+def test_the_last_epochs_go_without_mosaic_and_mixup(tmp_path: Path) -> None:
+    source = annotations(tmp_path)
+    full = AugmentConfig(mosaic=1.0, mixup=1.0, close_epochs=2)
+    plain = full.model_copy(update={"mosaic": 0.0, "mixup": 0.0})
+    closing = RotatedDataset(source, full, seed=1, epochs=5)
+    for epoch in range(5):
+        expected = RotatedDataset(source, full if epoch < 3 else plain, seed=1)
+        for position in range(4):
+            assert same(
+                closing[(epoch, position, position, SIZE)], expected[(epoch, position, position, SIZE)]
+            )
+    always = RotatedDataset(source, plain.model_copy(update={"close_epochs": 9}), seed=1, epochs=5)
+    assert same(always[(0, 0, 3, SIZE)], RotatedDataset(source, plain, seed=1)[(0, 0, 3, SIZE)])

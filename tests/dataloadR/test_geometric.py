@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -5,18 +7,20 @@ from shapely.geometry import Polygon, box
 
 from cfg.schema import AugmentConfig
 from dataloadR.geometric import (
+    Source,
     cut_objects,
     fit_window,
     flip_horizontal,
     flip_vertical,
     place_image,
+    place_source,
     random_matrix,
     random_window,
     rotate_and_scale,
     turn,
     visible_shares,
 )
-from utils.images import letterbox_matrix, transform_quads
+from utils.images import letterbox_matrix, read_image, transform_quads
 from utils.records import Annotation
 
 ALL = AugmentConfig(flip_horizontal=0.5, turn=0.5, rotate=1, rotate_degrees=180, scale=1, shift=1, crop=0.5)
@@ -155,3 +159,31 @@ def test_the_same_generator_draws_the_same_matrix() -> None:
     off = AugmentConfig(flip_horizontal=0, flip_vertical=0, turn=0, rotate=0, scale=0, shift=0, crop=0)
     plain = random_matrix(np.random.default_rng(3), off, NONE, (50, 60), (64, 96))
     np.testing.assert_allclose(plain, letterbox_matrix((50, 60), (64, 96)))
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(0.6, 1), (0.5, 2), (0.3, 2), (0.25, 4), (0.11, 8)])
+@pytest.mark.parametrize("size", [(480, 640), (481, 643)])
+def test_reduced_decoding_moves_nothing(
+    tmp_path: Path, scale: float, expected: int, size: tuple[int, int]
+) -> None:
+    """A disc decoded at a part of its size lands where the matrix says, in the pixels of the file."""
+    y, x = (np.arange(side) + 0.5 for side in size)
+    disc = ((x - 301.5) ** 2 + (y[:, None] - 222.5) ** 2 < 100**2).astype(np.uint8) * 255
+    path = str(tmp_path / "disc.jpg")
+    cv2.imwrite(path, cv2.merge([disc] * 3), [cv2.IMWRITE_JPEG_QUALITY, 100])
+    target = np.array([100.3, 98.7])
+    matrix = rotate_and_scale((0, 0), 0.3, scale)
+    matrix[:, 2] = target - matrix[:, :2] @ [301.5, 222.5]
+    asked = []
+
+    def read(reduce: int) -> np.ndarray:
+        asked.append(reduce)
+        return read_image(path, reduce)
+
+    sample = place_source(Source(annotate(NONE), size, read), matrix, (200, 200), 4.0)
+    assert asked == [expected]
+    assert sample.frame.source_size == size
+    mass = np.clip(sample.image[..., 0].astype(float) - 128, 0, None)  # above the grey of the padding
+    at = np.arange(200) + 0.5
+    centroid = np.array([(mass.sum(0) * at).sum(), (mass.sum(1) * at).sum()]) / mass.sum()
+    assert np.abs(centroid - target).max() < 0.1

@@ -7,9 +7,9 @@ import torch
 from cfg.schema import AugmentConfig
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import collate, eval_loader, to_device, train_loader
-from dataloadR.samplers import EvalBatches, TrainBatches, draw_size
+from dataloadR.samplers import EvalBatches, TrainBatches, draw_repeats, draw_size, repeat_factors
 from tests.dataloadR.random_images import annotations
-from utils.records import Batch
+from utils.records import Annotation, Batch
 
 SIZE = (64, 96)
 
@@ -69,6 +69,56 @@ def test_sizes_of_multi_scale() -> None:
     assert all(len(sizes) == 1 for sizes in batches)
     blocks = [batches[i : i + 5] for i in range(0, 30, 5)]
     assert all(sizes == block[0] for block in blocks for sizes in block)
+
+
+def labelled(labels: list[int], difficult: int = 0) -> Annotation:
+    count = len(labels)
+    flags = np.full(count, difficult, np.int8)
+    return Annotation("", np.zeros((count, 4, 2), np.float32), np.array(labels, np.int64), flags)
+
+
+def test_repeat_factors_by_hand() -> None:
+    source = [labelled([0]), labelled([0, 0, 1]), labelled([0]), labelled([]), labelled([2], difficult=2)]
+    source += [labelled([0])] * 5
+    factors = repeat_factors(source, 0.4)
+    assert factors is not None
+    np.testing.assert_allclose(factors, [1, 2, 1, 1, 1, 1, 1, 1, 1, 1])  # sqrt(0.4 / 0.1), class 2 is ignored
+    np.testing.assert_array_equal(repeat_factors(source, 0.001), np.ones(10))
+    assert repeat_factors(source, None) is None
+    np.testing.assert_array_equal(repeat_factors([labelled([])], 0.5), [1])
+
+
+def test_repeats_are_drawn_by_epoch_and_right_on_average() -> None:
+    factors = np.array([1.0, 1.25, 2.5, 3.9, 1.0, 1.1])
+    counts = np.array([np.bincount(draw_repeats(factors, (0, epoch)), minlength=6) for epoch in range(4000)])
+    assert set(counts.sum(axis=1)) == {10}  # floor(10.75), so that every epoch has the same steps
+    assert (counts <= np.ceil(factors)).all()
+    np.testing.assert_allclose(counts.mean(axis=0), factors * 10 / 10.75, atol=0.15)
+    np.testing.assert_array_equal(draw_repeats(factors, (3, 5)), draw_repeats(factors, (3, 5)))
+    assert draw_repeats(factors, (3, 5)).tolist() != draw_repeats(factors, (3, 6)).tolist()
+    assert sorted(draw_repeats(np.ones(9), (0, 0))) == list(range(9))
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_repeats_resume_and_share_like_any_epoch(world_size: int) -> None:
+    factors = np.array([1.0, 2.5, 1.0, 3.0, 1.0, 1.0, 2.6])
+    size = 4 // world_size
+    ranks = [
+        TrainBatches(7, size, SIZE, seed=2, rank=rank, world_size=world_size, factors=factors)
+        for rank in range(world_size)
+    ]
+    for batches in ranks:
+        batches.set_epoch(3)
+    parts = zip(*ranks, strict=True)
+    rows = [key[2] for part in parts for keys in part for key in keys]
+    assert len(rows) == 12 == 4 * len(ranks[0])
+    assert rows == draw_repeats(factors, (2, 3)).tolist()
+    whole = list(ranks[0])
+    ranks[0].set_epoch(3, start=1)
+    assert list(ranks[0]) == whole[1:]
+    assert len(ranks[0]) == 2
+    with pytest.raises(ValueError, match="expected 8 repeat factors, got 7"):
+        TrainBatches(8, 2, SIZE, factors=factors)
 
 
 def test_collate_by_hand(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import colorsys
 import numpy as np
 
 from cfg.schema import AugmentConfig
-from dataloadR.photometric import random_hsv, scale_hsv
+from dataloadR.photometric import draw_hsv, scale_hsv
 
 
 def test_factors_against_colorsys() -> None:
@@ -19,9 +19,11 @@ def test_factors_against_colorsys() -> None:
 
 
 def test_chance_is_passed_in() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    assert random_hsv(image, AugmentConfig(hsv=0), np.random.default_rng(0)) is image
-    always = AugmentConfig(hsv=1)
-    first, second = (random_hsv(image, always, np.random.default_rng(5)) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    assert (first != image).any()
+    assert draw_hsv(AugmentConfig(hsv=0), np.random.default_rng(0)) is None
+    always = AugmentConfig(hsv=1, hsv_gains=(0.1, 0.5, 0.0))
+    first, second = (draw_hsv(always, np.random.default_rng(5)) for _ in range(2))
+    assert first == second
+    assert first is not None
+    assert 0.9 <= first[0] <= 1.1
+    assert 0.5 <= first[1] <= 1.5
+    assert first[2] == 1.0

@@ -7,6 +7,7 @@ from PIL import Image
 
 from utils.images import (
     ImageError,
+    check_image,
     compose,
     image_size,
     invert,
@@ -98,6 +99,50 @@ def test_grey_deep_and_alpha_become_rgb(tmp_path: Path) -> None:
     alpha = np.dstack([grey, grey + 1, grey + 2, np.full_like(grey, 7)])
     rgb = np.dstack([grey + 2, grey + 1, grey])
     np.testing.assert_array_equal(read_image(write(tmp_path / "a.png", alpha)), rgb)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bits_are_scaled(tmp_path: Path, suffix: str, channels: int) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (16, 24, channels), dtype=np.uint16)
+    deep[0, :2] = [[0], [65535]]
+    image = read_image(write(tmp_path / f"deep{suffix}", deep))
+    np.testing.assert_array_equal(image, np.broadcast_to(np.round(deep[..., ::-1] / 257), (16, 24, 3)))
+    assert check_image(tmp_path / f"deep{suffix}") == (16, 24)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
+def test_cmyk_becomes_rgb_as_with_pillow(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "ink"
+    inks = np.random.default_rng(0).integers(0, 256, (2, 3, 4), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+    Image.fromarray(inks, "CMYK").save(path, form, quality=95)
+    rgb = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    assert np.abs(read_image(path).astype(int) - rgb).max() <= 4  # both round on their way
+
+
+def test_the_contents_decide_and_not_the_suffix(tmp_path: Path) -> None:
+    jpeg = write(tmp_path / "a.jpg", np.full((16, 24, 3), 90, np.uint8)).rename(tmp_path / "a.png")
+    assert read_image(jpeg).shape == (16, 24, 3)
+    assert check_image(jpeg) == (16, 24)
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
+def test_animations_are_refused(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "film"
+    frames = [Image.new("RGB", (8, 8), (90 * i, 0, 0)) for i in range(3)]
+    frames[0].save(path, form)
+    assert read_image(path).shape == (8, 8, 3)
+    frames[0].save(path, form, save_all=True, append_images=frames[1:])
+    for read in (read_image, check_image):
+        with pytest.raises(ImageError, match="film: expected one picture, got an animation of 3"):
+            read(path)
+
+
+def test_unknown_depths_and_paths_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / "f.tif")
+    for path in (tmp_path / "f.tif", tmp_path / "zero\0byte.png", tmp_path):
+        with pytest.raises(ImageError, match=str(path)):
+            read_image(path)
 
 
 def test_exif_orientation_is_ignored(tmp_path: Path) -> None:
