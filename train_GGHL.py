@@ -29,7 +29,7 @@ from cfg.schema import Config
 from dataloadR.data_hash import data_hash
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import to_device, train_loader
-from dataloadR.samplers import TrainBatches, training_batches
+from dataloadR.samplers import TrainBatches, repeat_factors, training_batches
 from dataloadR.splits import check_objects, check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, evaluate, format_table, summary
@@ -101,9 +101,13 @@ def train(config: Config, name: str, interrupts: Interrupts | None = None) -> Ev
     check_objects(annotations, config.data)
     check_sizes(annotations, config.data)
     val_annotations, _ = load_split(config.data, config.data.val, classes)
-    sampler = training_batches(len(annotations), config.data, config.train, config.augment)
-    dataset = RotatedDataset(annotations, config.augment, config.assign.min_side, config.train.seed)
-    batches = train_loader(dataset, sampler, config.data.workers)
+    factors = repeat_factors(annotations, config.data.repeat_threshold)
+    sampler = training_batches(len(annotations), config.data, config.train, config.augment, factors)
+    train = config.train
+    dataset = RotatedDataset(
+        annotations, config.augment, config.assign.min_side, train.seed, train.epochs, config.data
+    )
+    batches = train_loader(dataset, sampler, config.data.workers, None, device, config.data.prefetch)
     run, position = start(config, classes, name, device, sampler, interrupts)
     if run.log:
         save_origin(run.folder, config, [*annotations, *val_annotations])
