@@ -1,5 +1,6 @@
 """Training that is interrupted, killed, divided among processes and micro-batches equals plain training."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -116,7 +117,17 @@ def start(words: list[str], processes: int = 1) -> "subprocess.Popen[str]":
     launcher += [] if processes == 1 else [f"--nproc_per_node={processes}"]
     threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *launcher, str(ROOT / "train_GGHL.py"), *words]
-    return subprocess.Popen(command, env={**os.environ, **threads}, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, **threads}
+    return subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def kill_all(process: "subprocess.Popen[str]") -> None:
+    """Kill the process and those it started, without a warning."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
@@ -126,20 +137,20 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(words: list[str]) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_at_random_moments(words: list[str], processes: int) -> None:
     """Kills fall into loading, steps, checkpoints and evaluations; the last whole state goes on."""
-    words = [*words, "train.save_every=1", "train.epochs=4"]
-    finish(start([*words, "train.name=whole"]))
-    rng = np.random.default_rng(0)
-    for _ in range(4):
-        process = start([*words, "train.name=killed", "train.resume=auto"])
+    words = [*words, "train.save_every=1", "train.epochs=4", "model.size=nano"]
+    finish(start([*words, "train.name=whole"], processes))
+    rng = np.random.default_rng(processes)
+    for _ in range(5):
+        process = start([*words, "train.name=killed", "train.resume=auto"], processes)
         while not Path("runs/killed/last.pt").exists() and process.poll() is None:
             time.sleep(0.02)
-        time.sleep(float(rng.uniform(0, 6)))
-        process.kill()
-        process.communicate()
+        time.sleep(float(rng.uniform(0, 7)))
+        kill_all(process)
     if not last_state("killed")["complete"]:
-        finish(start([*words, "train.name=killed", "train.resume=auto"]))
+        finish(start([*words, "train.name=killed", "train.resume=auto"], processes))
     assert_same(last_state("killed"), last_state("whole"))
     assert table("killed") == table("whole")
 
