@@ -118,16 +118,17 @@ def start(words: list[str], processes: int = 1) -> "subprocess.Popen[str]":
     threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *launcher, str(ROOT / "train_GGHL.py"), *words]
     environment = {**os.environ, **threads}
-    return subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def kill_all(process: "subprocess.Popen[str]") -> None:
-    """Kill the process and those it started, without a warning."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+def kill_all(process: "subprocess.Popen[str]", word: str) -> None:
+    """Kill the process and those of this command line: the workers of a launcher outlive it."""
+    process.kill()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word.encode() in (folder / "cmdline").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+    process.communicate(timeout=60)
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
@@ -137,6 +138,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the processes in /proc")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_at_random_moments(words: list[str], processes: int) -> None:
     """Kills fall into loading, steps, checkpoints and evaluations; the last whole state goes on."""
@@ -148,7 +150,7 @@ def test_killed_at_random_moments(words: list[str], processes: int) -> None:
         while not Path("runs/killed/last.pt").exists() and process.poll() is None:
             time.sleep(0.02)
         time.sleep(float(rng.uniform(0, 7)))
-        kill_all(process)
+        kill_all(process, "train.name=killed")
     if not last_state("killed")["complete"]:
         finish(start([*words, "train.name=killed", "train.resume=auto"], processes))
     assert_same(last_state("killed"), last_state("whole"))
@@ -183,7 +185,13 @@ def few_images(source: Path, counts: dict[str, int]) -> Path:
     return root
 
 
-PLAIN = ["train.freeze_norm=true", "model.dropblock=0", "train.amp=false", "train.optimizer=sgd"]
+PLAIN = [
+    "train.freeze_norm=true",
+    "model.dropblock=0",
+    "train.amp=false",
+    "train.optimizer=sgd",
+    "train.lr=0.005",  # at 0.02 rounding alone came to 1.4e-5 in one bias
+]
 
 
 @pytest.mark.slow
