@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import DataLoader
 
-from cfg.load import config_text, load_config, save_config
+from cfg.load import config_text, load_config, load_config_text, save_config
 from cfg.schema import Config
 from dataloadR.data_hash import data_hash
 from dataloadR.dataset import RotatedDataset
@@ -48,7 +48,7 @@ from utils.files import replacing
 from utils.interrupts import Interrupted, Interrupts, noting_interrupts
 from utils.progress import progress_text, steps_bar
 from utils.records import Annotation, Batch, Detections
-from utils.resume import LAST, Position, find_run, restore, resume_command, run_state
+from utils.resume import LAST, Position, check_continuation, find_run, restore, resume_command, run_state
 from utils.runlog import RunLog, new_run_folder, save_curves
 from utils.seeding import seed_everything
 
@@ -111,6 +111,7 @@ def train(config: Config, name: str, interrupts: Interrupts | None = None) -> Ev
     run, position = start(config, classes, name, device, sampler, interrupts)
     if run.log:
         save_origin(run.folder, config, [*annotations, *val_annotations])
+    save(run, position)  # from now on a restart finds this run, not an older one of its name
     try:
         last = run_epochs(run, position, batches, val_annotations)
     except Interrupted as error:
@@ -138,8 +139,11 @@ def start(
     stepper = Stepper(model, config.train, config.loss, device, sampler.steps_per_epoch)
     position = Position(sums=torch.zeros(len(Losses._fields)))
     if old:
-        position = restore(stepper.parts, load_checkpoint(old / LAST), old / LAST)
-        logger.info("going on in %s at epoch %d, batch %d", old, position.epoch + 1, position.batch)
+        checkpoint = load_checkpoint(old / LAST)
+        position = restore(stepper.parts, checkpoint, old / LAST)
+        before = load_config_text(checkpoint["config"], str(old / LAST))
+        check_continuation(config.train, before.train, position)
+        logger.info("going on in %s at epoch %d, step %d", old, position.epoch + 1, position.done)
     log = RunLog(folder, position.epoch + 1 if old else None) if main else None
     logger.info("%s on %s, %d classes: %s", folder, device, len(classes), ", ".join(classes))
     return Run(config, classes, folder, device, stepper, log, interrupts), position
@@ -161,7 +165,7 @@ def run_epochs(
         position = train_epoch(run, batches, position)
         save(run, position)  # before the evaluation, which can then be interrupted at any point
         row = epoch_row(run, position)
-        over = position.epoch + 1 == config.epochs
+        over = position.epoch + 1 >= config.epochs
         if over or (position.epoch + 1) % config.eval_every == 0:
             with run.interrupts.at_once():
                 last = evaluate_now(run, annotations, position.epoch)
@@ -186,18 +190,18 @@ def train_epoch(run: Run, batches: "DataLoader[Batch]", position: Position) -> P
     """Train from the position to the end of its epoch; interrupted, save and raise Interrupted."""
     config = run.config.train
     sampler: TrainBatches = batches.batch_sampler  # type: ignore[assignment]
-    sampler.set_epoch(position.epoch, position.batch)
+    sampler.set_epoch(position.epoch, position.done * config.accumulate)
     run.stepper.train_mode()
     rest = iter(batches) if len(sampler) else iter(())
-    name, done_steps = f"epoch {position.epoch + 1}/{config.epochs}", position.batch // config.accumulate
-    with steps_bar(name, sampler.steps_per_epoch, done_steps, hidden=not distributed.is_main()) as progress:
+    name, hidden = f"epoch {position.epoch + 1}/{config.epochs}", not distributed.is_main()
+    with steps_bar(name, sampler.steps_per_epoch, position.done, hidden) as progress:
         began = time.perf_counter()
         while group := list(islice(rest, config.accumulate)):
             loaded = time.perf_counter()
             position = train_step(run, group, position, batches.dataset)  # type: ignore[arg-type]
             done = time.perf_counter()
             position = position._replace(
-                batch=position.batch + len(group),
+                done=position.done + 1,
                 seconds=position.seconds + done - began,
                 waited=position.waited + loaded - began,
             )
@@ -228,7 +232,7 @@ def train_step(run: Run, group: Sequence[Batch], position: Position, dataset: Ro
     moved = [to_device(batch, run.device) for batch in group]
     assign = run.config.assign
     targets = [build_targets(batch.objects, Grid.of(batch.images), assign) for batch in moved]
-    if run.log and position.batch == 0:
+    if run.log and position.done == 0:
         run.log.image("assigned cells", assigned_cells(group[0], targets[0]), position.epoch + 1)
     losses = run.stepper.step([batch.images for batch in moved], targets)
     if losses is not None:
@@ -237,7 +241,7 @@ def train_step(run: Run, group: Sequence[Batch], position: Position, dataset: Ro
     files = ", ".join(str(dataset.annotations[row].image_path) for row in rows)
     bad, most = position.bad_steps + 1, run.config.train.max_bad_steps
     logger.error(
-        "epoch %d, batch %d: no finite loss, step left out: %s", position.epoch + 1, position.batch, files
+        "epoch %d, step %d: no finite loss, step left out: %s", position.epoch + 1, position.done, files
     )
     if bad >= most:
         raise UserError(

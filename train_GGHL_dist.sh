@@ -3,7 +3,7 @@
 #   sh train_GGHL_dist.sh cfg/dota.yaml data.root=/data/DOTA_800
 #   NGPU=2 sh train_GGHL_dist.sh ...                        on two of them (or in two processes on a CPU)
 #   RESTARTS=3 sh train_GGHL_dist.sh ...                    go on by itself after a crash, so many times
-# On several machines, the same line on each; MASTER is one of them:
+# On several machines that share the folder runs/, the same line on each; MASTER is one of them:
 #   NNODES=4 MASTER=node1:29500 sh train_GGHL_dist.sh ...
 # Under SLURM: srun --ntasks-per-node=1 env NNODES="$SLURM_NNODES" MASTER="$(scontrol show hostnames | head -1):29500" \
 #                  sh train_GGHL_dist.sh ...

@@ -1,6 +1,7 @@
 """Samples become batches, in worker processes."""
 
 import os
+import signal
 from collections.abc import Sequence
 
 import cv2
@@ -59,9 +60,14 @@ def usable_cpus() -> int:
 
 
 def init_worker(_: int) -> None:
-    """Keep a worker to one thread: there is one worker per core."""
+    """Keep a worker to one thread, for there is one worker per core, and leave signals to its parent.
+
+    What is sent to the whole group must not end the workers before the parent has saved.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _loader(

@@ -24,6 +24,15 @@ def postprocess(
     Score = objectness^(1 - w) * class score^w with w of `eval.class_weight`, of the best class of a cell or
     of each (`eval.multi_label`); quads that are not finite are dropped.
     """
+    with torch.autocast(
+        predictions[0].objectness_logit.device.type, enabled=False
+    ):  # half a pixel is too much
+        return _detections(predictions, frames, config)
+
+
+def _detections(
+    predictions: Sequence[LevelPrediction], frames: Sequence[Frame], config: EvalConfig
+) -> list[Detections]:
     levels = [_candidates(prediction, config) for prediction in predictions]
     quads, scores = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
     images, cells, labels = _best(quads, scores, config)

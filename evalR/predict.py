@@ -101,8 +101,9 @@ def predict_image(
     matrix = letterbox_matrix(source, fitted, centred=False)
     frame = Frame(matrix.astype(np.float32), source, (height, width))
     pixels = torch.from_numpy(warp_image(image, matrix, frame.input_size)).permute(2, 0, 1)
-    with evaluating(model), mixed_precision(device, config.train.amp):
-        predictions = model(pixels.unsqueeze(0).contiguous().to(device))
+    with evaluating(model):
+        with mixed_precision(device, config.train.amp):
+            predictions = model(pixels.unsqueeze(0).contiguous().to(device))
         return postprocess(predictions, [frame], config.eval)[0]
 
 

@@ -97,5 +97,8 @@ class Stepper:
         return self.shared.no_sync()
 
     def _skip(self) -> None:
+        """Leave everything as the last good step left it, the statistics of batch norm included."""
+        for buffer, kept in zip(self.model.buffers(), self.ema.module.buffers(), strict=True):
+            buffer.copy_(kept)  # the average copies buffers after every good step
         self.optimizer.zero_grad(set_to_none=True)
         self.scheduler.step()

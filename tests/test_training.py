@@ -19,6 +19,7 @@ from dataloadR.demo_scenes import write_demo_scenes
 from tests.paths import DATA
 from utils.errors import UserError
 from utils.interrupts import Interrupted, Interrupts
+from utils.records import Batch
 from utils.runlog import read_rows
 
 ROOT = Path(__file__).parents[1]
@@ -112,13 +113,15 @@ def test_resume_finds_the_right_run(words: list[str]) -> None:
     assert Path("runs/done-2/last.pt").is_file(), "nothing unfinished: a new run"
 
 
-def start(words: list[str], processes: int = 1) -> "subprocess.Popen[str]":
+def start(words: list[str], processes: int = 1, session: bool = False) -> "subprocess.Popen[str]":
     launcher = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone"]
     launcher += [] if processes == 1 else [f"--nproc_per_node={processes}"]
     threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, *launcher, str(ROOT / "train_GGHL.py"), *words]
     environment = {**os.environ, **threads}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=session
+    )
 
 
 def kill_all(process: "subprocess.Popen[str]", word: str) -> None:
@@ -158,19 +161,23 @@ def test_killed_at_random_moments(words: list[str], processes: int) -> None:
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_says_how_to_go_on(words: list[str]) -> None:
-    process = start([*words, "train.epochs=500", "train.eval_every=500", "train.name=term"])
-    while not Path("runs/term/last.pt").exists() and process.poll() is None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sigterm_to_all_saves_and_says_how_to_go_on(words: list[str], processes: int) -> None:
+    """The signal reaches the loaders' workers, too, as from a scheduler."""
+    words = [*words, "train.epochs=500", "train.eval_every=500", "data.workers=1", "train.name=term"]
+    process = start(words, processes, session=True)
+    while not Path("runs/term/results.csv").exists() and process.poll() is None:
         time.sleep(0.1)
     began = time.monotonic()
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert time.monotonic() - began < 10
-    assert process.returncode == 128 + signal.SIGTERM
+    assert "SIGTERM: saved runs/term/last.pt" in errors
     assert "train.resume=runs/term" in errors
-    assert "Traceback" not in errors
-    before = Path("runs/term/last.pt").read_bytes()
-    assert before
+    if processes == 1:  # a launcher has words of its own
+        assert process.returncode == 128 + signal.SIGTERM
+        assert "Traceback" not in errors
+    assert last_state("term")["position"]["epoch"] >= 1  # type: ignore[index]
 
 
 def few_images(source: Path, counts: dict[str, int]) -> Path:
@@ -292,3 +299,31 @@ def test_too_many_bad_batches_end_the_run(words: list[str], monkeypatch: pytest.
 def test_a_batch_that_cannot_be_divided_is_refused(words: list[str]) -> None:
     with pytest.raises(UserError, match=r"train\.batch_size=4: expected a multiple of 3"):
         train_GGHL.train(load_config(None, [*words, "train.accumulate=3"]), "odd")
+
+
+@pytest.mark.slow
+def test_what_a_resume_cannot_change(words: list[str]) -> None:
+    with pytest.raises(Interrupted):
+        train_GGHL.train(load_config(None, words), "change", AfterSteps(4))
+    assert last_state("change")["position"]["done"] > 0  # type: ignore[index]
+    for setting, message in (
+        ("train.batch_size=2", r"train\.batch_size=2: the run stands inside an epoch"),
+        ("train.epochs=1", r"train\.epochs=1: the run has trained 1 already"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train_GGHL.train(load_config(None, [*words, setting, "train.resume=auto"]), "change")
+    train_GGHL.train(load_config(None, [*words, "train.accumulate=2", "train.resume=auto"]), "change")
+    assert last_state("change")["complete"]
+
+
+def test_a_bad_step_leaves_the_statistics_of_batch_norm(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(batch: Batch, _: torch.device) -> Batch:
+        return batch._replace(images=torch.full(batch.images.shape, torch.nan))
+
+    monkeypatch.setattr(train_GGHL, "to_device", poisoned)
+    with pytest.raises(UserError, match="max_bad_steps"):
+        train_GGHL.train(load_config(None, [*words, "train.max_bad_steps=2"]), "poison")
+    model = last_state("poison")["model"]
+    assert all(value.isfinite().all() for value in model.values())  # type: ignore[attr-defined]

@@ -143,7 +143,7 @@ def soft_quad_nms(  # noqa: PLR0913
 class Fused(NamedTuple):
     """Groups of quads, each merged into one, best leader first."""
 
-    quads: Tensor  # (K, 4, 2) convex, clockwise on the screen
+    quads: Tensor  # (K, 4, 2) clockwise on the screen, convex where the leader is
     scores: Tensor  # (K,)
     leaders: Tensor  # (K,) int64 row of the highest score of each group
 

@@ -145,7 +145,7 @@ def quad_angles(quads: Tensor) -> Tensor:
 
 
 def clip_quads(quads: Tensor, hboxes: Tensor) -> Tensor:
-    """Return what of quads (N, 4, 2) lies in horizontal boxes (N, 4) or (4,), as polygons (N, 8, 2).
+    """Return what of convex quads (N, 4, 2) lies in horizontal boxes (N, 4) or (4,), as polygons (N, 8, 2).
 
     Spare places repeat the first vertex; where nothing stays all are zeros.
     """

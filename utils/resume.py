@@ -1,5 +1,6 @@
 """Where a run stands, how that is kept, and how it goes on."""
 
+import logging
 import shlex
 import sys
 from collections.abc import Mapping
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from cfg.schema import TrainConfig
 from utils.checkpoint import CheckpointError, load_checkpoint, load_optimizer, load_state
-from utils.distributed import gather, rank
+from utils.distributed import gather, rank, world_size
 from utils.distributed import launched as is_launched
 from utils.errors import UserError
 
+logger = logging.getLogger(__name__)
 LAST = "last.pt"
 
 
@@ -33,9 +36,9 @@ class Position(NamedTuple):
     """How far a run is; written inside an epoch as well."""
 
     epoch: int = 0  # from 0, the one that is under way
-    batch: int = 0  # its micro-batches that are done, in this process
+    done: int = 0  # its steps that are done
     sums: Tensor = torch.zeros(0)  # of the losses of the epoch over its steps
-    steps: int = 0  # of the epoch that have losses: all but the bad ones
+    steps: int = 0  # of these that have losses: all but the bad ones
     seconds: float = 0.0  # of training in this epoch
     waited: float = 0.0  # seconds of these for data
     bad_steps: int = 0  # in a row
@@ -65,7 +68,7 @@ def restore(parts: Mapping[str, Stateful], checkpoint: Mapping[str, Any], source
             line = str(error).strip().splitlines()[-1].strip()
             raise CheckpointError(f"{source}: the state of the {name} does not fit: {line}") from None
     states = checkpoint["random_states"]
-    if rank() < len(states):
+    if len(states) == world_size():
         own, *cuda = states[rank()]
         torch.set_rng_state(own.cpu())
         if len(cuda) == torch.cuda.device_count():
@@ -83,6 +86,17 @@ def take(part: Stateful, state: Any, source: Path) -> None:
         part.load_state_dict(state)
 
 
+def check_continuation(now: TrainConfig, before: TrainConfig, position: Position) -> None:
+    """Raise a UserError where a run cannot go on with changed settings."""
+    if position.epoch >= now.epochs:
+        raise UserError(f"train.epochs={now.epochs}: the run has trained {position.epoch} already")
+    if position.done and now.batch_size != before.batch_size:
+        raise UserError(
+            f"train.batch_size={now.batch_size}: the run stands inside an epoch, at step {position.done} of "
+            f"{before.batch_size} images each; go on with train.batch_size={before.batch_size}"
+        )
+
+
 def find_run(resume: str, runs: Path, name: str) -> Path | None:
     """Return the folder of the run to go on with; None where `auto` finds no unfinished one of this name.
 
@@ -90,9 +104,9 @@ def find_run(resume: str, runs: Path, name: str) -> Path | None:
         UserError: the path holds no run, or one that is complete.
     """
     if resume == "auto":
-        found = [path for path in runs.glob(f"{name}*/{LAST}") if _is_run_of(path.parent.name, name)]
-        found = [path for path in found if not is_complete(path)]
-        return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
+        found = [path for path in runs.glob(f"*/{LAST}") if _is_run_of(path.parent.name, name)]
+        found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        return next((path.parent for path in found if _is_unfinished(path)), None)
     path = Path(resume)
     path = path / LAST if path.is_dir() else path
     if path.name != LAST or not path.is_file():
@@ -107,10 +121,18 @@ def is_complete(path: Path) -> bool:
     return bool(load_checkpoint(path).get("complete", False))
 
 
+def _is_unfinished(path: Path) -> bool:
+    try:
+        return not is_complete(path)
+    except CheckpointError as error:
+        logger.warning("passed over: %s", error)
+        return False
+
+
 def _is_run_of(folder: str, name: str) -> bool:
     """Return whether a folder is `name` or `name-2` and so on."""
     rest = folder.removeprefix(name)
-    return rest == "" or (rest[0] == "-" and rest[1:].isdigit())
+    return folder == name or (rest != folder and rest[0] == "-" and rest[1:].isdigit())
 
 
 def resume_command(folder: Path) -> str:

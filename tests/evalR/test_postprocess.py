@@ -193,3 +193,14 @@ def test_half_precision_gives_float32() -> None:
     (found,) = postprocess(halves, [IDENTITY], CONFIG)
     assert found.quads.dtype == torch.float32
     np.testing.assert_allclose(found.quads.numpy(), [QUAD], atol=0.05)
+
+
+def test_coordinates_are_exact_under_autocast() -> None:
+    levels = silent_levels()
+    shout(levels[0], (0, 6, 8), QUAD)
+    frame = Frame(np.array([[0.5, 0, 16], [0, 0.5, 8]], np.float32), (240, 352), INPUT)
+    singles = [LevelPrediction(*(f.float() for f in level[:-1]), stride=level.stride) for level in levels]
+    expected = postprocess(singles, [frame], CONFIG)[0].quads
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(postprocess(singles, [frame], CONFIG)[0].quads, expected)
+    np.testing.assert_allclose(expected, [[[(x - 16) * 2, (y - 8) * 2] for x, y in QUAD]], atol=1e-3)
