@@ -24,9 +24,8 @@ def postprocess(
     Score = objectness^(1 - w) * class score^w with w of `eval.class_weight`, of the best class of a cell or
     of each (`eval.multi_label`); quads that are not finite are dropped.
     """
-    with torch.autocast(
-        predictions[0].objectness_logit.device.type, enabled=False
-    ):  # half a pixel is too much
+    device = predictions[0].objectness_logit.device
+    with torch.autocast(device.type, enabled=False):  # half precision steps by pixels
         return _detections(predictions, frames, config)
 
 
