@@ -28,8 +28,8 @@ from cfg.load import config_text, load_config, load_config_text, save_config
 from cfg.schema import Config
 from dataloadR.data_hash import data_hash
 from dataloadR.dataset import RotatedDataset
-from dataloadR.loader import to_device, train_loader
-from dataloadR.samplers import TrainBatches, repeat_factors, training_batches
+from dataloadR.loader import to_device, training_data
+from dataloadR.samplers import TrainBatches
 from dataloadR.splits import check_objects, check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, evaluate, format_table, summary
@@ -47,7 +47,7 @@ from utils.errors import UserError
 from utils.files import replacing
 from utils.interrupts import Interrupted, Interrupts, noting_interrupts
 from utils.progress import progress_text, steps_bar
-from utils.records import Annotation, Batch, Detections
+from utils.records import Annotation, Batch
 from utils.resume import LAST, Position, check_continuation, find_run, restore, resume_command, run_state
 from utils.runlog import RunLog, new_run_folder, save_curves
 from utils.seeding import seed_everything
@@ -67,13 +67,6 @@ class Run(NamedTuple):
     stepper: Stepper
     log: RunLog | None  # of the main process
     interrupts: Interrupts
-
-
-class Result(NamedTuple):
-    """The last evaluation."""
-
-    result: EvalResult
-    detections: list[Detections]
 
 
 def main(words: Sequence[str]) -> None:
@@ -101,13 +94,8 @@ def train(config: Config, name: str, interrupts: Interrupts | None = None) -> Ev
     check_objects(annotations, config.data)
     check_sizes(annotations, config.data)
     val_annotations, _ = load_split(config.data, config.data.val, classes)
-    factors = repeat_factors(annotations, config.data.repeat_threshold)
-    sampler = training_batches(len(annotations), config.data, config.train, config.augment, factors)
-    train = config.train
-    dataset = RotatedDataset(
-        annotations, config.augment, config.assign.min_side, train.seed, train.epochs, config.data
-    )
-    batches = train_loader(dataset, sampler, config.data.workers, None, device, config.data.prefetch)
+    recipe = (config.data, config.augment, config.train)
+    sampler, batches = training_data(annotations, *recipe, config.assign.min_side, device)
     run, position = start(config, classes, name, device, sampler, interrupts)
     if run.log:
         save_origin(run.folder, config, [*annotations, *val_annotations])
@@ -118,7 +106,7 @@ def train(config: Config, name: str, interrupts: Interrupts | None = None) -> Ev
         sys.stderr.write(f"{error}: saved {run.folder / LAST}; to go on:\n{resume_command(run.folder)}\n")
         raise
     finish(run, last)
-    return last.result
+    return last
 
 
 def start(
@@ -158,7 +146,7 @@ def save_origin(folder: Path, config: Config, annotations: Sequence[Annotation])
 
 def run_epochs(
     run: Run, position: Position, batches: "DataLoader[Batch]", annotations: Sequence[Annotation]
-) -> Result:
+) -> EvalResult:
     """Train from the position to the end and return the last evaluation."""
     config = run.config.train
     while True:
@@ -169,7 +157,7 @@ def run_epochs(
         if over or (position.epoch + 1) % config.eval_every == 0:
             with run.interrupts.at_once():
                 last = evaluate_now(run, annotations, position.epoch)
-            row |= summary(last.result, run.config.eval.metric)
+            row |= summary(last, run.config.eval.metric)
             better = not row["AP50"] <= position.best  # NaN, where val has no truth, counts as better
             if better and distributed.is_main():
                 save_checkpoint(run.folder / "best.pt", inference_state(run))
@@ -260,7 +248,7 @@ def epoch_row(run: Run, position: Position) -> dict[str, float]:
     return row | dict(zip(Losses._fields, means, strict=True))
 
 
-def evaluate_now(run: Run, annotations: Sequence[Annotation], epoch: int) -> Result:
+def evaluate_now(run: Run, annotations: Sequence[Annotation], epoch: int) -> EvalResult:
     """Score the averaged weights, each process its share of the images; leave a picture grid."""
     distributed.share_buffers(run.stepper.ema.module)
     detections = predict_shared(run.stepper.ema.module, annotations, run.config, run.device)
@@ -269,7 +257,7 @@ def evaluate_now(run: Run, annotations: Sequence[Annotation], epoch: int) -> Res
         threshold = run.config.predict.score_threshold
         sheet = prediction_grid(rows, run.classes, run.folder / "predictions.jpg", threshold)
         run.log.image("predictions", sheet, epoch + 1)
-    return Result(evaluate(detections, annotations, run.classes), detections)
+    return evaluate(detections, annotations, run.classes)
 
 
 def inference_state(run: Run) -> dict[str, Any]:
@@ -285,12 +273,12 @@ def save(run: Run, position: Position, complete: bool = False) -> None:
         save_checkpoint(run.folder / LAST, state)
 
 
-def finish(run: Run, last: Result) -> None:
+def finish(run: Run, last: EvalResult) -> None:
     """Leave the curves, and say what was reached and where it is."""
     if run.log:
         run.log.close()
         save_curves(run.folder / "results.csv", run.folder / "curves.png")
-        sys.stdout.write(format_table(last.result, run.config.eval.metric) + f"\nresults: {run.folder}\n")
+        sys.stdout.write(format_table(last, run.config.eval.metric) + f"\nresults: {run.folder}\n")
 
 
 if __name__ == "__main__":

@@ -25,10 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from cfg.load import load_config  # noqa: E402
 from cfg.schema import Config  # noqa: E402
-from dataloadR.dataset import RotatedDataset  # noqa: E402
 from dataloadR.demo_scenes import write_demo_scenes  # noqa: E402
-from dataloadR.loader import to_device, train_loader  # noqa: E402
-from dataloadR.samplers import repeat_factors, training_batches  # noqa: E402
+from dataloadR.loader import to_device, training_data  # noqa: E402
 from dataloadR.splits import load_split  # noqa: E402
 from dataloadR.targets import Grid, build_targets  # noqa: E402
 from modelR.build import build_for_training  # noqa: E402
@@ -92,13 +90,8 @@ def targets_and_loss(stepper: Stepper, batch: Batch, config: Config) -> float:
 def measure(config: Config, steps: int) -> None:
     device = pick_device(config.train.device)
     annotations, classes = load_split(config.data, config.data.train, config.data.classes)
-    factors = repeat_factors(annotations, config.data.repeat_threshold)
-    sampler = training_batches(len(annotations), config.data, config.train, config.augment, factors)
-    train = config.train
-    dataset = RotatedDataset(
-        annotations, config.augment, config.assign.min_side, train.seed, train.epochs, config.data
-    )
-    batches = train_loader(dataset, sampler, config.data.workers, None, device, config.data.prefetch)
+    recipe = (config.data, config.augment, config.train)
+    sampler, batches = training_data(annotations, *recipe, config.assign.min_side, device)
     model = build_for_training(config.model, config.train, classes, device, resumed=False)
     stepper = Stepper(model, config.train, config.loss, device, max(steps, 1))
     stepper.train_mode()

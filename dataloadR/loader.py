@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
+from cfg.schema import AugmentConfig, DataConfig, TrainConfig
 from dataloadR.dataset import RotatedDataset
-from dataloadR.samplers import EvalBatches, TrainBatches
-from utils.records import Batch, Objects, Sample
+from dataloadR.samplers import EvalBatches, TrainBatches, repeat_factors, training_batches
+from utils.records import Annotation, Batch, Objects, Sample
 
 PREFETCH = 2  # batches; torch's own default
 
@@ -122,3 +123,26 @@ def eval_loader(
 ) -> DataLoader[Sample]:
     """Return the loader of evaluation batches (`Batch`): every image once, in order; see `train_loader`."""
     return _loader(dataset, batches, workers, context, device, prefetch)
+
+
+def training_data(
+    annotations: Sequence[Annotation],
+    data: DataConfig,
+    augment: AugmentConfig,
+    train: TrainConfig,
+    min_side: float,
+    device: torch.device,
+) -> tuple[TrainBatches, DataLoader[Sample]]:
+    """Return the order of the training batches of this process, and their loader, as the settings say.
+
+    Args:
+        min_side: px; smaller objects are ignore regions.
+        device: where the batches go.
+
+    Raises:
+        UserError: as `samplers.training_batches`.
+    """
+    factors = repeat_factors(annotations, data.repeat_threshold)
+    batches = training_batches(len(annotations), data, train, augment, factors)
+    dataset = RotatedDataset(annotations, augment, min_side, train.seed, train.epochs, data)
+    return batches, train_loader(dataset, batches, data.workers, None, device, data.prefetch)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from utils.quad_iou import aligned_quad_intersections, pairwise_quad_iou
-from utils.quads import self_crossing
+from utils.quad_iou import pairwise_quad_iou
+from utils.quads import quad_areas, self_crossing, uncrossed_quads
 from utils.records import Annotation, Detections
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def _is_difficult(truth: Annotation, max_area_ratio: float | None) -> Bools:
     if max_area_ratio is None:
         return difficult
     quads = torch.from_numpy(truth.quads).double()
-    areas = aligned_quad_intersections(quads, quads).numpy()
+    areas = quad_areas(uncrossed_quads(quads)).numpy()
     box_areas = (quads.amax(dim=1) - quads.amin(dim=1)).prod(dim=-1).numpy()
     return difficult | (areas > max_area_ratio * box_areas)
 
