@@ -18,7 +18,8 @@ from utils.files import replacing
 
 RESULTS = "results.csv"
 EPOCH = "epoch"
-UNDRAWN = {EPOCH, "step", "images", "second", "seconds", "time", "note"}  # words of columns without a curve
+# words of columns without a curve
+UNDRAWN = {EPOCH, "step", "images", "second", "seconds", "time", "share", "note"}
 Value = float | int | str | None
 
 

@@ -92,6 +92,7 @@ def test_curves_of_an_empty_table(tmp_path: Path) -> None:
     [
         ("epoch", None),
         ("images_per_second", None),
+        ("data_wait_share", None),
         ("lr", "learning rate"),
         ("train/lr", "learning rate"),
         ("AP50:95", "average precision"),
