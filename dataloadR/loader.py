@@ -1,5 +1,7 @@
 """Samples become batches, in worker processes."""
 
+import atexit
+import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
@@ -69,6 +71,19 @@ def init_worker(_: int) -> None:
     torch.set_num_threads(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def end_workers() -> None:
+    """Kill the workers that are left, as those of a loop that an error ended.
+
+    They ignore the signal by which multiprocessing ends them, and it would wait for them forever.
+    """
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise for each of them
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _loader(

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +179,21 @@ def test_too_few_images_still_give_every_process_one() -> None:
     parts = [list(TrainBatches(2, 4, (64, 64), rank=rank, world_size=2, accumulate=2)) for rank in range(2)]
     assert [len(part) for part in parts] == [2, 2]
     assert all(len(keys) == 1 for part in parts for keys in part)
+
+
+UNFINISHED = """
+from dataloadR.loader import init_worker
+from torch.utils.data import DataLoader
+
+loader = DataLoader(range(100), num_workers=2, worker_init_fn=init_worker, persistent_workers=True)
+rows = iter(loader)
+next(rows)
+raise ValueError("the loop ends here, and its workers are alive")
+"""
+
+
+def test_an_error_ends_the_workers_as_well() -> None:
+    """They ignore SIGTERM; a process that ended by an error waited for them forever."""
+    ended = subprocess.run([sys.executable, "-c", UNFINISHED], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert ended.stderr.rstrip().endswith("its workers are alive")
