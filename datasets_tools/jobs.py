@@ -1,0 +1,51 @@
+"""The same task on many items, in several processes, under a progress bar."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+import cv2
+from tqdm import tqdm
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def run_jobs(
+    task: Callable[[T], R], items: Sequence[T], processes: int, name: str, unit: str = "image"
+) -> Iterator[R]:
+    """Yield what `task` returns for each item, in the order of the items; an error of a task is raised here.
+
+    Ctrl-C, an error or leaving the loop lets the tasks at work finish and starts no others.
+
+    Args:
+        task: a function of a module, or a partial of one; both it and the items are sent to the processes.
+        processes: at most one per core and per item; 1: the calling one.
+        name: what the progress bar says.
+    """
+    processes = min(processes, os.cpu_count() or 1, len(items))
+    with tqdm(total=len(items), desc=name, unit=unit, dynamic_ncols=True) as bar:
+        for result in _results(task, items, processes):
+            bar.update()
+            yield result
+
+
+def _results(task: Callable[[T], R], items: Sequence[T], processes: int) -> Iterator[R]:
+    if processes < 2:
+        yield from map(task, items)
+        return
+    context = multiprocessing.get_context()
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
+        try:
+            yield from pool.map(task, items, chunksize=1)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the parent, which waits for the task at work; one thread: there is a process per core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)

@@ -1,0 +1,45 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from datasets_tools.jobs import run_jobs
+from utils.errors import UserError
+
+
+def square(number: int) -> int:
+    if number == 13:
+        raise UserError("13 is refused")
+    return number * number
+
+
+def leave_a_file(path: Path) -> None:
+    path.write_text("done", encoding="utf-8")
+
+
+def end_badly(_: int) -> None:
+    os._exit(1)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("count", [0, 1, 10])
+def test_results_come_in_order(processes: int, count: int) -> None:
+    assert list(run_jobs(square, range(count), processes, "squares")) == [k * k for k in range(count)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_is_raised_here(processes: int) -> None:
+    with pytest.raises(UserError, match="13 is refused"):
+        list(run_jobs(square, range(20), processes, "squares"))
+
+
+def test_who_leaves_early_starts_no_more(tmp_path: Path) -> None:
+    paths = [tmp_path / str(k) for k in range(500)]
+    for _ in run_jobs(leave_a_file, paths, 2, "files"):
+        break
+    assert 0 < len(list(tmp_path.iterdir())) < len(paths)
+
+
+def test_a_process_that_dies_is_an_error_and_no_wait() -> None:
+    with pytest.raises(RuntimeError):
+        list(run_jobs(end_badly, range(4), 2, "deaths"))

@@ -1,0 +1,31 @@
+import pytest
+
+from datasets_tools.tiles import Tile, parse_tile, tile_starts
+from utils.errors import UserError
+
+
+@pytest.mark.parametrize(
+    "tile", [Tile("P0006", 1.0, 600, 0), Tile("a__1__b", 0.5, 0, 12), Tile("x y", 1.25, 3, 4)]
+)
+def test_a_name_is_read_as_it_was_written(tile: Tile) -> None:
+    assert parse_tile(tile.name) == tile
+
+
+def test_names_of_the_devkit() -> None:
+    assert Tile("P0006", 1.0, 600, 0).name == "P0006__1__600___0"
+    assert parse_tile("P0006__1.0__600___0") == Tile("P0006", 1.0, 600, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["P0006", "P0006__1__600__0", "P0006__0__1___2", "__1__2___3", "P__-1__2___3"]
+)
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match="IMAGE__RATE__X___Y"):
+        parse_tile(name)
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"), [(0, [0]), (800, [0]), (801, [0, 1]), (1400, [0, 600]), (1500, [0, 600, 700])]
+)
+def test_starts_by_hand(length: int, expected: list[int]) -> None:
+    assert tile_starts(length, 800, 200) == expected
