@@ -46,6 +46,6 @@ def _results(task: Callable[[T], R], items: Sequence[T], processes: int) -> Iter
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the parent, which waits for the task at work; one thread: there is a process per core."""
+    """Leave Ctrl-C to the parent, which waits for what is at work; one thread for each process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
