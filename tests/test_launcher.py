@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training_runs import ROOT, assert_same, finish, kill_all, last_state, table, words
-
-__all__ = ["words"]  # a fixture
+from tests.training_runs import ROOT, assert_same, finish, kill_all, last_state, table
 
 
 def launch(words: list[str], **settings: str) -> "subprocess.Popen[str]":

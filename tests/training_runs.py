@@ -7,11 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor
 
-from dataloadR.demo_scenes import write_demo_scenes
 from utils.runlog import read_rows
 
 ROOT = Path(__file__).parents[1]
@@ -27,14 +25,6 @@ WORDS = [
     "model.dropblock=0.1",
     "augment.mosaic=0.5",
 ]
-
-
-@pytest.fixture
-def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The settings of a run over twelve small scenes, three steps an epoch; the working folder is fresh."""
-    monkeypatch.chdir(tmp_path)
-    root = write_demo_scenes(tmp_path / "data", train=12, val=5, size=(96, 96))
-    return [f"data.root={root}", *WORDS]
 
 
 def last_state(folder: str) -> dict[str, object]:
