@@ -4,9 +4,10 @@ Coordinates are continuous: pixel i covers [i, i + 1), its centre is i + 0.5.  M
 map source pixels to output pixels; sizes are (height, width).
 """
 
+import math
 import struct
 import warnings
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,8 @@ class ImageError(UserError):
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        with FileIO(path) as file:
+            data = file.readall()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such image file") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
@@ -168,9 +170,20 @@ def check_image(path: str | Path) -> Size:
 
 def compose(second: Matrix, first: Matrix) -> Matrix:
     """Return the matrix that applies `first`, then `second`."""
-    matrix = np.asarray(second[:, :2] @ first, np.float64)
-    matrix[:, 2] += second[:, 2]
-    return matrix
+    (a, b, x), (c, d, y) = second.tolist()  # numpy is slow on six numbers, and every sample has ten of these
+    (e, f, u), (g, h, v) = first.tolist()
+    return np.array(
+        [
+            [a * e + b * g, a * f + b * h, a * u + b * v + x],
+            [c * e + d * g, c * f + d * h, c * u + d * v + y],
+        ]
+    )
+
+
+def scale_of(matrix: NDArray[np.floating]) -> float:
+    """Return by how much the matrix stretches lengths, on the average of all directions."""
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
 def invert(matrix: NDArray[np.floating]) -> Matrix:
@@ -203,8 +216,7 @@ def transform_quads(quads: F32, matrix: NDArray[np.floating]) -> F32:
 
 def _reduce(image: U8, matrix: Matrix) -> tuple[U8, Matrix]:
     """Shrink by a whole factor where the matrix scales below a half, lest interpolation skip pixels."""
-    linear = matrix[:, :2]
-    factor = int(1.0 / max(np.sqrt(abs(np.linalg.det(linear))), 1e-6))
+    factor = int(1.0 / max(scale_of(matrix), 1e-6))
     if factor < 2:
         return image, matrix
     height, width, _ = image.shape
