@@ -35,7 +35,8 @@ def enclosing_rectangles(quads: F64) -> Rectangles:
     Angles are in [0, pi), those of squares in [0, pi / 2).
     """
     boxes = quads_to_rboxes(torch.from_numpy(quads)).numpy()
-    return Rectangles(*np.split(boxes, [2, 4], axis=1)[:2], boxes[:, 4])
+    centres, sizes, radians = np.split(boxes, [2, 4], axis=1)
+    return Rectangles(centres, sizes, radians[:, 0])
 
 
 def count_other_quads(quads: F64, rectangles: Rectangles) -> int:

@@ -25,7 +25,7 @@ def test_rectangles_come_back(scale: float) -> None:
     quads = rectangle_quads(centres, sizes, rng.uniform(-7, 7, 400))
     rectangles = enclosing_rectangles(quads)
     a, b = shapely.polygons(quads), shapely.polygons(rectangle_quads(*rectangles))
-    assert (shapely.intersection(a, b).area / shapely.union(a, b).area).min() > 0.9999
+    assert (shapely.area(shapely.intersection(a, b)) / shapely.area(shapely.union(a, b))).min() > 0.9999
     assert (rectangles.sizes[:, 0] >= rectangles.sizes[:, 1]).all()
     assert ((rectangles.radians >= 0) & (rectangles.radians < math.pi)).all()
     assert count_other_quads(quads, rectangles) == 0
