@@ -1,4 +1,4 @@
-"""Split a data set: training lists, or lists of image names.
+r"""Split a data set: training lists, or lists of image names.
 
     python -m datasets_tools.make_list /data/mine /data/mine/lists --split train=0.8 val=0.1 test=0.1
     python -m datasets_tools.make_list /data/mine /data/mine/ImageSets --split train=0.8 val=0.2 \
@@ -11,9 +11,10 @@ of one image (IMAGE__RATE__X___Y) always stay together. --by image: by chance; -
 video or scene stay together; --by class: the objects of every class are shared out evenly (with --group: by
 whole groups).
 
-Writes OUT/SPLIT.txt for each split. --format list: one line per image with its objects (data.root=OUT), and
-OUT/classes.txt; --format names: image names, for a folder ImageSets beside images/ and labelTxt/
-(data.root=SRC). Prints images and objects per class and split. The same seed gives the same splits.
+Writes OUT/SPLIT.txt for each split. --format list: one line per image with its objects, and OUT/classes.txt,
+to train with data.root=OUT data.train=train.txt data.val=val.txt and the data.classes that is printed.
+--format names: image names, for a folder ImageSets beside images/ and labelTxt/. Prints images and objects
+per class and split. The same seed gives the same splits.
 """
 
 import argparse
@@ -69,6 +70,8 @@ def main(words: Sequence[str]) -> None:
             _write_lists(annotations, splits, shares, classes, (Path(folder), arguments.out))
         _move_files(Path(folder), arguments.out, arguments.overwrite)
     sys.stdout.write(format_table(splits, counts, [share.name for share in shares], classes))
+    if arguments.format == "list":
+        sys.stdout.write(f"data.classes: [{', '.join(classes)}]\n")
     sys.stdout.write(f"results: {arguments.out}\n")
 
 
@@ -84,7 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--group", metavar="REGEX", help="searched in image names; its first group names the video or scene")
     add("--seed", type=int, default=0, help="default: 0")
     add("--format", choices=("list", "names"), default="list", help="default: list")
-    add("--classes", nargs="+", default=(), metavar="NAME", help="in the order of the indices; default: sorted")
+    add(
+        "--classes",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="in the order of the indices; default: sorted",
+    )
     add("--overwrite", action="store_true", help="replace files that differ")
     return parser
 
@@ -97,7 +106,9 @@ def _share(text: str) -> Share:
     except ValueError:
         share = -1.0
     if not name or Path(name).name != name or not 0 < share <= 1:
-        raise argparse.ArgumentTypeError(f"expected NAME=SHARE with a share above 0, such as train=0.8, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=SHARE with a share above 0, such as train=0.8, got {text!r}"
+        )
     return Share(name, share)
 
 
@@ -114,7 +125,9 @@ def check_shares(shares: Sequence[Share]) -> list[Share]:
     if len(set(names)) < len(names):
         raise UserError(f"--split: expected each name once, got {' '.join(names)}")
     if Path(CLASSES).stem in names:
-        raise UserError(f"--split: expected another name than {Path(CLASSES).stem!r}, which is the class list's")
+        raise UserError(
+            f"--split: expected another name than {Path(CLASSES).stem!r}, which is the class list's"
+        )
     return list(shares)
 
 
@@ -146,17 +159,25 @@ def split_images(
 def _check_filled(splits: I64, shares: Sequence[Share], units: int) -> None:
     for number, share in enumerate(shares):
         if not (splits == number).any():
-            what = f"{len(splits)} images" if units == len(splits) else f"{len(splits)} images in {units} units"
-            raise UserError(f"--split {share.name}={share.share:g}: no image is left for it; there are {what}")
+            what = (
+                f"{len(splits)} images" if units == len(splits) else f"{len(splits)} images in {units} units"
+            )
+            raise UserError(
+                f"--split {share.name}={share.share:g}: no image is left for it; there are {what}"
+            )
 
 
 def _check_one_folder(annotations: Sequence[Annotation]) -> None:
     folders = {Path(annotation.image_path).parent for annotation in annotations}
     if len(folders) > 1:
-        raise UserError(f"--format names: expected images in one folder, found {len(folders)}; use --format list")
+        raise UserError(
+            f"--format names: expected images in one folder, found {len(folders)}; use --format list"
+        )
 
 
-def _write_names(annotations: Sequence[Annotation], splits: I64, shares: Sequence[Share], folder: Path) -> None:
+def _write_names(
+    annotations: Sequence[Annotation], splits: I64, shares: Sequence[Share], folder: Path
+) -> None:
     """Write SPLIT.txt: the stems of the images, or the whole names of those that share a stem."""
     paths = [Path(annotation.image_path) for annotation in annotations]
     stems, counts = np.unique([path.stem for path in paths], return_counts=True)
@@ -198,7 +219,7 @@ def _labelled(annotation: Annotation, classes: Sequence[str], split: str, out: P
 
 
 def _path_from(image: Path, out: Path) -> str:
-    """Return a path relative to the list's folder, or to the one above: the two places where it is looked for."""
+    """Return a path relative to the list's folder or the one above, the places where it is looked for."""
     for base in (out, out.parent):
         if image.is_relative_to(base):
             return image.relative_to(base).as_posix()
@@ -215,7 +236,9 @@ def _move_files(source: Path, target: Path, overwrite: bool) -> None:
     for file in files:
         place = target / file.name
         if place.exists() and not overwrite and place.read_bytes() != file.read_bytes():
-            raise UserError(f"{place}: expected no such file, found one that differs; --overwrite replaces it")
+            raise UserError(
+                f"{place}: expected no such file, found one that differs; --overwrite replaces it"
+            )
     for file in files:
         os.replace(file, target / file.name)  # noqa: PTH105
 

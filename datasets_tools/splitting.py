@@ -41,9 +41,9 @@ def unit_keys(paths: Sequence[str], pattern: str | None = None) -> list[str]:
     """Return for each image the key of its unit: equal keys are never divided.
 
     Args:
-        pattern: a regular expression whose first group is the key.  It is searched in the image's name without
-            suffix (of a tile: in that of its image), or in the whole path where it has a slash.  An image
-            that it does not match is a unit of its own.  None: every image is one.
+        pattern: a regular expression whose first group is the key.  It is searched in the image's name
+            without suffix (of a tile: in that of its image), or in the whole path where it has a slash.
+            An image that it does not match is a unit of its own.  None: every image is one.
 
     Raises:
         UserError: no regular expression, none with a group, or one that matches no image.
@@ -92,24 +92,27 @@ def deal(sizes: I64, shares: F64, rng: np.random.Generator, counts: I64 | None =
         counts: (U, C) objects per class; with them the shares are kept class by class, the rarest first.
             Source: Sechidis et al., On the Stratification of Multi-Label Data (2011), on objects.
     """
-    uneven = counts is not None or np.ptp(sizes) > 0 if len(sizes) else False
-    tries = [_deal_once(sizes, shares, rng, counts) for _ in range(ORDERS if uneven else 1)]
+    if not len(sizes):
+        return np.zeros(0, np.int64)
+    uneven = counts is not None or np.ptp(sizes) > 0
+    orders = [rng.permutation(len(sizes)) for _ in range(ORDERS if uneven else 1)]
+    tries = [_deal_in_order(order, sizes, shares, counts) for order in orders]
+    if all(len(np.unique(splits)) < len(shares) for splits in tries):  # a large group came late
+        tries = [_deal_in_order(orders[0][np.argsort(-sizes[orders[0]])], sizes, shares, counts)]
     return min(tries, key=lambda splits: _misfit(splits, sizes, shares, counts))
 
 
-def _deal_once(sizes: I64, shares: F64, rng: np.random.Generator, counts: I64 | None) -> I64:
+def _deal_in_order(order: I64, sizes: I64, shares: F64, counts: I64 | None) -> I64:
     counts = np.zeros((len(sizes), 0), np.int64) if counts is None else counts
     splits = np.full(len(sizes), -1, np.int64)
     lacking = shares * sizes.sum()  # images
     lacking_objects = np.outer(shares, counts.sum(axis=0))  # (S, C)
-    order = rng.permutation(len(sizes))
     while (splits < 0).any():
         left = order[splits[order] < 0]
         remaining = counts[left].sum(axis=0)
         if remaining.any():
             rarest = int(np.where(remaining > 0, remaining, np.iinfo(np.int64).max).argmin())
             left = left[counts[left, rarest] > 0]
-            left = left[np.argsort(-counts[left, rarest], kind="stable")]  # small ones level out the rest
             wanted = lacking_objects[:, rarest]  # a view: it follows what is dealt
         else:
             wanted = lacking
