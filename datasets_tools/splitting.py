@@ -23,12 +23,13 @@ IMAGE_FOLDERS = {images for images, _ in LAYOUTS}
 
 
 def source_name(path: str) -> str:
-    """Return the name of an image without folder and suffix; of a tile, that of the image it was cut from."""
-    stem = Path(path).stem
-    try:
-        return parse_tile(stem).image
-    except UserError:
-        return stem
+    """Return the name of an image without folder and suffix; of a tile, or a tile of one, its image's."""
+    name = Path(path).stem
+    while True:
+        try:
+            name = parse_tile(name).image
+        except UserError:
+            return name
 
 
 def _source(path: str) -> str:

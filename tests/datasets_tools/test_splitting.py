@@ -116,6 +116,7 @@ def test_tiles_stay_together_across_folders_and_whatever_the_pattern_says() -> N
     assert len(set(unit_keys(tiles))) == 1
     assert len(set(unit_keys(tiles, "(train|val)/"))) == 1
     assert source_name(tiles[0]) == "P1"
+    assert source_name("P1478__1__853___962__1__0___224.png") == "P1478"
 
 
 def test_images_of_a_name_in_two_folders_are_two() -> None:
