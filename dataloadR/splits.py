@@ -72,7 +72,7 @@ def check_sizes(annotations: Sequence[Annotation], data: DataConfig) -> None:
             f"{data.root}: the images are about {sides[1]} x {sides[0]} px (width x height), more than "
             f"{data.max_downscale:g} times data.image_size={list(data.input_size)}: small objects vanish. "
             f"Cut them into tiles first (python -m datasets_tools.split {data.root} {data.root}_{tile} "
-            f"--size {tile}, where this version has it), or raise data.max_downscale to shrink them anyway"
+            f"--size {tile}), or raise data.max_downscale to shrink them anyway"
         )
 
 
