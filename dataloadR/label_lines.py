@@ -56,7 +56,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _to_numbers(fields: list[str], names: list[str], place: str) -> list[float]:
+def to_numbers(fields: list[str], names: list[str], place: str) -> list[float]:
     """Convert fields to finite floats, or name the first that is none."""
     try:
         values = [float(field) for field in fields]
@@ -77,7 +77,8 @@ CORNERS = [f"{axis}{vertex}" for vertex in "1234" for axis in "xy"]
 LIST_NAMES = ["x_min", "y_min", "x_max", "y_max", "the class index", *CORNERS, "the area ratio", "the angle"]
 
 
-def _to_index(text: str, what: str, place: str) -> int:
+def to_index(text: str, what: str, place: str) -> int:
+    """Convert a field to a whole number from 0, or name what it should be."""
     if not _is_number(text) or not float(text).is_integer() or float(text) < 0:
         raise AnnotationError(f"{place}: expected a whole number for {what}, got {text!r}")
     if float(text) >= MAX_CLASSES:
@@ -103,13 +104,13 @@ def parse_line(text: str, path: Path, number: int) -> LabelledQuad | None:
         raise AnnotationError(f"{place}: expected {DOTA_FORM}, got {len(fields)} fields: {shown!r}")
     label: str | int
     if _is_number(fields[8]):
-        label, corners = _to_index(fields[0], "the class index", place), fields[1:9]
+        label, corners = to_index(fields[0], "the class index", place), fields[1:9]
     else:
         label, corners = fields[8], fields[:8]
     flag = fields[9] if len(fields) == 10 else "0"
     if flag not in ("0", "1", "2"):
         raise AnnotationError(f"{place}: expected 0, 1 or 2 for the difficult flag, got {flag!r}")
-    return LabelledQuad(_to_numbers(corners, CORNERS, place), label, int(flag), number)
+    return LabelledQuad(to_numbers(corners, CORNERS, place), label, int(flag), number)
 
 
 def read_label_file(path: Path, faults: Faults) -> list[LabelledQuad]:
@@ -132,8 +133,8 @@ def _parse_token(token: str, path: Path, number: int) -> LabelledQuad:
     if len(fields) != LIST_FIELDS:
         message = f"expected {LIST_FIELDS} comma-separated numbers, got {len(fields)}: {token!r}"
         raise AnnotationError(f"{place}: {message}")
-    values = _to_numbers(fields, LIST_NAMES, place)
-    return LabelledQuad(values[5:13], _to_index(fields[4], "the class index", place), 0, number)
+    values = to_numbers(fields, LIST_NAMES, place)
+    return LabelledQuad(values[5:13], to_index(fields[4], "the class index", place), 0, number)
 
 
 def parse_list_line(text: str, path: Path, number: int) -> tuple[str, list[LabelledQuad]]:

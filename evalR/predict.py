@@ -85,6 +85,12 @@ def _predict_batches(
     return found
 
 
+def predict_any(model: nn.Module, image: Image, config: Config, device: torch.device) -> Detections:
+    """Return the detections of an image: whole, or in tiles where it is far larger than the network input."""
+    predictor = predict_tiles if far_larger((image.shape[0], image.shape[1]), config.data) else predict_image
+    return predictor(model, image, config, device)
+
+
 def predict_image(
     model: nn.Module, image: Image, config: Config, device: torch.device, scale: float | None = None
 ) -> Detections:

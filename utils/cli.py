@@ -25,7 +25,7 @@ def parse_words(
     """
     overrides = [word for word in words if "=" in word and word[0] != "-" and not Path(word).exists()]
     rest = [word for word in words if word not in overrides]
-    return parser.parse_args(rest), overrides
+    return parser.parse_intermixed_args(rest), overrides  # a YAML may follow the options
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,0 +1,218 @@
+"""COCO JSON with oriented objects: `segmentation` of a quad, or a rotated box of five numbers.
+
+A rotated box, `bbox` of five numbers or `rbbox`, is `cx, cy, width, height, angle`: the angle is that of the
+width against +x, in degrees and clockwise on the screen, unless another convention is asked for.
+"""
+
+import math
+from collections.abc import Container, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from datasets_tools.formats.json_values import Value, load_json, pixel_size, rounded, write_json
+from datasets_tools.formats.layout import find_files, split_of_file
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import F64, LabelledImage
+from datasets_tools.formats.rectangles import Rectangles, count_other_quads, enclosing_rectangles
+from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from utils.errors import Faults, UserError
+from utils.images import Size
+
+ANGLES = {  # what one unit of a rotated box is in radians, clockwise on the screen
+    "degrees": math.pi / 180,
+    "radians": 1.0,
+    "degrees-ccw": -math.pi / 180,  # Detectron2
+    "radians-ccw": -1.0,
+}
+
+
+class _Tables(NamedTuple):
+    """What the objects refer to by id."""
+
+    images: dict[int | str, tuple[str, Size | None]]  # file name and size
+    categories: dict[int | str, str]
+
+
+def read_coco(source: Path, faults: Faults, notes: Notes, angle: str = "degrees") -> Iterator[LabelledImage]:
+    """Yield the images of a JSON file, or of all below a folder; a file's name says its split.
+
+    The quad of an object is its `segmentation`, else its `rbbox`, else its `bbox` of five or four numbers.
+
+    Args:
+        angle: a key of ANGLES.
+    """
+    for path in find_files(source, ".json"):
+        document = faults.attempt(partial(load_json, path))
+        tables = faults.attempt(partial(_read_tables, document, faults)) if document else None
+        if document is None or tables is None:
+            continue
+        images = tables.images
+        shapes: dict[int | str, list[Shape]] = {identity: [] for identity in images}
+        for node in faults.attempt(partial(_list, document, "annotations")) or []:
+            found = faults.attempt(partial(_read_object, node, tables, ANGLES[angle], notes))
+            if found is not None:
+                shapes[found[0]].append(found[1])
+        for identity, (name, size) in images.items():
+            yield labelled_image(name, size, shapes[identity], split_of_file(path))
+
+
+def _list(document: Value, key: str) -> list[Value]:
+    return list(document.key(key).items())
+
+
+def _read_tables(document: Value, faults: Faults) -> _Tables:
+    tables = _Tables({}, {})
+    for node in document.key("categories").items():
+        faults.attempt(partial(_add_category, node, tables))
+    for node in document.key("images").items():
+        faults.attempt(partial(_add_image, node, tables))
+    return tables
+
+
+def _add_category(node: Value, tables: _Tables) -> None:
+    tables.categories[_new_id(node, tables.categories)] = node.key("name").text()
+
+
+def _add_image(node: Value, tables: _Tables) -> None:
+    size = pixel_size(node, "height", "width")
+    tables.images[_new_id(node, tables.images)] = node.key("file_name").text(), size
+
+
+def _new_id(node: Value, known: Container[int | str]) -> int | str:
+    identity = node.key("id")
+    if identity.identity() in known:
+        raise identity.error("each id once")
+    return identity.identity()
+
+
+def _read_object(node: Value, tables: _Tables, unit: float, notes: Notes) -> tuple[int | str, Shape]:
+    """Return the image's id and the object."""
+    image, category = node.key("image_id"), node.key("category_id")
+    if image.identity() not in tables.images:
+        raise image.error("the id of an image")
+    if category.identity() not in tables.categories:
+        raise category.error("the id of a category")
+    outline = _read_outline(node, unit, notes)
+    return image.identity(), Shape(tables.categories[category.identity()], outline, _read_flag(node))
+
+
+def _read_flag(node: Value) -> int:
+    """Return `difficult` of 0, 1 or 2, or else 1 for what is a crowd or ignored."""
+    difficult = node.find("difficult")
+    if difficult is not None:
+        if difficult.whole() > 2:
+            raise difficult.error("0, 1 or 2")
+        return difficult.whole()
+    flags = [node.find("iscrowd"), node.find("ignore")]
+    return int(any(flag.is_true() for flag in flags if flag is not None))
+
+
+def _read_outline(node: Value, unit: float, notes: Notes) -> F64 | Box:
+    segmentation = node.find("segmentation")
+    if segmentation is not None and isinstance(segmentation.value, dict):
+        notes.add("masks in run lengths were not read, but the boxes beside them")
+    elif segmentation is not None and segmentation.value != []:
+        return _read_segmentation(segmentation, notes)
+    box = node.find("rbbox") or node.key("bbox")
+    numbers = [value.number() for value in box.items()]
+    if len(numbers) not in ((4, 5) if box.place.endswith(".bbox") else (5,)):
+        raise box.error("cx, cy, width, height and angle, or x, y, width and height")
+    x, y, width, height = numbers[:4]
+    if min(width, height) < 0:
+        raise box.error("a width and a height of at least 0")
+    if len(numbers) == 4:
+        return (x + width / 2, y + height / 2, width, height, 0.0)
+    return (x, y, width, height, numbers[4] * unit)
+
+
+def _read_segmentation(node: Value, notes: Notes) -> F64:
+    parts = list(node.items())
+    if len(parts) > 1:
+        notes.add("segmentations of several parts became the quad around the largest")
+    polygons = [_read_polygon(part) for part in parts]
+    largest = max(polygons, key=lambda points: float(np.prod(np.ptp(points, axis=0))))
+    return polygon_quad(largest, node.where, notes)
+
+
+def _read_polygon(node: Value) -> F64:
+    numbers = [value.number() for value in node.items()]
+    if len(numbers) < 6 or len(numbers) % 2:
+        raise node.error("an even number of coordinates, at least 6")
+    return np.array(numbers, np.float64).reshape(-1, 2)
+
+
+def write_coco(
+    images: Sequence[LabelledImage],
+    target: Path,
+    notes: Notes,
+    classes: Sequence[str],
+    rotated: str = "",
+) -> None:
+    """Write annotations/SPLIT.json, or all.json for images without a split; ids count from 1.
+
+    `iscrowd` and `ignore` are 1 for every difficult object, `difficult` keeps the flag itself.
+
+    Args:
+        rotated: a key of ANGLES: `bbox` is a rotated box of five numbers; empty: the horizontal one of four.
+
+    Raises:
+        UserError: an image of unknown size.
+    """
+    splits = sorted({image.split for image in images}) or [""]
+    for split in splits:
+        chosen = [image for image in images if image.split == split]
+        document: dict[str, Any] = {
+            "images": [_image_row(number, image) for number, image in enumerate(chosen, 1)],
+            "annotations": [
+                row
+                for number, image in enumerate(chosen, 1)
+                for row in _rows(number, image, classes, rotated)
+            ],
+            "categories": [{"id": k, "name": name} for k, name in enumerate(classes, 1)],
+        }
+        for number, row in enumerate(document["annotations"], 1):
+            row["id"] = number
+        write_json(target / "annotations" / f"{split or 'all'}.json", document)
+        if rotated:
+            others = sum(count_other_quads(i.quads, enclosing_rectangles(i.quads)) for i in chosen)
+            notes.add("quads are rectangles in `bbox`; `segmentation` keeps them", others)
+
+
+def _image_row(number: int, image: LabelledImage) -> dict[str, Any]:
+    if image.size is None:
+        raise UserError(f"{image.name}: COCO needs the size of the image")
+    height, width = image.size
+    return {"id": number, "file_name": image.name, "width": width, "height": height}
+
+
+def _rows(number: int, image: LabelledImage, classes: Sequence[str], rotated: str) -> list[dict[str, Any]]:
+    rectangles = enclosing_rectangles(image.quads)
+    boxes = _rotated_boxes(rectangles, rotated) if rotated else _horizontal_boxes(image.quads)
+    areas = rectangles.sizes.prod(axis=1)
+    table = zip(image.quads, boxes, areas, image.classes, image.difficult.tolist(), strict=True)
+    return [
+        {
+            "id": 0,
+            "image_id": number,
+            "category_id": classes.index(name) + 1,
+            "segmentation": [rounded(quad.ravel())],
+            "bbox": rounded(box),
+            "area": rounded(area),
+            "iscrowd": int(flag > 0),
+            "ignore": int(flag > 0),
+            "difficult": flag,
+        }
+        for quad, box, area, name, flag in table
+    ]
+
+
+def _rotated_boxes(rectangles: Rectangles, angle: str) -> F64:
+    angles = rectangles.radians / ANGLES[angle]
+    return np.concatenate([rectangles.centres, rectangles.sizes, angles[:, None]], axis=1)
+
+
+def _horizontal_boxes(quads: F64) -> F64:
+    return np.concatenate([quads.min(axis=1), np.ptp(quads, axis=1)], axis=1)

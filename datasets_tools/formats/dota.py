@@ -1,0 +1,148 @@
+"""DOTA: one text file per image, `x1 y1 x2 y2 x3 y3 x4 y4 class difficult` (docs/formats.md)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dataloadR.annotations import LAYOUTS, is_image
+from dataloadR.label_lines import AnnotationError, LabelledQuad, read_label_file, read_lines
+from datasets_tools.formats.layout import SPLITS, stem_of, to_text, write_text
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import LabelledImage
+from utils.errors import Faults, UserError
+from utils.images import Size
+
+Names = dict[str, list[str]]  # stem of an image -> its splits
+
+
+class _Folder(NamedTuple):
+    """Where labels and images of a split lie."""
+
+    split: str
+    images: Path
+    labels: Path
+
+
+def read_dota(
+    source: Path,
+    faults: Faults,
+    notes: Notes,  # noqa: ARG001 - every reader has it
+    classes: Sequence[str] = (),
+) -> Iterator[LabelledImage]:
+    """Yield images and labels of a DOTA folder in any layout of docs/data.md, or of a folder of label files.
+
+    Images without labels and labels without an image are both there.
+
+    Args:
+        classes: names of the classes of index-first lines; class0, class1 and so on without.
+    """
+    for folder in _find_folders(source):
+        listed = _read_splits(source, faults) if not folder.split else {}
+        images = _by_stem(folder.images, faults)
+        labels = {path.stem: path for path in _text_files(folder.labels)}
+        for stem in sorted(images.keys() | labels.keys()):
+            quads = read_label_file(labels[stem], faults) if stem in labels else []
+            for split in listed.get(stem, [folder.split]):
+                yield image_of_quads(images.get(stem, stem), quads, classes, split)
+
+
+def image_of_quads(
+    name: str, quads: Sequence[LabelledQuad], classes: Sequence[str], split: str, size: Size | None = None
+) -> LabelledImage:
+    """Return an image with the objects of label lines; an index becomes a name."""
+    return LabelledImage(
+        name=name,
+        size=size,
+        quads=np.array([quad.coordinates for quad in quads], np.float64).reshape(-1, 4, 2),
+        classes=[quad.label if isinstance(quad.label, str) else _name(quad.label, classes) for quad in quads],
+        difficult=np.array([quad.difficult for quad in quads], np.int8),
+        split=split,
+    )
+
+
+def _name(index: int, classes: Sequence[str]) -> str:
+    return classes[index] if index < len(classes) else f"class{index}"
+
+
+def _find_folders(source: Path) -> list[_Folder]:
+    if not source.is_dir():
+        raise AnnotationError(f"{source}: no such folder")
+    for images, labels in LAYOUTS:
+        if (source / labels).is_dir():
+            return [_Folder("", source / images, source / labels)]
+    found = [
+        _Folder(SPLITS.get(folder.name.lower(), folder.name), folder / images, folder / labels)
+        for folder in sorted(source.iterdir())
+        for images, labels in LAYOUTS
+        if (folder / labels).is_dir()
+    ]
+    if found:
+        return found
+    if _text_files(source):
+        return [_Folder("", source, source)]
+    known = "labelTxt/, SPLIT/labelTxt/, Annotations/ or label files"
+    raise AnnotationError(f"{source}: expected {known}, found none")
+
+
+def _text_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.txt")) if folder.is_dir() else []
+
+
+def _by_stem(folder: Path, faults: Faults) -> dict[str, str]:
+    """Return the image files of a folder by their stem."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if is_image(path) and found.setdefault(path.stem, path.name) != path.name:
+            faults.add(
+                AnnotationError(f"{path}: expected one image of this stem, found {found[path.stem]}, too")
+            )
+    return found
+
+
+def _read_splits(source: Path, faults: Faults) -> Names:
+    """Return the splits of the images that ImageSets names; `trainval` only of those in no other."""
+    listed: Names = {}
+    for folder in (source / "ImageSets", source / "ImageSets" / "Main"):
+        for path in _text_files(folder):
+            for _, name in read_lines(path, faults):
+                splits = listed.setdefault(stem_of(name), [])
+                splits += [path.stem] if path.stem not in splits else []
+    for splits in listed.values():
+        if len(splits) > 1 and "trainval" in splits:
+            splits.remove("trainval")
+    return listed
+
+
+def write_dota(images: Sequence[LabelledImage], target: Path, notes: Notes) -> None:
+    """Write labelTxt/NAME.txt, or SPLIT/labelTxt/NAME.txt for images of a split.
+
+    Blanks in class names become hyphens.
+
+    Raises:
+        UserError: a class name that is a number, which the format cannot tell from a coordinate.
+    """
+    words: dict[str, str] = {}
+    if not images:
+        (target / "labelTxt").mkdir(parents=True, exist_ok=True)
+    for image in images:
+        for name in image.classes:
+            words[name] = words.get(name) or _to_word(name, notes)
+        path = target / image.split / "labelTxt" / f"{stem_of(image.name)}.txt"
+        rows = zip(image.quads.reshape(-1, 8).tolist(), image.classes, image.difficult.tolist(), strict=True)
+        write_text(path, "".join(f"{' '.join(map(to_text, q))} {words[c]} {d}\n" for q, c, d in rows))
+
+
+def _to_word(name: str, notes: Notes) -> str:
+    """Return a class name as one word."""
+    word = re.sub(r"\s+", "-", name)
+    try:
+        float(word)
+    except ValueError:
+        notes.add("class names with blanks got hyphens", word != name)
+        return word
+    raise UserError(
+        f"class {name!r}: DOTA needs a name that is no number; give another with --map {name}=NAME"
+    )

@@ -1,0 +1,110 @@
+"""Label Studio: the JSON export, a list of tasks with rectangles and polygons in percent of the image."""
+
+import math
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from dataloadR.annotations import AnnotationError
+from datasets_tools.formats.json_values import Value, load_json
+from datasets_tools.formats.layout import find_files, split_of_file
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import LabelledImage
+from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from utils.errors import Faults
+from utils.images import Size
+
+TYPES = ("rectanglelabels", "polygonlabels")
+UPLOADED = re.compile(r"/upload/.*?([0-9a-f]{8}-)?(?P<name>[^/]+)$")  # the program puts 8 digits before names
+
+
+class _Region(NamedTuple):
+    """An object and the size of the image it says."""
+
+    shape: Shape
+    size: Size
+
+
+def read_label_studio(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledImage]:
+    """Yield the images of a JSON export, or of all below a folder; a file's name says its split.
+
+    Of a task, the first annotation that was not cancelled counts; other results than rectanglelabels and
+    polygonlabels are counted.
+    """
+    for path in find_files(source, ".json"):
+        for task in faults.attempt(partial(_read_tasks, path)) or []:
+            image = faults.attempt(partial(_read_task, task, split_of_file(path), faults, notes))
+            if image is not None:
+                yield image
+
+
+def _read_tasks(path: Path) -> list[Value]:
+    return list(load_json(path).items())
+
+
+def _read_task(task: Value, split: str, faults: Faults, notes: Notes) -> LabelledImage:
+    annotations = [node for node in task.key("annotations").items() if not _is_cancelled(node)]
+    notes.add("annotations beside the first of their task were left out", max(len(annotations) - 1, 0))
+    results = list(annotations[0].key("result").items()) if annotations else []
+    found = [faults.attempt(partial(_read_region, node, notes)) for node in results]
+    regions = [region for region in found if region is not None]
+    size = regions[0].size if regions else None
+    return labelled_image(_image_name(task), size, [region.shape for region in regions], split)
+
+
+def _is_cancelled(annotation: Value) -> bool:
+    flag = annotation.find("was_cancelled")
+    return flag is not None and flag.is_true()
+
+
+def _image_name(task: Value) -> str:
+    """Return the image's path: of an upload without the digits put before it, of a local file all of it."""
+    data = task.key("data")
+    written = data.find("image") or data.find("img")
+    if written is None:
+        raise AnnotationError(f"{data.where}: expected the key 'image' with the address of the image")
+    address = unquote(written.text())
+    local = address.rpartition("?d=")[2] if "?d=" in address else address.partition("?")[0]
+    uploaded = UPLOADED.search(local)
+    return uploaded["name"] if uploaded else local.rpartition("://")[2]
+
+
+def _read_region(node: Value, notes: Notes) -> _Region | None:
+    kind = node.key("type").text()
+    if kind not in TYPES:
+        notes.add(f"results of the type {kind!r} were left out")
+        return None
+    turned = node.find("image_rotation")
+    if turned is not None and turned.number():
+        raise turned.error("an image that is not turned (0)")
+    size = _read_side(node, "original_height"), _read_side(node, "original_width")
+    value = node.key("value")
+    labels = list(value.key(kind).items())
+    if len(labels) != 1:
+        raise value.key(kind).error("one label")
+    label = labels[0].text()
+    if kind == "rectanglelabels":
+        return _Region(Shape(label, _read_rectangle(value, size)), size)
+    points = value.key("points").points() * (size[1] / 100, size[0] / 100)
+    return _Region(Shape(label, polygon_quad(points, value.where, notes)), size)
+
+
+def _read_side(node: Value, key: str) -> int:
+    side = node.key(key)
+    if not side.whole():
+        raise side.error("a length above 0")
+    return side.whole()
+
+
+def _read_rectangle(value: Value, size: Size) -> Box:
+    """Return the rotated rectangle: turned clockwise about its left upper corner, in pixels."""
+    rows, columns = size[0] / 100, size[1] / 100
+    rotation = value.find("rotation")
+    radians = math.radians(rotation.number() if rotation else 0.0)
+    width, height = value.key("width").length() * columns, value.key("height").length() * rows
+    x, y = value.key("x").number() * columns, value.key("y").number() * rows
+    cos, sin = math.cos(radians) / 2, math.sin(radians) / 2
+    return (x + width * cos - height * sin, y + width * sin + height * cos, width, height, radians)

@@ -1,0 +1,66 @@
+"""What the folders of label formats have in common: splits by name, files below a folder, numbers as text."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from dataloadR.annotations import IMAGE_SUFFIXES, AnnotationError
+from utils.files import replacing
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "trainval": "trainval",
+    "test": "test",
+    "testing": "test",
+}
+DECIMALS = 6  # of coordinates in pixels
+
+
+def split_of(words: Iterable[str]) -> str:
+    """Return the first word that names a split (`valid` is `val`), or an empty text."""
+    return next((SPLITS[word.lower()] for word in words if word.lower() in SPLITS), "")
+
+
+def split_of_file(path: Path) -> str:
+    """Return the split that a file's name says, as in `instances_train.json`."""
+    return split_of(re.split(r"[^a-zA-Z]+", path.stem))
+
+
+def find_files(source: Path, suffix: str) -> list[Path]:
+    """Return the source itself, or the files of this suffix anywhere below it, sorted.
+
+    Raises:
+        AnnotationError: there is no such file or folder.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise AnnotationError(f"{source}: no such file or folder")
+    return sorted(p for p in source.rglob(f"*{suffix}") if p.is_file() and not p.name.startswith("."))
+
+
+def folder_of(source: Path) -> Path:
+    """Return the folder that names of images are relative to."""
+    return source.parent if source.is_file() else source
+
+
+def stem_of(name: str) -> str:
+    """Return an image's name without folders and without the suffix of an image; names may hold dots."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+
+
+def to_text(value: float, decimals: int = DECIMALS) -> str:
+    """Return a number without needless zeros."""
+    text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

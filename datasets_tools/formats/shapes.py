@@ -1,0 +1,85 @@
+"""What annotation programs draw - polygons and rotated rectangles - as the quads of an image."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import shapely
+import torch
+
+from dataloadR.annotations import AnnotationError
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import F64, LabelledImage
+from datasets_tools.formats.rectangles import rectangle_quads
+from utils.images import Size
+from utils.quads import min_area_rectangles, reduce_to_quads
+
+MANY = 64  # vertices; the work of min_area_rectangles grows with their cube
+Box = tuple[float, float, float, float, float]  # cx, cy, width, height in pixels, radians clockwise
+
+
+class Shape(NamedTuple):
+    """One object as drawn: a quad, or a rectangle that becomes one."""
+
+    label: str
+    outline: F64 | Box  # (4, 2) pixels, or a rotated rectangle
+    difficult: int = 0
+
+
+def labelled_image(name: str, size: Size | None, shapes: Sequence[Shape], split: str = "") -> LabelledImage:
+    """Return an image with its shapes as quads."""
+    boxes = [shape.outline for shape in shapes if isinstance(shape.outline, tuple)]
+    table = np.array(boxes, np.float64).reshape(-1, 5)
+    centres, sizes, radians = np.split(table, [2, 4], axis=1)
+    rectangles = iter(rectangle_quads(centres, sizes, radians[:, 0]))
+    quads = [next(rectangles) if isinstance(s.outline, tuple) else s.outline for s in shapes]
+    return LabelledImage(
+        name=name,
+        size=size,
+        quads=np.array(quads, np.float64).reshape(-1, 4, 2),
+        classes=[shape.label for shape in shapes],
+        difficult=np.array([shape.difficult for shape in shapes], np.int8),
+        split=split,
+    )
+
+
+def polygon_quad(points: F64, place: str, notes: Notes) -> F64:
+    """Return a polygon (V, 2) as a quad: four vertices as they are, three with the last one twice.
+
+    Of more vertices, either the smallest rectangle around them or the polygon with its shortest edges
+    shrunk to points, whichever has the higher IoU with the polygon.
+
+    Raises:
+        AnnotationError: under three vertices, or no area where a quad has to be found.
+    """
+    if len(points) > 4 and (points[0] == points[-1]).all():
+        points = points[:-1]  # closed by its first vertex
+    if len(points) < 3:
+        raise AnnotationError(f"{place}: expected a polygon of at least 3 vertices, got {len(points)}")
+    if len(points) == 3:
+        notes.add("polygons of 3 vertices became quads with one vertex twice")
+    if len(points) <= 4:
+        return points[[0, 1, 2, -1]]
+    polygon = shapely.make_valid(shapely.Polygon(points))
+    if not polygon.area:
+        raise AnnotationError(f"{place}: expected a polygon with an area, got {len(points)} points on a line")
+    notes.add("polygons of more than 4 vertices became the nearest quad")
+    reduced = reduce_to_quads(torch.from_numpy(points)[None])[0].numpy()
+    return max((reduced, _smallest_rectangle(points)), key=lambda quad: _overlap(quad, polygon))
+
+
+def _smallest_rectangle(points: F64) -> F64:
+    """Return the smallest rectangle (4, 2) around any number of points."""
+    hull = shapely.get_coordinates(shapely.convex_hull(shapely.MultiPoint(points)))
+    if len(hull) > MANY:
+        hull = shapely.get_coordinates(shapely.oriented_envelope(shapely.Polygon(hull)))
+    return np.asarray(min_area_rectangles(torch.from_numpy(hull)[None])[0].numpy(), np.float64)
+
+
+def _overlap(quad: F64, polygon: shapely.Geometry) -> float:
+    """Return the IoU of a quad with a polygon; 0 for a quad whose edges cross."""
+    shape = shapely.Polygon(quad)
+    if not shape.is_valid:
+        return 0.0
+    shared = float(shape.intersection(polygon).area)
+    return shared / float(shape.area + polygon.area - shared)  # the polygon has an area

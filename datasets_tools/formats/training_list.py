@@ -1,0 +1,94 @@
+"""The training list: one line per image, 15 numbers per object (spec 1.1, docs/data.md)."""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from dataloadR.label_lines import AnnotationError, parse_list_line, read_lines
+from datasets_tools.formats.dota import image_of_quads
+from datasets_tools.formats.layout import split_of_file, to_text, write_text
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import F64, LabelledImage
+from utils.errors import Faults
+from utils.glides import approximate_quads
+from utils.quads import clockwise_quads, quad_areas, quads_to_hboxes
+from utils.rboxes import quads_to_rboxes
+
+CLASSES = "classes.txt"  # beside the lists, one name per line in the order of the indices
+
+
+def read_list(
+    source: Path,
+    faults: Faults,
+    notes: Notes,  # noqa: ARG001 - every reader has it
+    classes: Sequence[str] = (),
+) -> Iterator[LabelledImage]:
+    """Yield the images of a list file, or of all text files of a folder.
+
+    Args:
+        classes: names by index; without, those of classes.txt beside the list, or class0, class1 and so on.
+    """
+    for path in _list_files(source):
+        names = classes or class_names(path.parent, faults)
+        for number, text in read_lines(path, faults):
+            parsed = faults.attempt(partial(parse_list_line, text, path, number))
+            if parsed is not None:
+                yield image_of_quads(parsed[0], parsed[1], names, split_of_file(path))
+
+
+def class_names(folder: Path, faults: Faults) -> list[str]:
+    """Return the names in a folder's classes.txt; none without it."""
+    path = folder / CLASSES
+    return [name for _, name in read_lines(path, faults)] if path.is_file() else []
+
+
+def _list_files(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise AnnotationError(f"{source}: no such list file or folder")
+    return [path for path in sorted(source.glob("*.txt")) if path.name != CLASSES]
+
+
+def write_list(images: Sequence[LabelledImage], target: Path, notes: Notes, classes: Sequence[str]) -> None:
+    """Write SPLIT.txt, or all.txt for images without a split, and classes.txt.
+
+    The vertices are the annotated ones in the order top, right, bottom, left of their best approximation;
+    area ratio and angle are those of the approximation, the box that of the annotated quad (spec 1.1, 1.3).
+    """
+    index = {name: k for k, name in enumerate(classes)}
+    lines: dict[str, list[str]] = {} if images else {"all": []}
+    for image in images:
+        labels = [index[name] for name in image.classes]
+        line = " ".join([image.name, *_tokens(image.quads, labels)])
+        lines.setdefault(image.split or "all", []).append(line)
+        notes.add("difficult flags are lost: a training list has none", (image.difficult > 0).sum())
+    for split, rows in lines.items():
+        write_text(target / f"{split}.txt", "".join(f"{row}\n" for row in rows))
+    write_text(target / CLASSES, "".join(f"{name}\n" for name in classes))
+
+
+def _tokens(quads: F64, labels: Sequence[int]) -> list[str]:
+    exact = torch.from_numpy(quads)
+    approximated = approximate_quads(exact)
+    hboxes = quads_to_hboxes(exact)
+    sides = (hboxes[:, 2:] - hboxes[:, :2]).prod(dim=1)
+    ratios = quad_areas(approximated) / sides.clamp(min=torch.finfo(sides.dtype).tiny)
+    angles = quads_to_rboxes(approximated).select(1, 4) * (180 / math.pi)
+    columns = (hboxes, _begin_at_top(exact, approximated).flatten(1), ratios, angles)
+    rows = zip(*(column.tolist() for column in columns), labels, strict=True)
+    return [
+        ",".join([*map(to_text, box), str(label), *map(to_text, quad), to_text(ratio), to_text(angle)])
+        for box, quad, ratio, angle, label in rows
+    ]
+
+
+def _begin_at_top(quads: torch.Tensor, approximated: torch.Tensor) -> torch.Tensor:
+    """Return the quads clockwise, turned so that their vertices lie nearest to those of the approximation."""
+    clockwise = clockwise_quads(quads)
+    turned = torch.stack([clockwise.roll(-turn, dims=1) for turn in range(4)])
+    best = (turned - approximated).abs().sum(dim=(2, 3)).argmin(dim=0)
+    return turned[best, torch.arange(len(quads))]
