@@ -187,8 +187,8 @@ def _place(item: Item, target: Target) -> str:
 
 def _with_path(item: Item, args: argparse.Namespace, target: Target) -> Item:
     """Return the item with the path of its image as its name; the original's where it stays there."""
-    stays = args.images == "none" and item.file is not None
-    path = str(item.file.resolve()) if stays and item.file else _place(item, target)
+    original = str(item.file.resolve()) if item.file else item.written
+    path = original if args.images == "none" else _place(item, target)
     return item._replace(image=item.image._replace(name=path))
 
 

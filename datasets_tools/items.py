@@ -19,6 +19,7 @@ class Item(NamedTuple):
 
     image: LabelledImage
     file: Path | None
+    written: str  # the image's name as the labels had it
 
 
 def find_files(
@@ -43,7 +44,7 @@ def _find_file(image: LabelledImage, finder: ImageFinder, wanted: bool, sized: b
         way = "or do without with --images none" if not sized else "as the labels need its size"
         place = f"{finder.folder}: found no image {image.name!r}"
         raise UserError(f"{place}; say where it is with --image-dir, {way}")
-    return Item(image, file)
+    return Item(image, file, image.name)
 
 
 def with_sizes(items: Sequence[Item], processes: int, faults: Faults) -> list[Item]:
