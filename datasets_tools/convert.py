@@ -13,12 +13,18 @@ from tqdm import tqdm
 
 from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
 from datasets_tools.formats.coco import ANGLES, read_coco, write_coco
+from datasets_tools.formats.cvat import read_cvat, write_cvat
+from datasets_tools.formats.dior_r import read_dior_r
 from datasets_tools.formats.dota import read_dota, write_dota
+from datasets_tools.formats.fair1m import read_fair1m
+from datasets_tools.formats.hrsc2016 import read_hrsc2016
 from datasets_tools.formats.label_studio import read_label_studio
 from datasets_tools.formats.labelme import read_labelme, write_labelme
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
+from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
 from datasets_tools.formats.sku110k import read_sku110k
+from datasets_tools.formats.ssdd import read_ssdd
 from datasets_tools.formats.training_list import read_list, write_list
 from datasets_tools.formats.ucas_aod import read_ucas_aod
 from datasets_tools.formats.xanylabeling import read_xanylabeling, write_xanylabeling
@@ -96,11 +102,18 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
     """Return how each format is read; `names` are those of class indices, `angle` that of rotated boxes."""
     return {
         "coco": partial(read_coco, angle=angle),
+        "cvat": read_cvat,
+        "dior-r": read_dior_r,
         "dota": partial(read_dota, classes=names),
+        "fair1m": read_fair1m,
+        "hrsc2016": read_hrsc2016,
+        "hrsc2016-ships": partial(read_hrsc2016, one_class="ship"),
         "label-studio": read_label_studio,
         "labelme": read_labelme,
         "list": partial(read_list, classes=names),
+        "rolabelimg": read_rolabelimg,
         "sku110k-r": partial(read_sku110k, angle=angle),
+        "ssdd": read_ssdd,
         "ucas-aod": read_ucas_aod,
         "xanylabeling": read_xanylabeling,
         "yolo-obb": partial(read_yolo, classes=names),
@@ -112,9 +125,11 @@ def writers(classes: Sequence[str], angle: str) -> dict[str, Target]:
     return {
         "coco": Target(partial(write_coco, classes=classes), "images/{}"),
         "coco-rotated": Target(partial(write_coco, classes=classes, rotated=angle), "images/{}"),
+        "cvat": Target(write_cvat, "images/{}"),
         "dota": Target(write_dota, "{}/images", needs_size=False),
         "labelme": Target(write_labelme, "{}"),
         "list": Target(partial(write_list, classes=classes), "images/{}", needs_size=False),
+        "rolabelimg": Target(write_rolabelimg, "JPEGImages"),
         "xanylabeling": Target(write_xanylabeling, "{}"),
         "yolo-obb": Target(partial(write_yolo, classes=classes), "images/{}"),
     }
