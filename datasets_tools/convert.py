@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -97,6 +97,11 @@ class Target(NamedTuple):
     image_folder: str  # where the images of a split lie, {} being the split
     needs_size: bool = True
 
+    def place(self, image: LabelledImage) -> str:
+        """Return where an image lies in DST; without a split, in the folders that are not called by it."""
+        folder = self.image_folder.format(image.split).strip("/")
+        return (PurePosixPath(folder) / image.name).as_posix()
+
 
 def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
     """Return how each format is read; `names` are those of class indices, `angle` that of rotated boxes."""
@@ -177,9 +182,10 @@ def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item
     items = find_files(images, finder, args.images != "none", target.needs_size, faults)
     items = with_sizes(items, args.processes, faults) if target.needs_size else items
     items = with_names(items, args.source, faults)
+    places = [(item.file, args.target / target.place(item.image)) for item in items if item.file]
     if args.target_format == "list":  # which says where the images lie
         items = [_with_path(item, args, target) for item in items]
-    write_items(items, args, target, notes)
+    write_items([item.image for item in items], places if args.images != "none" else [], args, target, notes)
     return items
 
 
@@ -195,30 +201,30 @@ def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[
     return [image._replace(split=image.split or args.split) for image in images]
 
 
-def _place(item: Item, target: Target) -> str:
-    """Return where the image lies in DST."""
-    return (Path(target.image_folder.format(item.image.split)) / item.image.name).as_posix()
-
-
 def _with_path(item: Item, args: argparse.Namespace, target: Target) -> Item:
     """Return the item with the path of its image as its name; the original's where it stays there."""
     original = str(item.file.resolve()) if item.file else item.written
-    path = original if args.images == "none" else _place(item, target)
+    path = original if args.images == "none" else target.place(item.image)
     return item._replace(image=item.image._replace(name=path))
 
 
-def write_items(items: Sequence[Item], args: argparse.Namespace, target: Target, notes: Notes) -> None:
-    """Write the labels beside DST, then place the images, then move the labels there."""
+def write_items(
+    images: Sequence[LabelledImage],
+    places: Sequence[tuple[Path, Path]],
+    args: argparse.Namespace,
+    target: Target,
+    notes: Notes,
+) -> None:
+    """Write the labels beside DST, then place the images, from and to, then move the labels there."""
     if args.target.exists() and not args.target.is_dir():
         raise UserError(f"{args.target}: expected a folder to write, got a file")
     with staged(args.target) as folder:
-        target.write([item.image for item in items], folder, notes)
-        pairs = [(i.file, args.target / _place(i, target)) for i in items if i.file and args.images != "none"]
+        target.write(images, folder, notes)
         if not args.overwrite:
             taken = [args.target / f for f in staged_files(folder) if differs(folder / f, args.target / f)]
-            taken += [new for old, new in pairs if new.exists() and not same_file(old, new)]
+            taken += [new for old, new in places if new.exists() and not same_file(old, new)]
             refuse_overwriting(args.target, taken)
-        ways = Counter(run_jobs(partial(place_image, mode=args.images), pairs, args.processes, "images"))
+        ways = Counter(run_jobs(partial(place_image, mode=args.images), places, args.processes, "images"))
         notes.add(
             "images were copied, as the file system has no links", args.images == "link" and ways["copied"]
         )

@@ -38,7 +38,7 @@ class ImageFinder:
         """
         for folder in self.direct:
             path = folder / name
-            if is_image(path) and path.is_file():
+            if is_image(path) and os.path.isfile(path):  # noqa: PTH113 - raises never
                 return path
         found = self.by_stem.get(stem_of(name), [])
         likeness = [_likeness(path, name, split) for path in found]

@@ -50,7 +50,7 @@ def test_the_better_of_rectangle_and_reduced_quad(vertices: int) -> None:
 
 def test_a_quad_with_a_cut_corner_is_found_again() -> None:
     cut = np.array([[0.0, 0], [40, 10], [45, 50], [5, 30], [0, 1]])
-    np.testing.assert_allclose(polygon_quad(cut, "", Notes()), [[0, 0.5], [40, 10], [45, 50], [5, 30]])
+    assert iou(polygon_quad(cut, "", Notes()), np.array([[0, 0.5], [40, 10], [45, 50], [5, 30]])) > 1 - 1e-9
 
 
 @pytest.mark.parametrize(
