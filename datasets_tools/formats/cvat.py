@@ -97,7 +97,8 @@ def _split(subset: str, node: Node) -> str:
     """Return the split of a subset: `Train` is train, `Validation` val."""
     if not re.fullmatch(r"[\w -]*", subset):
         raise UserError(f"{node.place}: expected a subset of letters and digits, got {shown(subset)!r}")
-    return split_of((subset,)) or subset.lower().replace(NO_SUBSET, "").strip()
+    name = "-".join(subset.lower().split())
+    return split_of((name,)) or ("" if name == NO_SUBSET else name)
 
 
 def _read_size(node: Node) -> Size | None:

@@ -77,7 +77,8 @@ def _parse_file(path: Path, root: str, parse: Callable[[Node], Content]) -> Cont
 
 def _read_splits(source: Path, faults: Faults, notes: Notes) -> dict[str, str]:
     """Return the split of each name in the name files of the data set, which may lie up to two folders up."""
-    places = [folder / "ImageSets" for folder in (source, *source.resolve().parents[:2])]
+    above = source.resolve().parents[: 3 if source.is_file() else 2]
+    places = [folder / "ImageSets" for folder in (source, *above)]
     place = next((p for p in places if p.is_dir()), places[0])
     splits: dict[str, str] = {}
     for split in NAME_FILES:
@@ -94,9 +95,8 @@ def _read_splits(source: Path, faults: Faults, notes: Notes) -> dict[str, str]:
 def _split_of_folder(path: Path, source: Path) -> str:
     """Return the split that a folder between the source and the file, or the source itself, is called by."""
     folders = path.relative_to(source).parts[:-1] if path != source else ()
-    return split_of(
-        word for part in reversed((source.name, *folders)) for word in (part, part.split("_")[-1])
-    )
+    words = [word for part in reversed(folders) for word in part.split("_")]
+    return split_of([*words, source.name, source.name.rpartition("_")[2]])
 
 
 def _image_name(path: Path, written: str, notes: Notes) -> str:

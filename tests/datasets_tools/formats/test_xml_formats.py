@@ -156,13 +156,17 @@ def test_splits_of_name_files(tmp_path: Path) -> None:
         notes = Notes()
         assert splits(SAMPLES["dior-r"][0], source, notes) == expected
         assert notes.counts == {"images are listed in two splits; they stay in the first": 1}
+    assert splits(SAMPLES["dior-r"][0], labels / "P2.xml", Notes()) == {"P2": "test"}
 
 
 def test_splits_of_folders(tmp_path: Path) -> None:
-    files = ("train/part1/labelXml/P0", "validation/labelXml/P1", "Annotations_test/P2", "P3")
+    files = ("train/part1/labelXml/P0", "validation/labelXml/P1", "Annotations_test_inshore/P2", "P3")
     write_all({tmp_path / f"{name}.xml": "<annotation/>" for name in files})
     expected = {"P0": "train", "P1": "val", "P2": "test", "P3": ""}
-    assert splits(SAMPLES["fair1m"][0], tmp_path, Notes()) == expected
+    reader = SAMPLES["fair1m"][0]
+    assert splits(reader, tmp_path, Notes()) == expected
+    assert splits(reader, tmp_path / "train", Notes()) == {"P0": "train"}
+    assert splits(reader, tmp_path / "Annotations_test_inshore", Notes()) == {"P2": ""}
 
 
 def test_an_image_with_two_files(tmp_path: Path) -> None:
@@ -213,11 +217,14 @@ def test_cvat_splits_of_images_and_tasks(tmp_path: Path) -> None:
     assert [(image.name, image.split) for image in images] == expected
 
 
-def test_cvat_split_of_the_only_task(tmp_path: Path) -> None:
-    meta = "<meta><task><id>1</id><subset>Test</subset></task></meta>"
+@pytest.mark.parametrize(
+    ("subset", "split"), [("Test", "test"), ("default", ""), ("", ""), ("Night Shots", "night-shots")]
+)
+def test_cvat_split_of_the_only_task(subset: str, split: str, tmp_path: Path) -> None:
+    meta = f"<meta><task><id>1</id><subset>{subset}</subset></task></meta>"
     text = f'<annotations>{meta}<image name="P1.png"/></annotations>'
     (image,) = read_text(tmp_path, SAMPLES["cvat"][0], text)
-    assert image.split == "test"
+    assert image.split == split
 
 
 def test_cvat_polygons_of_other_than_four_points(tmp_path: Path) -> None:
