@@ -248,7 +248,7 @@ def _show_samples(
 def _save_targets(sample: Sample, config: AssignConfig, view: View, name: str) -> None:
     if not (view.cells or view.heat):
         return
-    batch = collate([sample])
+    batch = collate([sample], 1)
     targets = build_targets(batch.objects, Grid.of(batch.images), config)
     if view.cells:
         save_image(view.out / "cells" / f"{name}{view.suffix}", draw_cells(batch, targets, 0))

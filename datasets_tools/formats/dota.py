@@ -70,21 +70,27 @@ def _name(index: int, classes: Sequence[str]) -> str:
 def _find_folders(source: Path) -> list[_Folder]:
     if not source.is_dir():
         raise AnnotationError(f"{source}: no such folder")
-    for images, labels in LAYOUTS:
-        if (source / labels).is_dir():
-            return [_Folder("", source / images, source / labels)]
-    found = [
-        _Folder(SPLITS.get(folder.name.lower(), folder.name), folder / images, folder / labels)
+    whole = _layouts(source, "")
+    splits = [
+        found
         for folder in sorted(source.iterdir())
-        for images, labels in LAYOUTS
-        if (folder / labels).is_dir()
+        if not whole or folder.name.lower() in SPLITS  # others beside labelTxt/ are no part of the data set
+        for found in _layouts(folder, SPLITS.get(folder.name.lower(), folder.name))
     ]
-    if found:
-        return found
+    if whole or splits:
+        return [*whole, *splits]
     if _text_files(source):
         return [_Folder("", source, source)]
     known = "labelTxt/, SPLIT/labelTxt/, Annotations/ or label files"
     raise AnnotationError(f"{source}: expected {known}, found none")
+
+
+def _layouts(folder: Path, split: str) -> list[_Folder]:
+    return [
+        _Folder(split, folder / images, folder / labels)
+        for images, labels in LAYOUTS
+        if (folder / labels).is_dir()
+    ]
 
 
 def _text_files(folder: Path) -> list[Path]:

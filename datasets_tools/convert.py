@@ -1,0 +1,245 @@
+"""Labels of one format into another: python -m datasets_tools.convert SRC DST --from FORMAT --to FORMAT."""
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
+from datasets_tools.formats.coco import ANGLES, read_coco, write_coco
+from datasets_tools.formats.cvat import read_cvat, write_cvat
+from datasets_tools.formats.dior_r import read_dior_r
+from datasets_tools.formats.dota import read_dota, write_dota
+from datasets_tools.formats.fair1m import read_fair1m
+from datasets_tools.formats.hrsc2016 import read_hrsc2016
+from datasets_tools.formats.label_studio import read_label_studio
+from datasets_tools.formats.labelme import read_labelme, write_labelme
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import LabelledImage
+from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
+from datasets_tools.formats.sku110k import read_sku110k
+from datasets_tools.formats.ssdd import read_ssdd
+from datasets_tools.formats.training_list import read_list, write_list
+from datasets_tools.formats.ucas_aod import read_ucas_aod
+from datasets_tools.formats.xanylabeling import read_xanylabeling, write_xanylabeling
+from datasets_tools.formats.yolo import read_yolo, write_yolo
+from datasets_tools.image_files import ImageFinder, place_image, same_file
+from datasets_tools.items import Item, find_files, with_names, with_sizes
+from datasets_tools.jobs import run_jobs
+from datasets_tools.staging import differs, move_files, refuse_overwriting, staged, staged_files
+from utils.cli import HelpFormatter, run_script
+from utils.errors import Faults, UserError, first_line
+
+Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
+Write = Callable[[Sequence[LabelledImage], Path, Notes], None]
+
+DESCRIPTION = """\
+Convert the labels of a data set, and put the images beside them.
+
+  python -m datasets_tools.convert labelme/ data/ships --from labelme --to dota
+  python train_GGHL.py data.root=data/ships
+
+SRC is a folder, or a file for the formats with all labels in one; docs/formats.md has an example of each.
+DST gets labels, images and splits as the new format has them.  Nothing is written before all of SRC is read;
+what the new format cannot say is counted in the end.
+"""
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--images": {
+        "choices": ["link", "copy", "none"],
+        "default": "link",
+        "help": "put images into DST: links where the file system can (the default), copies, or none",
+    },
+    "--image-dir": {"type": Path, "metavar": "DIR", "help": "where images are, if not in SRC or beside it"},
+    "--names": {
+        "default": "",
+        "metavar": "A,B,..",
+        "help": "classes of SRC by index, for labels of indices alone; or a file with one per line",
+    },
+    "--map": {
+        "action": "append",
+        "default": [],
+        "metavar": "OLD=NEW",
+        "help": "rename a class; OLD= leaves its objects out; may be given several times",
+    },
+    "--classes": {
+        "default": "",
+        "metavar": "A,B,..",
+        "help": "keep these classes alone, with their indices in this order; default: all, sorted",
+    },
+    "--split": {"default": "", "metavar": "NAME", "help": "split of the images whose split SRC does not say"},
+    "--angle": {
+        "choices": sorted(ANGLES),
+        "default": "degrees",
+        "help": "of rotated boxes in COCO and SKU110K-R, clockwise (the default: degrees) or not (ccw)",
+    },
+    "--on-error": {
+        "choices": ["stop", "skip"],
+        "default": "stop",
+        "help": "at bad labels and missing images: stop (the default), or leave them out and list them",
+    },
+    "--overwrite": {"action": "store_true", "help": "replace files in DST that are others"},
+    "--processes": {"type": int, "default": 4, "help": "that read and copy images; default 4"},
+}
+
+
+class Target(NamedTuple):
+    """How a format is written."""
+
+    write: Write
+    image_folder: str  # where the images of a split lie, {} being the split
+    needs_size: bool = True
+
+    def place(self, image: LabelledImage) -> str:
+        """Return where an image lies in DST; without a split, in the folders that are not called by it."""
+        folder = self.image_folder.format(image.split).strip("/")
+        return (PurePosixPath(folder) / image.name).as_posix()
+
+
+def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
+    """Return how each format is read; `names` are those of class indices, `angle` that of rotated boxes."""
+    return {
+        "coco": partial(read_coco, angle=angle),
+        "cvat": read_cvat,
+        "dior-r": read_dior_r,
+        "dota": partial(read_dota, classes=names),
+        "fair1m": read_fair1m,
+        "hrsc2016": read_hrsc2016,
+        "hrsc2016-ships": partial(read_hrsc2016, one_class="ship"),
+        "label-studio": read_label_studio,
+        "labelme": read_labelme,
+        "list": partial(read_list, classes=names),
+        "rolabelimg": read_rolabelimg,
+        "sku110k-r": partial(read_sku110k, angle=angle),
+        "ssdd": read_ssdd,
+        "ucas-aod": read_ucas_aod,
+        "xanylabeling": read_xanylabeling,
+        "yolo-obb": partial(read_yolo, classes=names),
+    }
+
+
+def writers(classes: Sequence[str], angle: str) -> dict[str, Target]:
+    """Return how each format is written; `classes` have their indices by order."""
+    return {
+        "coco": Target(partial(write_coco, classes=classes), "images/{}"),
+        "coco-rotated": Target(partial(write_coco, classes=classes, rotated=angle), "images/{}"),
+        "cvat": Target(write_cvat, "images/{}"),
+        "dota": Target(write_dota, "{}/images", needs_size=False),
+        "labelme": Target(write_labelme, "{}"),
+        "list": Target(partial(write_list, classes=classes), "images/{}", needs_size=False),
+        "rolabelimg": Target(write_rolabelimg, "JPEGImages"),
+        "xanylabeling": Target(write_xanylabeling, "{}"),
+        "yolo-obb": Target(partial(write_yolo, classes=classes), "images/{}"),
+    }
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser, whose help teaches the tool."""
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets_tools.convert", description=DESCRIPTION, formatter_class=HelpFormatter
+    )
+    parser.add_argument("source", metavar="SRC", type=Path, help="folder of the data set, or its label file")
+    parser.add_argument("target", metavar="DST", type=Path, help="folder to write")
+    add = parser.add_argument
+    sources, targets = sorted(readers((), "degrees")), sorted(writers((), "degrees"))
+    add("--from", dest="source_format", required=True, choices=sources, metavar="F", help=", ".join(sources))
+    add("--to", dest="target_format", required=True, choices=targets, metavar="F", help=", ".join(targets))
+    for words, settings in OPTIONS.items():
+        add(words, **settings)
+    return parser
+
+
+def main(words: Sequence[str]) -> None:
+    """Convert as the command line says."""
+    args = build_parser().parse_args(words)
+    args.names, args.classes = parse_names(args.names), parse_names(args.classes)
+    if args.split and not re.fullmatch(r"\w[\w.-]*", args.split):
+        raise UserError(f"--split {args.split}: expected a word that can name a folder")
+    faults, notes = Faults(skip=args.on_error == "skip"), Notes()
+    try:
+        items = convert(args, faults, notes)
+    except OSError as error:
+        place = error.filename2 or error.filename or args.target
+        raise UserError(f"{place}: {error.strerror or first_line(error)}") from None
+    faults.report(str(args.source))
+    notes.report()
+    sys.stdout.write(summary(items, args.target))
+
+
+def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item]:
+    """Read, find, check and only then write; return what was written."""
+    images = read_images(args, faults, notes)
+    classes = args.classes or find_names(images)
+    target = writers(classes, args.angle)[args.target_format]
+    finder = ImageFinder(args.source, args.image_dir, args.target)
+    items = find_files(images, finder, args.images != "none", target.needs_size, faults)
+    items = with_sizes(items, args.processes, faults) if target.needs_size else items
+    items = with_names(items, args.source, faults)
+    places = [(item.file, args.target / target.place(item.image)) for item in items if item.file]
+    if args.target_format == "list":  # which says where the images lie
+        items = [_with_path(item, args, target) for item in items]
+    write_items([item.image for item in items], places if args.images != "none" else [], args, target, notes)
+    return items
+
+
+def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[LabelledImage]:
+    """Return the images of the source with the classes that are asked for."""
+    read = readers(args.names, args.angle)[args.source_format]
+    images = list(tqdm(read(args.source, faults, notes), desc="read", unit="image", dynamic_ncols=True))
+    images = rename_classes(images, parse_map(args.map))
+    images = keep_classes(images, args.classes, notes)
+    missing = [name for name in args.classes if name not in find_names(images)]
+    notes.add(f"classes have no object: {', '.join(missing)}", len(missing))
+    notes.add("data set has no images", not images)
+    return [image._replace(split=image.split or args.split) for image in images]
+
+
+def _with_path(item: Item, args: argparse.Namespace, target: Target) -> Item:
+    """Return the item with the path of its image as its name; the original's where it stays there."""
+    original = str(item.file.resolve()) if item.file else item.written
+    path = original if args.images == "none" else target.place(item.image)
+    return item._replace(image=item.image._replace(name=path))
+
+
+def write_items(
+    images: Sequence[LabelledImage],
+    places: Sequence[tuple[Path, Path]],
+    args: argparse.Namespace,
+    target: Target,
+    notes: Notes,
+) -> None:
+    """Write the labels beside DST, then place the images, from and to, then move the labels there."""
+    if args.target.exists() and not args.target.is_dir():
+        raise UserError(f"{args.target}: expected a folder to write, got a file")
+    with staged(args.target) as folder:
+        target.write(images, folder, notes)
+        if not args.overwrite:
+            taken = [args.target / f for f in staged_files(folder) if differs(folder / f, args.target / f)]
+            taken += [new for old, new in places if new.exists() and not same_file(old, new)]
+            refuse_overwriting(args.target, taken)
+        ways = Counter(run_jobs(partial(place_image, mode=args.images), places, args.processes, "images"))
+        notes.add(
+            "images were copied, as the file system has no links", args.images == "link" and ways["copied"]
+        )
+        move_files(folder, args.target)
+
+
+def summary(items: Sequence[Item], target: Path) -> str:
+    """Return what was written, for the user."""
+    splits = Counter(item.image.split or "no split" for item in items)
+    objects = Counter(name for item in items for name in item.image.classes)
+    lines = [f"{target}: {len(items)} images, {objects.total()} objects"]
+    lines += [f"  {name}: {count} images" for name, count in sorted(splits.items())]
+    lines += [f"  {name}: {count} objects" for name, count in sorted(objects.items())]
+    return "".join(f"{line}\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

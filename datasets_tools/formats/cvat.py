@@ -1,0 +1,188 @@
+"""CVAT for images 1.1: one XML file with the images of a task, or of all tasks of a project.
+
+    <annotations><version>1.1</version>
+      <meta><task><id>7</id><subset>train</subset><labels><label><name>ship</name></label></labels></task></meta>
+      <image id="0" name="a/P1.png" width="640" height="512" subset="train" task_id="7">
+        <polygon label="ship" occluded="0" points="30.00,50.00;70.00,50.00;70.00,70.00;30.00,70.00">
+          <attribute name="difficult">1</attribute></polygon>
+        <box label="ship" occluded="0" xtl="30" ytl="50" xbr="70" ybr="70" rotation="30"></box>
+      </image></annotations>
+
+The rotation is in degrees, clockwise on the screen, about the centre of the box.  Coordinates stay as they
+are.  The difficult flag is an attribute called `difficult`: 0, 1 or 2, or false and true.  `occluded` is not
+taken for it: what is partly hidden is still to be found.  Source: CVAT's manual, "CVAT for image" format.
+"""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from datasets_tools.formats.layout import split_of, to_text
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import F64, LabelledImage
+from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from datasets_tools.formats.xml_files import find_xml_files, plain_name
+from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, shown
+from datasets_tools.formats.xml_writing import add_texts, write_xml
+from utils.errors import Faults, UserError
+from utils.images import Size
+
+ROOT = "annotations"
+SIDES = ("xtl", "ytl", "xbr", "ybr")
+OTHER_SHAPES = ("polyline", "points", "ellipse", "cuboid", "mask", "skeleton", "tag")
+FLAGS = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1}
+NO_SUBSET = "default"  # CVAT's name for tasks that are in none
+
+
+def read_cvat(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledImage]:
+    """Yield the images of one file, or of those in a folder and below it; the split is the image's subset.
+
+    Polygons of other than four vertices become quads; shapes without an area of their own are left out.
+
+    Raises:
+        UserError: labels that cannot be used and are not skipped.
+    """
+    seen: dict[tuple[str, str], str] = {}
+    for path in find_xml_files(source):
+        for image, place in faults.attempt(partial(_read_file, path, faults, notes)) or ():
+            key = image.split, image.name
+            if key in seen:
+                other = f"{image.name!r} is at {seen[key]}, too"
+                faults.add(UserError(f"{place}: expected each image once, {other}"))
+                continue
+            seen[key] = place
+            yield image
+
+
+def _read_file(path: Path, faults: Faults, notes: Notes) -> list[tuple[LabelledImage, str]]:
+    """Return the images of a file and where they stand."""
+    root = read_xml(path, ROOT)
+    tracks = root.all("track")
+    if tracks:
+        raise UserError(f"{tracks[0].place}: expected CVAT for images, got a <track> of CVAT for video")
+    subsets, nodes = _read_subsets(root), root.all("image")
+    found = [faults.attempt(partial(_read_image, node, subsets, faults, notes)) for node in nodes]
+    return [(image, node.place) for image, node in zip(found, nodes, strict=True) if image is not None]
+
+
+def _read_subsets(root: Node) -> dict[str, str]:
+    """Return the subset of each task by its id, and by an empty id that of the only one."""
+    meta = root.find("meta")
+    project = meta.find("project") if meta else None
+    tasks = project.find("tasks") if project else meta
+    subsets = {}
+    for task in tasks.all("task") if tasks else []:
+        number, subset = task.find("id"), task.find("subset")
+        subsets[number.text if number else ""] = subset.text if subset else ""
+    return {"": next(iter(subsets.values())), **subsets} if len(subsets) == 1 else subsets
+
+
+def _read_image(node: Node, subsets: dict[str, str], faults: Faults, notes: Notes) -> LabelledImage:
+    shapes = []
+    for child in node.children:
+        if child.tag in ("box", "polygon"):
+            shapes.append(faults.attempt(partial(_read_shape, child, notes)))
+        elif child.tag in OTHER_SHAPES:
+            notes.add(f"shapes of the kind {child.tag} were left out")
+    subset = node.attributes.get("subset") or subsets.get(node.attributes.get("task_id", ""), "")
+    name = plain_name(node.attribute("name"), node.place)
+    return labelled_image(name, _read_size(node), [s for s in shapes if s is not None], _split(subset, node))
+
+
+def _split(subset: str, node: Node) -> str:
+    """Return the split of a subset: `Train` is train, `Validation` val."""
+    if not re.fullmatch(r"[\w -]*", subset):
+        raise UserError(f"{node.place}: expected a subset of letters and digits, got {shown(subset)!r}")
+    name = "-".join(subset.lower().split())
+    return split_of((name,)) or ("" if name == NO_SUBSET else name)
+
+
+def _read_size(node: Node) -> Size | None:
+    if not {"width", "height"} & set(node.attributes):
+        return None
+    fields = [node.attribute(name) for name in ("height", "width")]
+    height, width = parse_numbers(fields, ["height", "width"], node.place)
+    if not (height.is_integer() and width.is_integer() and min(height, width) >= 0):
+        raise UserError(
+            f"{node.place}: expected whole numbers for height and width, got {' and '.join(fields)}"
+        )
+    return (int(height), int(width)) if height and width else None
+
+
+def _read_shape(node: Node, notes: Notes) -> Shape:
+    label = " ".join(node.attribute("label").split())
+    if not label:
+        raise UserError(f"{node.place}: expected a class name for label=..., got nothing")
+    outline = _read_box(node) if node.tag == "box" else polygon_quad(_read_points(node), node.place, notes)
+    notes.add("flags `occluded` were dropped", node.attributes.get("occluded") == "1")
+    flags = [child for child in node.all("attribute") if child.attributes.get("name") == "difficult"]
+    text = flags[0].text.lower() if flags else "0"
+    if text not in FLAGS:
+        raise UserError(f"{flags[0].place}: expected 0, 1 or 2 for difficult, got {shown(text)!r}")
+    return Shape(label, outline, FLAGS[text])
+
+
+def _read_box(node: Node) -> Box:
+    fields = [node.attribute(side) for side in SIDES] + [node.attributes.get("rotation", "0")]
+    x_min, y_min, x_max, y_max, degrees = parse_numbers(fields, [*SIDES, "rotation"], node.place)
+    if x_max < x_min or y_max < y_min:
+        raise UserError(f"{node.place}: expected xtl <= xbr and ytl <= ybr, got {' '.join(fields[:4])}")
+    if abs(degrees) > 360:
+        raise UserError(f"{node.place}: expected at most 360 degrees for rotation, got {fields[4]}")
+    centre = (x_min + x_max) / 2, (y_min + y_max) / 2
+    return *centre, x_max - x_min, y_max - y_min, float(np.radians(degrees))
+
+
+def _read_points(node: Node) -> F64:
+    pairs = [pair.split(",") for pair in node.attribute("points").split(";")]
+    bad = next((pair for pair in pairs if len(pair) != 2), None)
+    if bad is not None:
+        raise UserError(f"{node.place}: expected points x,y;x,y;.., got {shown(','.join(bad))!r}")
+    fields = [field.strip() for pair in pairs for field in pair]
+    return np.array(parse_numbers(fields, ["x", "y"] * len(pairs), node.place)).reshape(-1, 2)
+
+
+def write_cvat(images: Sequence[LabelledImage], target: Path, notes: Notes) -> None:
+    """Write `annotations.xml` into a folder, or the file itself if the target ends in `.xml`.
+
+    Quads become polygons; the split is the image's subset.
+
+    Raises:
+        UserError: a name that XML cannot hold.
+    """
+    root = ET.Element(ROOT)
+    add_texts(root, version="1.1")
+    labels = ET.SubElement(ET.SubElement(ET.SubElement(root, "meta"), "task"), "labels")
+    for name in sorted({name for image in images for name in image.classes}):
+        _add_label(labels, name)
+    for number, image in enumerate(images):
+        _add_image(root, image, number)
+        notes.add("images have no size in the file, since it is not known", image.size is None)
+    write_xml(root, target if target.suffix == ".xml" else target / "annotations.xml")
+
+
+def _add_label(labels: ET.Element, name: str) -> None:
+    """Declare a class and its attribute, which CVAT drops on import unless its task has it."""
+    label = ET.SubElement(labels, "label")
+    add_texts(label, name=name, type="any")
+    flag = ET.SubElement(ET.SubElement(label, "attributes"), "attribute")
+    add_texts(
+        flag, name="difficult", mutable="False", input_type="select", default_value="0", values="0\n1\n2"
+    )
+
+
+def _add_image(root: ET.Element, image: LabelledImage, number: int) -> None:
+    node = ET.SubElement(root, "image", id=str(number), name=image.name)
+    if image.split:
+        node.set("subset", image.split)
+    if image.size is not None:
+        node.set("width", str(image.size[1]))
+        node.set("height", str(image.size[0]))
+    for quad, name, flag in zip(image.quads.tolist(), image.classes, image.difficult, strict=True):
+        points = ";".join(f"{to_text(x)},{to_text(y)}" for x, y in quad)
+        shape = ET.SubElement(node, "polygon", label=name, source="manual", occluded="0", points=points)
+        ET.SubElement(shape, "attribute", name="difficult").text = str(flag)

@@ -1,0 +1,40 @@
+"""SSDD, the rotated labels (RBox_SSDD/voc_style): VOC XML with corners, rectangles or both.
+
+    <object><name>ship</name><difficult>0</difficult><rotated_bndbox>
+      <rotated_bbox_cx>50</rotated_bbox_cx> .. _cy .. _w .. _h <rotated_bbox_theta>-30</rotated_bbox_theta>
+      <x1>30</x1><y1>50</y1> .. <x4>30</x4><y4>70</y4>
+    </rotated_bndbox></object>
+
+Corners are taken where they are given.  Otherwise theta is the angle of OpenCV's rectangles: degrees,
+clockwise on the screen from +x to the width.  Coordinates stay as they are.  Source: Zhang et al., SAR Ship
+Detection Dataset (SSDD): official release, Remote Sensing 13, 2021.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dataloadR.label_lines import CORNERS
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import LabelledImage
+from datasets_tools.formats.voc import Outline, read_voc
+from datasets_tools.formats.xml_boxes import read_corners, read_rotated_box
+from datasets_tools.formats.xml_nodes import Node
+from utils.errors import Faults
+
+SIDES = [f"rotated_bbox_{side}" for side in ("cx", "cy", "w", "h", "theta")]
+
+
+def read_ssdd(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledImage]:
+    """Yield the images of SSDD's rotated labels: a folder with those below it, or one file.
+
+    Raises:
+        UserError: labels that cannot be used and are not skipped.
+    """
+    return read_voc(source, _read_shape, faults, notes)
+
+
+def _read_shape(node: Node) -> Outline:
+    box = node.child("rotated_bndbox")
+    if any(box.all(tag) for tag in CORNERS):
+        return read_corners(box, CORNERS)
+    return read_rotated_box(box, SIDES, full_turn=360.0)
