@@ -14,6 +14,7 @@ again after an interruption.
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ class Rule(NamedTuple):
     """How detections of several tiles become one."""
 
     iou: float = 0.3  # above it two detections of a class are of one object
-    score: float = 0.0  # lower ones are left out
+    score: float = -math.inf  # lower ones are left out
     fuse: bool = False  # their mean, weighted by the scores, instead of the best
     whole_images: bool = False  # a name that is no tile's is that of an image that was not cut
 
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--iou", type=_share, default=0.3, help="merge above this IoU (default: %(default)s)")
     parser.add_argument(
-        "--score", type=float, default=0.0, help="leave out lower scores (default: %(default)s)"
+        "--score", type=float, default=-math.inf, help="leave out lower scores (default: none)"
     )
     parser.add_argument(
         "--method",
@@ -130,10 +131,9 @@ def merge_file(file: ResultFile, rule: Rule) -> Merged:
         UserError: a line that cannot be used; says file and line.
     """
     rows = read_rows(file.path, file.coordinates)
-    before = len(rows.scores)
+    whole = _to_images(rows, file.path, rule.whole_images)
     _check_boxes(rows, file)
-    rows = _to_images(rows, file.path, rule.whole_images)
-    return Merged(file, _suppress(rows.take(rows.scores >= rule.score), file, rule), before)
+    return Merged(file, _suppress(whole.take(whole.scores >= rule.score), file, rule), len(rows.scores))
 
 
 def _check_boxes(rows: ResultRows, file: ResultFile) -> None:
@@ -156,7 +156,7 @@ def _to_images(rows: ResultRows, path: Path, whole_images: bool) -> ResultRows:
     images = np.array([place[tile.image] for tile in tiles], np.int64)
     offsets = np.array([(tile.x, tile.y) for tile in tiles], np.float64).reshape(-1, 2)[rows.images]
     rates = np.array([tile.rate for tile in tiles], np.float64)[rows.images]
-    points = rows.coordinates.reshape(len(rows.images), -1, 2)
+    points = rows.coordinates.reshape(len(rows.images), rows.coordinates.shape[1] // 2, 2)
     coordinates = ((points + offsets[:, None]) / rates[:, None, None]).reshape(rows.coordinates.shape)
     return rows._replace(names=names, images=images[rows.images], coordinates=coordinates)
 
