@@ -34,6 +34,7 @@ from utils.quad_nms import batched_quad_nms, fuse_quads
 from utils.quads import hboxes_to_quads, quads_to_hboxes
 
 logger = logging.getLogger("merge")
+IMAGES_AT_ONCE = 50  # to be fused; many images lie on one another and slow the search
 
 
 class Rule(NamedTuple):
@@ -72,7 +73,9 @@ def main(words: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("merge", description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m datasets_tools.merge", description=__doc__, formatter_class=HelpFormatter
+    )
     parser.add_argument("tiles_dir", help="folder of the tiles' result files")
     parser.add_argument(
         "out_dir", help="folder of the images' result files; files of the same name are replaced"
@@ -90,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-per-image",
-        type=int,
+        type=_count,
         help="keep the best so many of each image, over all classes (default: all)",
     )
     parser.add_argument(
@@ -99,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a name that is not of the form IMAGE__RATE__X___Y is that of an image that was not cut "
         "(default: an error)",
     )
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="(default: %(default)s)")
+    parser.add_argument(
+        "--processes", type=_count, default=os.cpu_count() or 1, help="(default: %(default)s)"
+    )
     return parser
 
 
@@ -108,6 +113,12 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected 0 to 1, got {text}")
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
+    return int(text)
 
 
 def merge_folder(source: Path, rule: Rule, processes: int = 1, limit: int | None = None) -> list[Merged]:
@@ -191,11 +202,17 @@ def _fuse(rows: ResultRows, file: ResultFile, quads: torch.Tensor, iou: float) -
             f"{file.path}:{rows.lines[row]}: expected a score of 0 or above for --method fuse, "
             f"got {rows.scores[row]:.10g}"
         )
-    images = torch.from_numpy(rows.images)  # in the place of classes: a file has one, and images never meet
-    fused = fuse_quads(quads, torch.from_numpy(rows.scores.copy()), images, iou)
-    shapes = fused.quads if file.task == 1 else quads_to_hboxes(fused.quads)
-    leaders = rows.take(fused.leaders.numpy())._replace(coordinates=rounded(shapes.flatten(1).numpy()))
-    return leaders.take(np.argsort(leaders.images, kind="stable"))
+    scores, images = torch.from_numpy(rows.scores.copy()), torch.from_numpy(rows.images)
+    order = np.argsort(rows.images, kind="stable")
+    bounds = np.searchsorted(rows.images[order], np.arange(IMAGES_AT_ONCE, len(rows.names), IMAGES_AT_ONCE))
+    leaders, shapes = [], []
+    for few in map(torch.from_numpy, np.split(order, bounds)):
+        fused = fuse_quads(quads[few], scores[few], images[few], iou)  # of one class: images take their place
+        leaders.append(few[fused.leaders])
+        shapes.append(fused.quads if file.task == 1 else quads_to_hboxes(fused.quads))
+    found = rows.take(torch.cat(leaders).numpy())
+    found = found._replace(coordinates=rounded(torch.cat(shapes).flatten(1).numpy()))
+    return found.take(np.argsort(found.images, kind="stable"))
 
 
 def _best_per_image(merged: Sequence[Merged], limit: int) -> list[Merged]:

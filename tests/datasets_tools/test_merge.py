@@ -247,7 +247,15 @@ def test_two_processes_give_the_same(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run(tmp_path, "--processes", "2") == alone
 
 
-def test_wrong_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--iou", "3"], "expected 0 to 1, got 3"),
+        (["--max-per-image", "0"], "expected a whole number above 0, got 0"),
+        (["--processes", "two"], "expected a whole number above 0, got two"),
+    ],
+)
+def test_wrong_words_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        merge.main(["a", "b", "--iou", "3"])
-    assert "expected 0 to 1, got 3" in capsys.readouterr().err
+        merge.main(["a", "b", *words])
+    assert message in capsys.readouterr().err
