@@ -27,8 +27,16 @@ import torch
 
 from datasets_tools.jobs import run_jobs
 from datasets_tools.tiles import Tile, parse_tile
-from evalR.dota_results import ResultFile, ResultRows, find_results, read_rows, rounded, write_rows
-from utils.cli import HelpFormatter, run_script
+from evalR.dota_results import (
+    ResultFile,
+    ResultRows,
+    check_boxes,
+    find_results,
+    read_rows,
+    rounded,
+    write_rows,
+)
+from utils.cli import HelpFormatter, positive_int, run_script
 from utils.errors import UserError
 from utils.quad_nms import batched_quad_nms, fuse_quads
 from utils.quads import hboxes_to_quads, quads_to_hboxes
@@ -93,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-per-image",
-        type=_count,
+        type=positive_int,
         help="keep the best so many of each image, over all classes (default: all)",
     )
     parser.add_argument(
@@ -103,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "(default: an error)",
     )
     parser.add_argument(
-        "--processes", type=_count, default=os.cpu_count() or 1, help="(default: %(default)s)"
+        "--processes", type=positive_int, default=os.cpu_count() or 1, help="(default: %(default)s)"
     )
     return parser
 
@@ -113,12 +121,6 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected 0 to 1, got {text}")
     return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
-    return int(text)
 
 
 def merge_folder(source: Path, rule: Rule, processes: int = 1, limit: int | None = None) -> list[Merged]:
@@ -143,20 +145,8 @@ def merge_file(file: ResultFile, rule: Rule) -> Merged:
     """
     rows = read_rows(file.path, file.coordinates)
     whole = _to_images(rows, file.path, rule.whole_images)
-    _check_boxes(rows, file)
+    check_boxes(rows, file)
     return Merged(file, _suppress(whole.take(whole.scores >= rule.score), file, rule), len(rows.scores))
-
-
-def _check_boxes(rows: ResultRows, file: ResultFile) -> None:
-    if file.task == 1:
-        return
-    x_min, y_min, x_max, y_max = rows.coordinates.T
-    bad = np.flatnonzero((x_min > x_max) | (y_min > y_max))
-    if len(bad):
-        got = " ".join(f"{value:.10g}" for value in rows.coordinates[bad[0]])
-        raise UserError(
-            f"{file.path}:{rows.lines[bad[0]]}: expected x_min <= x_max and y_min <= y_max, got {got}"
-        )
 
 
 def _to_images(rows: ResultRows, path: Path, whole_images: bool) -> ResultRows:

@@ -109,6 +109,18 @@ def _check_numbers(rows: ResultRows, path: Path) -> None:
             raise UserError(f"{path}:{rows.lines[row]}: {what}, got {got}")
 
 
+def check_boxes(rows: ResultRows, file: ResultFile) -> None:
+    """Raise a UserError, with file and line, where a horizontal box ends before it begins."""
+    if file.task == 1:
+        return
+    x_min, y_min, x_max, y_max = rows.coordinates.T
+    bad = np.flatnonzero((x_min > x_max) | (y_min > y_max))
+    if len(bad):
+        got = " ".join(f"{value:.10g}" for value in rows.coordinates[bad[0]])
+        place = f"{file.path}:{rows.lines[bad[0]]}"
+        raise UserError(f"{place}: expected x_min <= x_max and y_min <= y_max, got {got}")
+
+
 def result_text(rows: ResultRows, score: str = SCORE, coordinate: str = COORDINATE) -> str:
     """Return the lines of a result file, in the order of the rows; without exponents after `rounded`."""
     template = f"%s {score}" + f" {coordinate}" * rows.coordinates.shape[1] + "\n"
