@@ -19,7 +19,7 @@ from dataloadR.label_lines import (
 from utils.errors import Faults
 from utils.records import Annotation
 
-__all__ = ["AnnotationError", "read_split", "split_is_labelled"]
+__all__ = ["AnnotationError", "find_splits", "read_images", "read_split", "split_is_labelled"]
 
 log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".gif")
@@ -56,7 +56,7 @@ def read_split(
         AnnotationError: no such root or split, no images, or a label that cannot be read.
     """
     faults = faults or Faults(skip=False)
-    images = _read_images(Path(root).expanduser(), split, faults)
+    images = read_images(Path(root).expanduser(), split, faults)
     names = tuple(classes) or _find_classes(images)
     index = {name: i for i, name in enumerate(names)}
     return [_to_annotation(image, index, faults) for image in images], names
@@ -89,7 +89,7 @@ def _locate_folder(root: Path, split: str) -> Folder:
             return Folder(root / split / images, root / split / labels, None)
         if (root / images).is_dir():
             return Folder(root / images, root / labels, _find_names(root, split))
-    found = sorted(p.parent.name for images, _ in LAYOUTS for p in root.glob(f"*/{images}"))
+    found = find_splits(root)
     if found:
         raise _no_split(root, split, found)
     known = f"images/ and labelTxt/, {split}/images/, JPEGImages/ and Annotations/, or a list file"
@@ -100,10 +100,23 @@ def _no_split(root: Path, split: str, found: Iterable[str]) -> AnnotationError:
     return AnnotationError(f"{root}: no split {split!r}, found {', '.join(found)}")
 
 
+def _name_files(root: Path) -> dict[str, Path]:
+    """Return the name file of each split that has one."""
+    folders = [root / "ImageSets", root / "ImageSets" / "Main"]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.txt"))}
+
+
+def find_splits(root: Path) -> list[str]:
+    """Return the splits that a folder of one of the layouts has, sorted; list files are not looked for."""
+    folders = {
+        path.parent.name for images, _ in LAYOUTS for path in root.glob(f"*/{images}") if path.is_dir()
+    }
+    return sorted(folders | set(_name_files(root)))
+
+
 def _find_names(root: Path, split: str) -> Path | None:
     """Return the name file of a split; None where the root has no name files at all."""
-    folders = [root / "ImageSets", root / "ImageSets" / "Main"]
-    files = {path.stem: path for folder in folders for path in sorted(folder.glob("*.txt"))}
+    files = _name_files(root)
     if not files:
         log.warning("%s has no ImageSets: the split %r means all of its images", root, split)
         return None
@@ -125,7 +138,8 @@ def _pair_files(place: Folder, faults: Faults) -> list[tuple[Path, Path | None]]
 
 
 def is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")  # macOS resource forks
+    """Say whether a name is that of an image; hidden files are macOS resource forks and unfinished ones."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:
@@ -144,7 +158,8 @@ def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:
     return chosen
 
 
-def _read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
+def read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
+    """Return the images of a split with their objects as written; errors as `read_split`."""
     place = _locate(root, split)
     if isinstance(place, Path):
         return _read_list(place, faults)

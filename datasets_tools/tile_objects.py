@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from dataloadR.geometric import cut_objects
 from datasets_tools.formats.records import F64
-from datasets_tools.tiles import Window
 from utils.quads import clip_quads, hull_quads, reduce_to_quads
+from utils.rasters import Window
 from utils.records import I64
 
 CUT = 2  # the flag of an object that tiling cut: neither object nor background
@@ -20,7 +20,8 @@ class TileObjects(NamedTuple):
 
     rows: I64  # (K,) which of the image's objects
     quads: F64  # (K, 4, 2) pixels of the tile
-    difficult: NDArray[np.int8]  # (K,) 2: cut; else the object's own flag
+    difficult: NDArray[np.int8]  # (K,) 2 where the tile cuts it; else the object's own flag
+    is_kept: NDArray[np.bool_]  # (K,) the tile does not cut it, or shows enough of it
 
 
 def objects_in_tile(
@@ -44,7 +45,7 @@ def objects_in_tile(
     if clip:
         local = _clip(local, high - low)
     flags = np.where(cut[keep], CUT, difficult[rows]).astype(np.int8)
-    return TileObjects(rows, local, flags)
+    return TileObjects(rows, local, flags, ~cut[keep])
 
 
 def _clip(quads: F64, size: NDArray[np.int64]) -> F64:

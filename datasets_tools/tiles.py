@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from utils.errors import UserError
 from utils.images import ROUNDING, Size
+from utils.rasters import Window
 
 _NAME = re.compile(r"(?P<image>.+)__(?P<rate>\d+(?:\.\d+)?)__(?P<x>\d+)___(?P<y>\d+)")
 
@@ -48,15 +49,6 @@ def tile_starts(length: int, size: int, overlap: int) -> list[int]:
     """
     starts = list(range(0, max(length - size, 0), size - overlap))
     return [*starts, max(length - size, 0)]
-
-
-class Window(NamedTuple):
-    """Whole pixels of one image, the right and lower bounds excluded."""
-
-    x_min: int
-    y_min: int
-    x_max: int
-    y_max: int
 
 
 class Grid(NamedTuple):

@@ -162,8 +162,12 @@ def _shortened(text: str, width: int) -> str:
     return text if short == text else ".." + short
 
 
-def save_image(path: str | Path, image: Image) -> None:
+def save_image(path: str | Path, image: Image, quality: int = 95, flush: bool = True) -> None:
     """Write a PNG, JPEG or whatever else OpenCV knows by the suffix; the file appears whole or not at all.
+
+    Args:
+        quality: of a JPEG, 1 to 100.
+        flush: as in `replacing`.
 
     Raises:
         ValueError: a suffix that no writer knows.
@@ -172,8 +176,9 @@ def save_image(path: str | Path, image: Image) -> None:
     bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     if not path.suffix or not cv2.haveImageWriter(path.name):
         raise ValueError(f"{path}: expected an image suffix such as .png or .jpg, found '{path.suffix}'")
-    with replacing(path) as temporary:
-        encoded, data = cv2.imencode(path.suffix, bgr)  # imwrite knows no non-ASCII paths on Windows
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    with replacing(path, flush) as temporary:
+        encoded, data = cv2.imencode(path.suffix, bgr, options)  # imwrite knows no non-ASCII paths on Windows
         if not encoded:
             raise OSError(f"{path}: the image could not be written")
         temporary.write_bytes(data.tobytes())
