@@ -15,7 +15,6 @@ again after an interruption.
 import argparse
 import logging
 import math
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -25,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
 from datasets_tools.tiles import Tile, parse_tile
 from evalR.dota_results import (
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "(default: an error)",
     )
     parser.add_argument(
-        "--processes", type=positive_int, default=os.cpu_count() or 1, help="(default: %(default)s)"
+        "--processes", type=positive_int, default=usable_cpus(), help="(default: %(default)s)"
     )
     return parser
 

@@ -14,7 +14,6 @@ results give the same bytes.
 import argparse
 import logging
 import math
-import os
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ import torch
 from cfg.load import load_config
 from dataloadR.annotations import IMAGE_SUFFIXES, is_image
 from dataloadR.label_lines import read_lines
+from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
 from datasets_tools.tiles import parse_tile
 from evalR.dota_results import (
@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         default=SIZE_LIMIT,
         help="refuse a larger zip (default: %(default)s; a choice of ours, ask the server for its own)",
     )
-    add("--processes", type=positive_int, default=os.cpu_count() or 1, help="(default: %(default)s)")
+    add("--processes", type=positive_int, default=usable_cpus(), help="default: one per core")
     return parser
 
 

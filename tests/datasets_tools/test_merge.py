@@ -1,5 +1,6 @@
 """Merging against a slow loop, by hand, and whatever can be wrong with the files."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import shapely
 
 from datasets_tools import merge
 from datasets_tools.tiles import Tile
+from evalR.dota_results import find_results, result_text
 from utils.errors import UserError
 
 LINE = "P1__1__600___0 0.9 0 0 9 0 9 9 0 9"
@@ -193,6 +195,31 @@ def test_bad_lines_are_named(tmp_path: Path, name: str, line: str, message: str)
     with pytest.raises(UserError, match=rf"^{path}:3: .*{message}"):
         run(tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_mutated_files_are_read_or_named(tmp_path: Path) -> None:
+    """Bytes are changed and dropped: a reading that can be written, or an error with file and line."""
+    rng = np.random.default_rng(0)
+    good = "\n".join(random_tiles(rng, False)[:12]).encode()
+    path, errors = write(tmp_path, "ship.txt"), []
+    for _ in range(500):
+        data = bytearray(good)
+        for _ in range(int(rng.integers(1, 4))):
+            place, length = int(rng.integers(len(data))), int(rng.integers(1, 12))
+            new = bytes(
+                rng.choice(list(b"0123456789 .-+_e\n\t\xff\x00nainf"), int(rng.integers(0, 12))).tolist()
+            )
+            data[place : place + length] = new
+        path.write_bytes(data)
+        try:
+            merged = merge.merge_file(find_results(path.parent)[0], merge.Rule())
+        except UserError as error:
+            errors.append(str(error))
+        else:
+            assert np.isfinite(merged.rows.coordinates).all()
+            assert result_text(merged.rows).count("\n") <= data.count(b"\n") + 1
+    assert all(re.match(rf"{path}:\d+: ", error) for error in errors)
+    assert 100 < len(errors) < 500
 
 
 def test_text_of_another_encoding_and_other_line_ends(tmp_path: Path) -> None:
