@@ -63,6 +63,7 @@ def write_detections(
 ) -> np.ndarray:
     """Write what tiles show as detections and return which objects some tile holds whole, (N,)."""
     whole = np.zeros(len(scene.quads), bool)
+    lines: dict[str, list[str]] = {}
     for tile, window in tile_windows(scene.name, scene.size, grid):
         scaled = scene.quads * tile.rate
         found = objects_in_tile(scaled, scene.difficult, window, clip)
@@ -72,8 +73,10 @@ def write_detections(
         for row, quad, flag, score in zip(found.rows, found.quads, found.difficult, scores, strict=True):
             if flag != CUT:
                 numbers = " ".join(f"{value:.4f}" for value in (score, *quad.ravel()))
-                with (folder / f"Task1_{scene.classes[row]}.txt").open("a") as file:
-                    file.write(f"{tile.name} {numbers}\n")
+                lines.setdefault(scene.classes[row], []).append(f"{tile.name} {numbers}\n")
+    for label, texts in lines.items():
+        with (folder / f"Task1_{label}.txt").open("a") as file:
+            file.writelines(texts)
     return whole
 
 
