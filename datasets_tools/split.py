@@ -45,13 +45,13 @@ RECORD = "split.json"  # in DST: how it was cut
 ROWS_AT_ONCE = 8  # rows of tiles of one job, where several processes share an image
 RATES = 0.01, 16.0  # least and largest
 
-log = logging.getLogger(__name__)
-
 
 def main(words: Sequence[str]) -> None:
     """Cut as the command line says, and print what came out."""
     given = _parser().parse_args(words)
     _check_numbers(given)
+    for name in ("rasterio", "PIL"):  # our one line says it
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     options = Options(
         out=given.dst.expanduser(),
         grid=Grid(given.size, given.overlap, tuple(given.rates)),
@@ -73,6 +73,8 @@ def main(words: Sequence[str]) -> None:
     finished = _gather(jobs, results, faults)
     _write_name_files(options.out, sources, finished)
     faults.report(str(root))
+    if not finished:
+        raise UserError(f"{root}: expected at least one readable image, found none")
     summary = _summarise(finished)
     _write_record(options.out, {**record, "finished": True, "summary": summary})
     sys.stdout.write(_to_text(summary) + f"tiles: {options.out}\n")

@@ -13,7 +13,7 @@ from utils.errors import UserError
 from utils.images import ROUNDING, Size
 from utils.rasters import Window
 
-_NAME = re.compile(r"(?P<image>.+)__(?P<rate>\d+(?:\.\d+)?)__(?P<x>\d+)___(?P<y>\d+)")
+_NAME = re.compile(r"(?P<image>.+)__(?P<rate>\d{1,4}(?:\.\d{1,10})?)__(?P<x>\d{1,8})___(?P<y>\d{1,8})")
 
 
 class Tile(NamedTuple):

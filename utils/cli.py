@@ -28,6 +28,13 @@ def parse_words(
     return parser.parse_intermixed_args(rest), overrides  # a YAML may follow the options
 
 
+def positive_int(text: str) -> int:
+    """Return a whole number above 0, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
+    return int(text)
+
+
 def pick_device(name: str) -> torch.device:
     """Return the device that `name` means; ``auto`` is the first GPU, else the CPU.
 

@@ -71,9 +71,9 @@ def is_truncated(data: Bytes) -> bool:
     """
     start = data[:12]
     if start.startswith(JPEG):
-        return data.find(b"\xff\xd9", _jpeg_scan(data)) < 0
+        return data.rfind(b"\xff\xd9", _jpeg_scan(data)) < 0  # from the end: it is there
     if start.startswith(PNG):
-        return data.find(PNG_END) < 0
+        return data.rfind(PNG_END) < 0
     if start.startswith(RIFF) and start[8:12] == b"WEBP":
         return len(data) < 8 + int(struct.unpack_from("<I", data, 4)[0])
     return False

@@ -184,7 +184,7 @@ def _dataset_raster(dataset: Any, path: str | Path) -> Raster:
         try:
             dataset.read(bands, window=(rows, columns), out=pixels.transpose(2, 0, 1))
         except errors.RasterioError as error:
-            raise ImageError(f"{path}: cannot be decoded: {first_line(error)}") from None
+            raise ImageError(f"{path}: cannot be decoded: {first_line(error.__cause__ or error)}") from None
         return _to_rgb(to_8_bits(pixels, path).reshape(pixels.shape), palette)
 
     return Raster((int(dataset.height), int(dataset.width)), True, read)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataloadR.annotations import AnnotationError, read_everything, read_split, split_is_labelled
+from dataloadR.annotations import AnnotationError, is_image, read_everything, read_split, split_is_labelled
 from tests.paths import DATA
 
 SQUARE = "1 2 11 2 11 12 1 12"
@@ -214,3 +214,10 @@ def test_real_data(root: str, split: str, images: int, boxes: int | None) -> Non
     assert len(annotations) == images
     assert boxes in (None, sum(len(a.quads) for a in annotations))
     assert max(a.labels.max(initial=0) for a in annotations) < len(classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.png", True), ("._a.png", False), (".a.123.tmp.png", False), ("a.txt", False)]
+)
+def test_hidden_files_are_no_images(name: str, expected: bool) -> None:
+    assert is_image(Path(name)) == expected

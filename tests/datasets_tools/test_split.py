@@ -233,6 +233,13 @@ def test_a_broken_image_stops_or_is_named(
     assert run(data, tmp_path / "out")["images"] == 3  # goes on where it stopped
 
 
+def test_nothing_readable(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.tif").write_bytes(b"II*")
+    with pytest.raises(UserError, match="expected at least one readable image, found none"):
+        run(tmp_path / "photos", tmp_path / "out", "--on-error", "skip")
+
+
 def test_a_bad_label_line_is_named(data: Path, tmp_path: Path) -> None:
     with (data / "labelTxt/a.txt").open("a") as file:
         file.write("1 2 3\n")
