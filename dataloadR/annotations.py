@@ -19,7 +19,7 @@ from dataloadR.label_lines import (
 from utils.errors import Faults
 from utils.records import Annotation
 
-__all__ = ["AnnotationError", "read_split", "split_is_labelled"]
+__all__ = ["AnnotationError", "read_list", "read_split", "split_is_labelled"]
 
 log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".gif")
@@ -66,7 +66,7 @@ def split_is_labelled(root: str | Path, split: str) -> bool:
     """Say whether any image of the split has a label file, or any line of a list an object."""
     place, faults = _locate(Path(root).expanduser(), split), Faults(skip=True)  # `read_split` names them
     if isinstance(place, Path):
-        return any(image.quads for image in _read_list(place, faults))
+        return any(image.quads for image in read_list(place, faults))
     return any(labels is not None for _, labels in _pair_files(place, faults))
 
 
@@ -147,14 +147,14 @@ def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:
 def _read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
     place = _locate(root, split)
     if isinstance(place, Path):
-        return _read_list(place, faults)
+        return read_list(place, faults)
     return [
         LabelledImage(image, labels, read_label_file(labels, faults) if labels else [])
         for image, labels in _pair_files(place, faults)
     ]
 
 
-def _read_list(path: Path, faults: Faults) -> list[LabelledImage]:
+def read_list(path: Path, faults: Faults) -> list[LabelledImage]:
     """Return the images of a list file; relative paths start at its folder, else at the folder above."""
     images = []
     for number, text in read_lines(path, faults):

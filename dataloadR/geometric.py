@@ -116,7 +116,7 @@ def _random_symmetry(rng: np.random.Generator, config: AugmentConfig, size: Size
     return matrix, size
 
 
-def visible_shares(quads: F32, window: Window) -> NDArray[np.float64]:
+def visible_shares(quads: NDArray[np.floating], window: Window) -> NDArray[np.float64]:
     """Return area inside the window / area, (N,); self-crossing quads count as their hull.
 
     A quad without area counts 1 inside and 0 where it crosses or leaves the window.
