@@ -99,7 +99,7 @@ def describe(report: Report, data: Labelled) -> str:
     names, count = data.objects.names, len(data.objects.quads)
     lines = [f"{report.name}: {len(data.entries)} images ({shares}), {count} objects, {len(names)} classes"]
     for finding in report.findings:
-        lines.append(f"\n{finding.grade.upper():8}{finding.title}: {finding.total}  [{finding.code}]")
+        lines.append(f"\n{finding.grade.upper():8}{finding.total} {finding.title}  [{finding.code}]")
         lines += [f"        {finding.detail}"] * bool(finding.detail)
         lines += [f"          {place}" for place in finding.places[:SHOWN]]
         more = finding.total - min(len(finding.places), SHOWN)

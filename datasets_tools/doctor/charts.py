@@ -9,6 +9,7 @@ WIDTH = 360.0  # units of the drawing; the page scales it
 ROW, BAR, LABEL, NUMBER, CHARACTERS = 15.0, 10.0, 120.0, 62.0, 20  # sideways bars, one class each
 TALL, FOOT, HEAD = 150.0, 20.0, 16.0  # upright bars
 MAX_ROWS = 40
+MAX_WORDS = 12  # under upright bars
 
 
 class Bar(NamedTuple):
@@ -70,9 +71,11 @@ def upright(figure: Figure, colours: Mapping[str, str]) -> Chart:
     highest = max([c / sums[s] for s, counts in figure.counts.items() for c in counts] + [1e-9])
     step = WIDTH / max(len(figure.bins), 1)
     width = round(step * 0.8 / max(len(figure.counts), 1), 2)
+    every = -(-len(figure.bins) // MAX_WORDS)
     words = [Word(0, 11, f"highest: {highest:.0%} of the {figure.unit} of a split", "start")]
     for n, name in enumerate(figure.bins):
-        words.append(Word(round((n + 0.5) * step, 2), HEAD + TALL + 13, name))
+        if n % every == 0:
+            words.append(Word(round((n + 0.5) * step, 2), HEAD + TALL + 13, name))
         for place, (split, counts) in enumerate(figure.counts.items()):
             height = round(counts[n] / sums[split] / highest * TALL, 2)
             x = round((n + 0.1) * step + place * width, 2)

@@ -134,7 +134,7 @@ KINDS: dict[str, Kind] = {
     "outside": _warning("objects lie wholly outside their image", "delete them, or look for a wrong scale"),
     "mostly-outside": _warning(
         "objects reach out of their image with more than 0.3 of their area",
-        "training ignores such objects where the border cuts them: clip or delete them",
+        "give them the difficult flag 2, with which training ignores them, or clip or delete them",
     ),
     "no-area": _warning("objects have no area and are never learned", "delete them or draw them again"),
     "under-1-px": _warning("objects are under 1 px wide or high and never learned", "delete or redraw them"),
@@ -145,10 +145,10 @@ KINDS: dict[str, Kind] = {
     "duplicate-object": _warning("objects stand twice in their image", "delete the copies"),
     "two-classes": _warning("quads stand twice in their image, with two classes", "keep the right one"),
     "coarse-approximation": _warning(
-        "quads are learned as a shape that agrees with them to less than 0.8 (IoU)", "look at them"
+        "quads are learned as a shape that agrees with them to less than 0.7 (IoU)", "look at them"
     ),
     "truncated-integers": _warning(
-        "splits hold rectangles cut down to whole pixels: an approximation of the labels, not the labels",
+        "objects are rectangles cut down to whole pixels: an approximation of the labels, not the labels",
         "train from the original labels with decimals if there are any",
     ),
     "approximated": _note(

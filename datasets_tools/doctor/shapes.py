@@ -22,11 +22,12 @@ from utils.quads import (
     uncrossed_quads,
 )
 
+CUT = 2  # the flag of an object cut by tiling
 MIN_SIDE = 4  # px; `assign.min_side`
 OVER_THE_EDGE = 1.0  # px by which an object may reach out of its image unnoticed: rounding
 NO_SHAPE = 1e-6  # px^2
 SAME = 100  # steps per pixel: quads that agree to 0.01 px are one
-COARSE = 0.8  # IoU
+COARSE = 0.7  # IoU
 FAR = 1e9  # px: the size of an image that is not there
 # How rectangles cut down to whole pixels look: the sum of opposite vertices is off by 0 (two thirds of the
 # coordinates), 1 or, seldom, 2 px; hand-drawn quads are off by more, rectangles with decimals by less.
@@ -101,7 +102,7 @@ def _outside(data: Labelled, sizes: F64, sound: Mask) -> dict[str, Mask]:
     shares = visible_shares(objects.quads / limits, (0.0, 0.0, 1.0, 1.0))
     return {
         "outside": out & (shares == 0),
-        "mostly-outside": out & (shares > 0) & (shares < KEEP_SHARE),
+        "mostly-outside": out & (shares > 0) & (shares < KEEP_SHARE) & (objects.difficult != CUT),
         "partly-outside": out & (shares >= KEEP_SHARE),
     }
 
@@ -143,15 +144,13 @@ def _approximated(data: Labelled, orc: Approximation) -> list[Finding]:
 
 def _truncated(data: Labelled) -> list[Finding]:
     """Return the splits whose quads are rectangles of which only whole pixels are left."""
-    findings: list[str] = []
-    details: list[str] = []
+    findings: list[Finding] = []
     for split in data.splits:
         quads = data.objects.quads[data.in_split(split)[data.objects.entries]]
         detail = describe_truncation(quads)
         if detail:
-            findings.append(f"{split}: {len(quads)} objects")
-            details.append(f"{split}: {detail}")
-    return found("truncated-integers", findings, "; ".join(details))
+            findings += found("truncated-integers", [split], f"{split}: {detail}", len(quads))
+    return findings
 
 
 def describe_truncation(quads: F64) -> str:

@@ -116,4 +116,5 @@ def _count(values: NDArray[np.floating | np.integer], edges: Sequence[float]) ->
 
 
 def _bins(edges: Sequence[float]) -> list[str]:
-    return [f"{edge:g}" if edge != edges[-1] else f"{edge:g}+" for edge in edges]
+    last = "" if edges is ANGLES else "+"
+    return [*(f"{edge:g}" for edge in edges[:-1]), f"{edges[-1]:g}{last}"]
