@@ -99,12 +99,12 @@ def describe(report: Report, data: Labelled) -> str:
     names, count = data.objects.names, len(data.objects.quads)
     lines = [f"{report.name}: {len(data.entries)} images ({shares}), {count} objects, {len(names)} classes"]
     for finding in report.findings:
-        lines.append(f"\n{finding.grade.upper():8}{finding.total} {finding.title}  [{finding.code}]")
-        lines += [f"        {finding.detail}"] * bool(finding.detail)
-        lines += [f"          {place}" for place in finding.places[:SHOWN]]
+        lines.append(f"\n{finding.grade.upper():8}{finding.total:6}  {finding.title}  [{finding.code}]")
+        lines += [f"                {finding.detail}"] * bool(finding.detail)
+        lines += [f"                  {place}" for place in finding.places[:SHOWN]]
         more = finding.total - min(len(finding.places), SHOWN)
-        lines += [f"          and {more} more"] * bool(more)
-        lines += [f"        -> {finding.advice}"] * bool(finding.advice)
+        lines += [f"                  and {more} more"] * bool(more)
+        lines += [f"                -> {finding.advice}"] * bool(finding.advice)
     return "\n".join([*lines, "", report.verdict])
 
 

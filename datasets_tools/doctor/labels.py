@@ -131,7 +131,7 @@ def _class_findings(data: Labelled, classes: Sequence[str]) -> list[Finding]:
     known = len(classes) or len(objects.names)
     unknown = np.flatnonzero(objects.labels >= known)
     strange = Counter(objects.names[n] for n in objects.labels[unknown].tolist())
-    findings = found_objects("unknown-class", unknown.tolist(), data.place, _told(strange))
+    findings = found_objects("unknown-class", unknown.tolist(), data.place, _told(strange, classes))
     for code, pairs in _look_alikes(objects.names[:known], counts[:known].tolist()).items():
         detail = "; ".join(
             f"{objects.names[rare]} ({counts[rare]}) beside {objects.names[often]} ({counts[often]})"
@@ -167,8 +167,13 @@ def _split_findings(data: Labelled, known: int) -> list[Finding]:
     return findings
 
 
-def _told(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+def _told(counts: Counter[str], known: Sequence[str] = ()) -> str:
+    """Return names with how many objects they have, and the known class that each is like."""
+    words = []
+    for name, count in counts.most_common():
+        like = next((other for other in known if edit_distance(_plain(name), _plain(other)) <= 2), "")
+        words.append(f"{name} ({count})" + (f", like {like}" if like else ""))
+    return "; ".join(words)
 
 
 def _look_alikes(names: Sequence[str], counts: Sequence[int]) -> dict[str, list[tuple[int, int]]]:

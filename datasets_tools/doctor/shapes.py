@@ -28,6 +28,7 @@ OVER_THE_EDGE = 1.0  # px by which an object may reach out of its image unnotice
 NO_SHAPE = 1e-6  # px^2
 SAME = 100  # steps per pixel: quads that agree to 0.01 px are one
 COARSE = 0.7  # IoU
+BLOCK = 16384  # quads clipped at a time
 FAR = 1e9  # px: the size of an image that is not there
 # How rectangles cut down to whole pixels look: the sum of opposite vertices is off by 0 (two thirds of the
 # coordinates), 1 or, seldom, 2 px; hand-drawn quads are off by more, rectangles with decimals by less.
@@ -45,13 +46,16 @@ class Approximation(NamedTuple):
 
 def approximation(quads: F64, sound: Mask) -> Approximation:
     """Return what ORC does to the sound quads, by the function that makes the targets."""
-    originals = clockwise_quads(torch.from_numpy(quads[sound]))
-    learned = approximate_quads(originals)
-    turned = torch.stack([originals.roll(-turn, dims=1) for turn in range(4)])
-    moved = ~(turned == learned).all(dim=-1).all(dim=-1).any(dim=0)
     needed, ious = np.zeros(len(quads), bool), np.ones(len(quads))
-    needed[sound] = moved.numpy()
-    ious[needed] = _ious(originals[moved], learned[moved]).numpy()
+    rows = np.flatnonzero(sound)
+    for begin in range(0, len(rows), BLOCK):
+        block = rows[begin : begin + BLOCK]
+        originals = clockwise_quads(torch.from_numpy(quads[block]))
+        learned = approximate_quads(originals)
+        turned = torch.stack([originals.roll(-turn, dims=1) for turn in range(4)])
+        moved = ~(turned == learned).all(dim=-1).all(dim=-1).any(dim=0)
+        needed[block] = moved.numpy()
+        ious[block[moved.numpy()]] = _ious(originals[moved], learned[moved]).numpy()
     return Approximation(needed, ious)
 
 

@@ -208,6 +208,7 @@ def test_every_code_is_planted_somewhere() -> None:
     assert [code for code in KINDS if f'"{code}"' not in text] == []
 
 
+@pytest.mark.slow
 def test_the_page_opens_in_a_browser(planted: tuple[int, Findings, Path], tmp_path: Path) -> None:
     browser = shutil.which("chromium")
     if browser is None:
