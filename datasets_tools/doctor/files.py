@@ -49,7 +49,7 @@ def find_sources(root: Path, wanted: Sequence[str] = ()) -> Sources:
     """
     if not root.exists():
         raise AnnotationError(f"{root}: no such folder or list file")
-    sources = {root.stem: root} if root.is_file() else _split_folders(root) or _one_folder(root)
+    sources = {root.stem: root} if root.is_file() else _folder_sources(root)
     sources = sources or {path.stem: path for path in sorted(root.glob("*.txt")) if _is_list(path)}
     if not sources:
         known = "images/ and labelTxt/, SPLIT/images/, JPEGImages/ and Annotations/, or list files"
@@ -58,6 +58,12 @@ def find_sources(root: Path, wanted: Sequence[str] = ()) -> Sources:
         if split not in sources:
             raise AnnotationError(f"{root}: no split {split!r}, found {', '.join(sources)}")
     return {split: sources[split] for split in wanted or sources}
+
+
+def _folder_sources(root: Path) -> Sources:
+    """Return the splits of both kinds of folders; all images are a split only where there is no other."""
+    own, named = _split_folders(root), _one_folder(root)
+    return {**{split: folder for split, folder in named.items() if split != ALL or not own}, **own}
 
 
 def _split_folders(root: Path) -> Sources:

@@ -146,7 +146,8 @@ def _split_findings(data: Labelled, known: int) -> list[Finding]:
     """Return what shows where the classes of train and those of the other splits are compared."""
     objects = data.objects
     if "train" not in data.splits:
-        return []
+        bare = not len(objects.quads) and not any(split.startswith("test") for split in data.splits)
+        return found("no-objects", list(data.splits)) if bare else []
     in_train = data.in_split("train")[objects.entries]
     counts = np.bincount(objects.labels[in_train], minlength=len(objects.names))[:known]
     findings = []

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dataloadR.geometric import KEEP_SHARE, visible_shares
-from datasets_tools.doctor.findings import Finding, found, found_objects
+from datasets_tools.doctor.findings import Finding, found_objects
 from datasets_tools.doctor.labels import F64, Labelled
 from utils.glides import approximate_quads
 from utils.quad_clip import convex_intersection_areas
@@ -150,10 +150,10 @@ def _truncated(data: Labelled) -> list[Finding]:
     """Return the splits whose quads are rectangles of which only whole pixels are left."""
     findings: list[Finding] = []
     for split in data.splits:
-        quads = data.objects.quads[data.in_split(split)[data.objects.entries]]
-        detail = describe_truncation(quads)
+        rows = np.flatnonzero(data.in_split(split)[data.objects.entries])
+        detail = describe_truncation(data.objects.quads[rows])
         if detail:
-            findings += found("truncated-integers", [split], f"{split}: {detail}", len(quads))
+            findings += found_objects("truncated-integers", rows.tolist(), data.place, f"{split}: {detail}")
     return findings
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from dataloadR.demo_scenes import write_demo_scenes
 from datasets_tools import check
 from datasets_tools.doctor import images
+from datasets_tools.doctor.files import find_sources
 from datasets_tools.doctor.findings import KINDS
 from tests.datasets_tools.doctor.planted import PLANTED, box, scene, write_planted
 from tests.paths import DATA
@@ -121,6 +122,16 @@ def test_named_splits(tmp_path: Path) -> None:
         "not-in-split": ["images/p2.png", "images/p3.png"],
         "no-images": ["test: ImageSets/test.txt"],
     }
+
+
+def test_folders_of_both_kinds_are_splits(tmp_path: Path) -> None:
+    for folder in ("images", "labelTxt", "extra/images", "extra/labelTxt"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "p.txt").write_text("")
+    assert list(find_sources(tmp_path)) == ["extra"]
+    (tmp_path / "ImageSets").mkdir()
+    (tmp_path / "ImageSets" / "train.txt").write_text("p")
+    assert list(find_sources(tmp_path)) == ["train", "extra"]
 
 
 def test_a_list_of_large_and_odd_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

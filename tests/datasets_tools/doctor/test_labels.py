@@ -61,7 +61,7 @@ def class_findings(root: Path, counts: dict[str, int], *classes: str) -> dict[st
             {"class-case": "small_vehicle (40) beside small-vehicle (60)"},
         ),
         ({"class1": 60, "class2": 1}, {}),
-        ({}, {"empty-label": ""}),
+        ({}, {"empty-label": "", "no-objects": ""}),
     ],
 )
 def test_slips_in_class_names(tmp_path: Path, counts: dict[str, int], expected: dict[str, str]) -> None:
