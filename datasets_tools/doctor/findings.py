@@ -71,9 +71,12 @@ KINDS: dict[str, Kind] = {
         "convert them: python -m datasets_tools.convert",
     ),
     "image-without-label": _note(
-        "images have no label file and teach background", "right where they show no object"
+        "images have no label file and teach background", "nothing, unless objects of theirs are missing"
     ),
-    "empty-label": _note("label files are empty: their images teach background", "right where it is true"),
+    "empty-label": _note(
+        "label files are empty: their images teach background",
+        "nothing, unless objects of theirs are missing",
+    ),
     "not-in-split": _note("images are in no split", "name them in ImageSets/*.txt if they are to be used"),
     # images
     "unreadable-image": _error(
@@ -106,7 +109,7 @@ KINDS: dict[str, Kind] = {
     ),
     "cmyk": _note("images are CMYK and become RGB", "save them as RGB to be sure of their colours"),
     "sixteen-bit": _note(
-        "images have 16 bits per channel and are divided by 257", "right if all bits are used"
+        "images have 16 bits per channel and are divided by 257", "nothing, unless they look dark"
     ),
     "several-pages": _note("images have several pages, of which the first is read", ""),
     "not-decoded": _note("images are too large to be decoded here", "cut them into tiles, and check those"),
