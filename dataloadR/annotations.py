@@ -24,6 +24,7 @@ __all__ = [
     "find_splits",
     "read_everything",
     "read_images",
+    "read_list",
     "read_split",
     "split_is_labelled",
 ]
@@ -86,7 +87,7 @@ def split_is_labelled(root: str | Path, split: str) -> bool:
     """Say whether any image of the split has a label file, or any line of a list an object."""
     place, faults = _locate(Path(root).expanduser(), split), Faults(skip=True)  # `read_split` names them
     if isinstance(place, Path):
-        return any(image.quads for image in _read_list(place, faults))
+        return any(image.quads for image in read_list(place, faults))
     return any(labels is not None for _, labels in _pair_files(place, faults))
 
 
@@ -183,14 +184,14 @@ def read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
     """Return the images of a split with their objects as written; errors as `read_split`."""
     place = _locate(root, split)
     if isinstance(place, Path):
-        return _read_list(place, faults)
+        return read_list(place, faults)
     return [
         LabelledImage(image, labels, read_label_file(labels, faults) if labels else [])
         for image, labels in _pair_files(place, faults)
     ]
 
 
-def _read_list(path: Path, faults: Faults) -> list[LabelledImage]:
+def read_list(path: Path, faults: Faults) -> list[LabelledImage]:
     """Return the images of a list file; relative paths start at its folder, else at the folder above."""
     images = []
     for number, text in read_lines(path, faults):
