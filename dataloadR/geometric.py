@@ -20,6 +20,7 @@ from utils.images import (
     Size,
     compose,
     letterbox_matrix,
+    scale_of,
     shift,
     transform_quads,
     warp_image,
@@ -154,7 +155,7 @@ class Source(NamedTuple):
 
 def reduction(matrix: Matrix) -> int:
     """Return the largest reduction while decoding after which the matrix does not enlarge the image."""
-    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    scale = scale_of(matrix)
     return next((factor for factor in sorted(REDUCTIONS, reverse=True) if scale * factor <= 1), 1)
 
 

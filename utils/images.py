@@ -4,9 +4,10 @@ Coordinates are continuous: pixel i covers [i, i + 1), its centre is i + 0.5.  M
 map source pixels to output pixels; sizes are (height, width).
 """
 
+import math
 import struct
 import warnings
-from io import BytesIO
+from io import BytesIO, FileIO
 from mmap import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,8 @@ class ImageError(UserError):
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        with FileIO(path) as file:
+            data = file.readall()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such image file") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
@@ -180,9 +182,20 @@ def check_image(path: str | Path) -> Size:
 
 def compose(second: Matrix, first: Matrix) -> Matrix:
     """Return the matrix that applies `first`, then `second`."""
-    matrix = np.asarray(second[:, :2] @ first, np.float64)
-    matrix[:, 2] += second[:, 2]
-    return matrix
+    (a, b, x), (c, d, y) = second.tolist()  # numpy is slow on six numbers, and every sample has ten of these
+    (e, f, u), (g, h, v) = first.tolist()
+    return np.array(
+        [
+            [a * e + b * g, a * f + b * h, a * u + b * v + x],
+            [c * e + d * g, c * f + d * h, c * u + d * v + y],
+        ]
+    )
+
+
+def scale_of(matrix: NDArray[np.floating]) -> float:
+    """Return by how much the matrix stretches lengths, on the average of all directions."""
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
 def invert(matrix: NDArray[np.floating]) -> Matrix:
@@ -220,7 +233,7 @@ def area_factor(scale: float) -> int:
 
 def _reduce(image: U8, matrix: Matrix) -> tuple[U8, Matrix]:
     """Shrink by the whole factor that a matrix needs."""
-    factor = area_factor(float(np.sqrt(abs(np.linalg.det(matrix[:, :2])))))
+    factor = area_factor(scale_of(matrix))
     if factor < 2:
         return image, matrix
     height, width, _ = image.shape
