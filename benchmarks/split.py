@@ -147,7 +147,10 @@ def watch_huge(work: Path, name: str, options: dict[str, object], processes: int
 
     path, block = work / f"{name}.tif", texture(np.random.default_rng(1), 3000, 3000).transpose(2, 0, 1)
     shape = {"count": 3, "height": HUGE, "width": HUGE, "dtype": "uint8", "photometric": "rgb"}
-    with rasterio.open(path, "w", driver="GTiff", interleave="pixel", **shape, **options) as dataset:
+    with (
+        rasterio.Env(GDAL_CACHEMAX=64),
+        rasterio.open(path, "w", driver="GTiff", interleave="pixel", **shape, **options) as dataset,
+    ):
         for top in range(0, HUGE, 3000):
             band = np.tile(block, (1, 1, HUGE // 3000))
             dataset.write(band, window=((top, top + 3000), (0, HUGE)))
