@@ -219,7 +219,10 @@ def write_items(
     if args.target.exists() and not args.target.is_dir():
         raise UserError(f"{args.target}: expected a folder to write, got a file")
     with staged(args.target) as folder:
-        target.write(images, folder, notes)
+        try:
+            target.write(images, folder, notes)
+        except UserError as error:  # which names where the file would have been moved to
+            raise UserError(str(error).replace(str(folder), str(args.target))) from None
         if not args.overwrite:
             taken = [args.target / f for f in staged_files(folder) if differs(folder / f, args.target / f)]
             taken += [new for old, new in places if new.exists() and not same_file(old, new)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from datasets_tools.formats.json_values import Value, load_json, pixel_size, rounded, write_json
 from datasets_tools.formats.layout import find_files, split_of_file
@@ -20,7 +21,10 @@ from datasets_tools.formats.rectangles import Rectangles, count_other_quads, enc
 from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
 from utils.errors import Faults, UserError
 from utils.images import Size
+from utils.quads import quad_areas
 
+FULL_TURN = 2 * math.pi + 1e-6
+FEW = 10  # angles, of which all may be small by chance
 ANGLES = {  # what one unit of a rotated box is in radians, clockwise on the screen
     "degrees": math.pi / 180,
     "radians": 1.0,
@@ -51,12 +55,24 @@ def read_coco(source: Path, faults: Faults, notes: Notes, angle: str = "degrees"
             continue
         images = tables.images
         shapes: dict[int | str, list[Shape]] = {identity: [] for identity in images}
-        for node in faults.attempt(partial(_list, document, "annotations")) or []:
+        rows = faults.attempt(partial(_list, document, "annotations")) or []
+        for node in rows:
             found = faults.attempt(partial(_read_object, node, tables, ANGLES[angle], notes))
             if found is not None:
                 shapes[found[0]].append(found[1])
+        _point_out_radians(rows if "degrees" in angle else [], notes)
         for identity, (name, size) in images.items():
             yield labelled_image(name, size, shapes[identity], split_of_file(path))
+
+
+def _point_out_radians(rows: Sequence[Value], notes: Notes) -> None:
+    """Count the rotated boxes of a file in degrees where all would be up to half a turn in radians."""
+    objects = [row.value for row in rows if isinstance(row.value, dict)]
+    boxes = [row.get("rbbox") or row.get("bbox") for row in objects]
+    rotated = [box[4] for box in boxes if isinstance(box, list) and len(box) == 5]
+    angles = [angle for angle in rotated if isinstance(angle, int | float) and angle]
+    if len(angles) >= FEW and max(map(abs, angles)) <= math.pi:
+        notes.add("angles of rotated boxes are all within pi: for radians, give --angle radians", len(angles))
 
 
 def _list(document: Value, key: str) -> list[Value]:
@@ -125,6 +141,8 @@ def _read_outline(node: Value, unit: float, notes: Notes) -> F64 | Box:
         raise box.error("a width and a height of at least 0")
     if len(numbers) == 4:
         return (x + width / 2, y + height / 2, width, height, 0.0)
+    if abs(numbers[4] * unit) > FULL_TURN:
+        raise box.error("an angle of at most a full turn; see --angle for radians and degrees")
     return (x, y, width, height, numbers[4] * unit)
 
 
@@ -191,7 +209,7 @@ def _image_row(number: int, image: LabelledImage) -> dict[str, Any]:
 def _rows(number: int, image: LabelledImage, classes: Sequence[str], rotated: str) -> list[dict[str, Any]]:
     rectangles = enclosing_rectangles(image.quads)
     boxes = _rotated_boxes(rectangles, rotated) if rotated else _horizontal_boxes(image.quads)
-    areas = rectangles.sizes.prod(axis=1)
+    areas = quad_areas(torch.from_numpy(image.quads)).numpy()
     table = zip(image.quads, boxes, areas, image.classes, image.difficult.tolist(), strict=True)
     return [
         {

@@ -304,6 +304,14 @@ def test_no_images_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert "1 data set has no images" in caplog.text
 
 
+def test_what_cannot_be_written_is_an_error_that_names_the_target(tmp_path: Path) -> None:
+    source = dota(tmp_path / "source")
+    (source / "labelTxt/P1.txt").write_text("2 3 12 3 12 6 2 6 ship\x13 0\n")
+    with pytest.raises(UserError, match=r"out/annotations.xml: expected characters that XML can hold"):
+        run(source, tmp_path / "out", "dota", "cvat")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
 def test_a_target_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UserError, match="out: expected a folder to write, got a file"):

@@ -15,7 +15,7 @@ from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.rectangles import rectangle_quads
 from datasets_tools.formats.training_list import read_list, write_list
-from tests.datasets_tools.formats.text_samples import write_files
+from tests.datasets_tools.formats.text_samples import QUAD, write_files
 from tests.paths import DATA
 from utils.errors import Faults, UserError
 
@@ -115,6 +115,20 @@ def test_dota_file_by_hand(tmp_path: Path) -> None:
     text = (tmp_path / "val/labelTxt/P1.v2.txt").read_text()
     assert text == "0 1 2.5 1 2.5 3.123457 0 3 large-vehicle 2\n"
     assert list(notes.counts.values()) == [1]
+
+
+def test_the_examples_of_the_page_are_what_is_written(tmp_path: Path) -> None:
+    quad = np.array(QUAD).reshape(1, 4, 2)
+    image = LabelledImage("P1.png", (30, 40), quad, ["large-vehicle"], np.ones(1, np.int8))
+    for form in ("dota", "list", "yolo-obb", "coco"):
+        named = image._replace(name="images/train/P1.png") if form == "list" else image
+        writers(["large-vehicle"], "degrees")[form].write([named], tmp_path / form, Notes())
+    page = (Path(__file__).parents[3] / "docs/formats.md").read_text()
+    for name in ("dota/labelTxt/P1.txt", "list/all.txt", "yolo-obb/labels/P1.txt"):
+        assert f"```\n{(tmp_path / name).read_text()}```" in page
+    (row,) = json.loads((tmp_path / "coco/annotations/all.json").read_text())["annotations"]
+    example = page.partition("### COCO")[2].partition("```json\n")[2].partition("```")[0]
+    assert json.loads(example) == row
 
 
 @pytest.mark.parametrize("name", ["12", "nan", "1e5"])
