@@ -20,9 +20,8 @@ from tqdm import tqdm
 
 from cfg.schema import PredictConfig
 from dataloadR.annotations import IMAGE_SUFFIXES, is_image
-from dataloadR.splits import far_larger
 from evalR.load import Detector, load_detector, newest_weights
-from evalR.predict import Image, predict_image, predict_tiles
+from evalR.predict import Image, predict_any
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
 from utils.drawing import draw_quads, save_image
 from utils.errors import UserError
@@ -51,7 +50,7 @@ def main(words: Sequence[str]) -> None:
     check_outputs(arguments.out, images, outputs)
     for path in tqdm(images, desc="predict", unit="image", dynamic_ncols=True):
         image = read_image(path)
-        detections = select(predict_any(detector, image), detector)
+        detections = select(predict_any(detector.model, image, detector.config, detector.device), detector)
         found += len(detections.scores)
         save_result(arguments.out / outputs[path], image, detections, detector.classes)
     sys.stdout.write(f"{found} objects in {len(images)} images\nresults: {arguments.out}\n")
@@ -78,12 +77,6 @@ def check_classes(detector: Detector) -> None:
     unknown = [name for name in detector.config.predict.classes if name not in detector.classes]
     if unknown:
         raise UserError(f"predict.classes: {unknown[0]!r} is none of {', '.join(detector.classes)}")
-
-
-def predict_any(detector: Detector, image: Image) -> Detections:
-    """Return the detections of an image: whole, or in tiles where it is far larger than the network input."""
-    predictor = predict_tiles if far_larger(image.shape[:2], detector.config.data) else predict_image
-    return predictor(detector.model, image, detector.config, detector.device)
 
 
 def select(detections: Detections, detector: Detector) -> Detections:

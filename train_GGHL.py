@@ -177,7 +177,7 @@ def run_epochs(
 def train_epoch(run: Run, batches: "DataLoader[Batch]", position: Position) -> Position:
     """Train from the position to the end of its epoch; interrupted, save and raise Interrupted."""
     config = run.config.train
-    sampler: TrainBatches = batches.batch_sampler  # type: ignore[assignment]
+    sampler: TrainBatches = batches.sampler  # type: ignore[assignment]
     sampler.set_epoch(position.epoch, position.done * config.accumulate)
     run.stepper.train_mode()
     rest = iter(batches) if len(sampler) else iter(())
@@ -186,7 +186,7 @@ def train_epoch(run: Run, batches: "DataLoader[Batch]", position: Position) -> P
         began = time.perf_counter()
         while group := list(islice(rest, config.accumulate)):
             loaded = time.perf_counter()
-            position = train_step(run, group, position, batches.dataset)  # type: ignore[arg-type]
+            position = train_step(run, group, position, batches.dataset.samples)  # type: ignore[attr-defined]
             done = time.perf_counter()
             position = position._replace(
                 done=position.done + 1,

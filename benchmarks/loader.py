@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from cfg.schema import AugmentConfig, DataConfig  # noqa: E402
 from dataloadR.dataset import RotatedDataset  # noqa: E402
 from dataloadR.geometric import random_matrix, reduction  # noqa: E402
-from dataloadR.loader import init_worker, train_loader, usable_cpus  # noqa: E402
+from dataloadR.loader import Ahead, train_loader, usable_cpus  # noqa: E402
 from dataloadR.photometric import scale_hsv  # noqa: E402
 from dataloadR.samplers import TrainBatches  # noqa: E402
 from dataloadR.splits import load_split  # noqa: E402
@@ -125,7 +125,7 @@ def compare(dataset: RotatedDataset, size: Size, workers: int, rounds: int) -> N
     """Print images per second of the loader and of the bare loop, and the memory after each round."""
     count = len(dataset)
     batches = TrainBatches(count, BATCH, size)
-    loader = train_loader(dataset, batches, workers)
+    loader = train_loader(dataset, batches, workers, ahead=Ahead(held=1))
     jobs = plan(dataset.annotations, size)
     shown = len(batches) * min(BATCH, count)
 
@@ -136,7 +136,7 @@ def compare(dataset: RotatedDataset, size: Size, workers: int, rounds: int) -> N
     for _ in range(2):  # until every worker has had its queue full once
         run_loader()
     processes = ["self", *(str(child.pid) for child in multiprocessing.active_children())]
-    with multiprocessing.get_context("fork").Pool(workers, init_worker, (0,)) as pool:
+    with multiprocessing.get_context("fork").Pool(workers, cv2.setNumThreads, (0,)) as pool:
 
         def run_bare() -> None:
             for _ in pool.imap_unordered(bare, jobs[:shown], chunksize=BATCH):

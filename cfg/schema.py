@@ -191,7 +191,7 @@ class TrainConfig(Section):
     patience: Count = 0  # evaluations without a better AP50 that end the run; 0: never
     save_every: Count = 0  # steps between checkpoints inside an epoch; 0: after each epoch alone
     resume: str | None = None  # auto: the newest unfinished run of this name; or a run's folder
-    max_bad_steps: Number = 20  # steps in a row without a finite loss or, but for float16, gradient
+    max_bad_steps: Number = 20  # steps in a row without a finite loss or gradient
     freeze_norm: bool = False  # batch norm keeps the statistics that it has
     compile: bool = False  # torch.compile: slower to start, faster on GPUs
     device: str = "auto"  # auto, cpu, cuda, cuda:1

@@ -19,7 +19,15 @@ from dataloadR.label_lines import (
 from utils.errors import Faults
 from utils.records import Annotation
 
-__all__ = ["AnnotationError", "read_split", "split_is_labelled"]
+__all__ = [
+    "AnnotationError",
+    "find_splits",
+    "read_everything",
+    "read_images",
+    "read_list",
+    "read_split",
+    "split_is_labelled",
+]
 
 log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".gif")
@@ -56,17 +64,30 @@ def read_split(
         AnnotationError: no such root or split, no images, or a label that cannot be read.
     """
     faults = faults or Faults(skip=False)
-    images = _read_images(Path(root).expanduser(), split, faults)
-    names = tuple(classes) or _find_classes(images)
-    index = {name: i for i, name in enumerate(names)}
-    return [_to_annotation(image, index, faults) for image in images], names
+    return _to_annotations(read_images(Path(root).expanduser(), split, faults), classes, faults)
+
+
+def read_everything(
+    root: str | Path, classes: Sequence[str] = ()
+) -> tuple[list[Annotation], tuple[str, ...]]:
+    """Return what `read_split` does for every image of a data set, whatever split it belongs to.
+
+    Raises:
+        AnnotationError: as `read_split`.
+    """
+    root = Path(root).expanduser()
+    whole = root.is_file() or any((root / images).is_dir() for images, _ in LAYOUTS)
+    splits = [""] if whole else find_splits(root)
+    faults = Faults(skip=False)
+    images = [image for split in splits or [""] for image in read_images(root, split, faults)]
+    return _to_annotations(images, classes, faults)
 
 
 def split_is_labelled(root: str | Path, split: str) -> bool:
     """Say whether any image of the split has a label file, or any line of a list an object."""
     place, faults = _locate(Path(root).expanduser(), split), Faults(skip=True)  # `read_split` names them
     if isinstance(place, Path):
-        return any(image.quads for image in _read_list(place, faults))
+        return any(image.quads for image in read_list(place, faults))
     return any(labels is not None for _, labels in _pair_files(place, faults))
 
 
@@ -78,7 +99,8 @@ def _locate(root: Path, split: str) -> Path | Folder:
     if not root.exists():
         raise AnnotationError(f"{root}: no such folder or list file")
     if root.is_file():
-        log.warning("%s is a list file: the split %r means all of it", root, split)
+        if split:
+            log.warning("%s is a list file: the split %r means all of it", root, split)
         return root
     return _locate_folder(root, split)
 
@@ -88,11 +110,11 @@ def _locate_folder(root: Path, split: str) -> Folder:
         if split and (root / split / images).is_dir():
             return Folder(root / split / images, root / split / labels, None)
         if (root / images).is_dir():
-            return Folder(root / images, root / labels, _find_names(root, split))
-    found = sorted(p.parent.name for images, _ in LAYOUTS for p in root.glob(f"*/{images}"))
+            return Folder(root / images, root / labels, _find_names(root, split) if split else None)
+    found = find_splits(root)
     if found:
         raise _no_split(root, split, found)
-    known = f"images/ and labelTxt/, {split}/images/, JPEGImages/ and Annotations/, or a list file"
+    known = f"images/ and labelTxt/, {split or 'SPLIT'}/images/, JPEGImages/ and Annotations/, or a list file"
     raise AnnotationError(f"{root}: expected {known}")
 
 
@@ -100,10 +122,23 @@ def _no_split(root: Path, split: str, found: Iterable[str]) -> AnnotationError:
     return AnnotationError(f"{root}: no split {split!r}, found {', '.join(found)}")
 
 
+def _name_files(root: Path) -> dict[str, Path]:
+    """Return the name file of each split that has one."""
+    folders = [root / "ImageSets", root / "ImageSets" / "Main"]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.txt"))}
+
+
+def find_splits(root: Path) -> list[str]:
+    """Return the splits that a folder of one of the layouts has, sorted; list files are not looked for."""
+    folders = {
+        path.parent.name for images, _ in LAYOUTS for path in root.glob(f"*/{images}") if path.is_dir()
+    }
+    return sorted(folders | set(_name_files(root)))
+
+
 def _find_names(root: Path, split: str) -> Path | None:
     """Return the name file of a split; None where the root has no name files at all."""
-    folders = [root / "ImageSets", root / "ImageSets" / "Main"]
-    files = {path.stem: path for folder in folders for path in sorted(folder.glob("*.txt"))}
+    files = _name_files(root)
     if not files:
         log.warning("%s has no ImageSets: the split %r means all of its images", root, split)
         return None
@@ -125,7 +160,8 @@ def _pair_files(place: Folder, faults: Faults) -> list[tuple[Path, Path | None]]
 
 
 def is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("._")  # macOS resource forks
+    """Say whether a name is that of an image; hidden files are macOS resource forks and unfinished ones."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:
@@ -144,17 +180,18 @@ def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:
     return chosen
 
 
-def _read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
+def read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
+    """Return the images of a split with their objects as written; errors as `read_split`."""
     place = _locate(root, split)
     if isinstance(place, Path):
-        return _read_list(place, faults)
+        return read_list(place, faults)
     return [
         LabelledImage(image, labels, read_label_file(labels, faults) if labels else [])
         for image, labels in _pair_files(place, faults)
     ]
 
 
-def _read_list(path: Path, faults: Faults) -> list[LabelledImage]:
+def read_list(path: Path, faults: Faults) -> list[LabelledImage]:
     """Return the images of a list file; relative paths start at its folder, else at the folder above."""
     images = []
     for number, text in read_lines(path, faults):
@@ -188,6 +225,15 @@ def _to_index(label: str | int, index: dict[str, int], place: str) -> int:
         known = f"below {len(index)} ({', '.join(index)})"
         raise AnnotationError(f"{place}: expected a class index {known}, got {label}")
     return label
+
+
+def _to_annotations(
+    images: Sequence[LabelledImage], classes: Sequence[str], faults: Faults
+) -> tuple[list[Annotation], tuple[str, ...]]:
+    """Return the annotations and the class names: the given ones, else those found."""
+    names = tuple(classes) or _find_classes(images)
+    index = {name: i for i, name in enumerate(names)}
+    return [_to_annotation(image, index, faults) for image in images], names
 
 
 def _to_annotation(image: LabelledImage, index: dict[str, int], faults: Faults) -> Annotation:

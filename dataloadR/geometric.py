@@ -20,6 +20,7 @@ from utils.images import (
     Size,
     compose,
     letterbox_matrix,
+    scale_of,
     shift,
     transform_quads,
     warp_image,
@@ -116,7 +117,7 @@ def _random_symmetry(rng: np.random.Generator, config: AugmentConfig, size: Size
     return matrix, size
 
 
-def visible_shares(quads: F32, window: Window) -> NDArray[np.float64]:
+def visible_shares(quads: NDArray[np.floating], window: Window) -> NDArray[np.float64]:
     """Return area inside the window / area, (N,); self-crossing quads count as their hull.
 
     A quad without area counts 1 inside and 0 where it crosses or leaves the window.
@@ -135,7 +136,7 @@ def visible_shares(quads: F32, window: Window) -> NDArray[np.float64]:
     return shares
 
 
-def cut_objects(quads: F32, window: Window) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def cut_objects(quads: NDArray[np.floating], window: Window) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which objects stay and which of all become ignore regions, (N,) each.
 
     Visible at 0.7 or more: kept whole and unclipped; from 0.1: ignore region; below: dropped.
@@ -154,7 +155,7 @@ class Source(NamedTuple):
 
 def reduction(matrix: Matrix) -> int:
     """Return the largest reduction while decoding after which the matrix does not enlarge the image."""
-    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    scale = scale_of(matrix)
     return next((factor for factor in sorted(REDUCTIONS, reverse=True) if scale * factor <= 1), 1)
 
 

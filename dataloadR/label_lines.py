@@ -21,6 +21,10 @@ class AnnotationError(UserError):
     """Labels that cannot be used; the message names the file and the line."""
 
 
+class FlagError(AnnotationError):
+    """A difficult flag other than 0, 1 and 2."""
+
+
 class LabelledQuad(NamedTuple):
     """One object of a label file; its class is a name or an index, as written."""
 
@@ -109,7 +113,7 @@ def parse_line(text: str, path: Path, number: int) -> LabelledQuad | None:
         label, corners = fields[8], fields[:8]
     flag = fields[9] if len(fields) == 10 else "0"
     if flag not in ("0", "1", "2"):
-        raise AnnotationError(f"{place}: expected 0, 1 or 2 for the difficult flag, got {flag!r}")
+        raise FlagError(f"{place}: expected 0, 1 or 2 for the difficult flag, got {flag!r}")
     return LabelledQuad(to_numbers(corners, CORNERS, place), label, int(flag), number)
 
 

@@ -1,47 +1,73 @@
 """Samples become batches, in worker processes."""
 
 import atexit
+import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from cfg.schema import AugmentConfig, DataConfig, TrainConfig
-from dataloadR.dataset import RotatedDataset
+from dataloadR.dataset import RotatedDataset, SampleKey
 from dataloadR.samplers import EvalBatches, TrainBatches, repeat_factors, training_batches
 from utils.records import Annotation, Batch, Objects, Sample
 
-PREFETCH = 2  # batches; torch's own default
+NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Return the batch of samples of one size: uint8 images (B, 3, H, W) and all objects, one row each.
+class Ahead(NamedTuple):
+    """How many batches are ready, and how many are in use."""
+
+    prefetch: int = 2  # that each worker keeps ready; torch's own default
+    held: int = 0  # that are in use at the same time, see `Batches`; 0: any number
+
+
+AHEAD = Ahead()
+
+
+Allocate = Callable[[tuple[int, ...]], Tensor]
+
+
+def new_images(shape: tuple[int, ...]) -> Tensor:
+    """Return memory for the images of a batch, uint8 (B, H, W, 3)."""
+    return torch.empty(shape, dtype=torch.uint8)
+
+
+def collate(samples: Iterable[Sample], count: int, allocate: Allocate = new_images) -> Batch:
+    """Return the batch of `count` samples of one size: uint8 images (B, 3, H, W) and all objects, a row each.
 
     The images lie in memory as they come from OpenCV, channels last, which is the order the networks use.
+    Each is copied into its place before the next is drawn.
     """
-    sizes = {sample.image.shape for sample in samples}
-    if len(sizes) != 1:
-        raise ValueError(f"expected images of one size in a batch, got {sorted(sizes)}")
-    images = default_collate([torch.from_numpy(sample.image) for sample in samples])  # in shared memory
-    counts = [len(sample.quads) for sample in samples]
+    images, rest = new_images((0, 0, 0, 3)), []
+    for place, sample in enumerate(samples):
+        if place == 0:
+            images = allocate((count, *sample.image.shape))
+        if sample.image.shape != images.shape[1:]:
+            expected = f"expected images of one size in a batch, {tuple(images.shape[1:])}"
+            raise ValueError(f"{expected}, got {sample.image.shape}")
+        images[place] = torch.from_numpy(sample.image)
+        rest.append(sample._replace(image=NO_IMAGE))
+    counts = [len(sample.quads) for sample in rest]
     objects = Objects(
-        quads=_join([sample.quads for sample in samples], np.float32),
-        labels=_join([sample.labels for sample in samples], np.int64),
-        weights=_join([sample.weights for sample in samples], np.float32),
-        ignore=_join([sample.ignore for sample in samples], np.bool_),
-        image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
+        quads=_join([sample.quads for sample in rest], np.float32),
+        labels=_join([sample.labels for sample in rest], np.int64),
+        weights=_join([sample.weights for sample in rest], np.float32),
+        ignore=_join([sample.ignore for sample in rest], np.bool_),
+        image_index=torch.from_numpy(np.repeat(np.arange(len(rest)), counts)),
     )
     return Batch(
         images=images.permute(0, 3, 1, 2),
         objects=objects,
-        frames=[sample.frame for sample in samples],
-        indices=torch.tensor([sample.row for sample in samples], dtype=torch.int64),
+        frames=[sample.frame for sample in rest],
+        indices=torch.tensor([sample.row for sample in rest], dtype=torch.int64),
     )
 
 
@@ -86,26 +112,62 @@ def end_workers() -> None:
             child.kill()
 
 
+class Batches(Dataset[Batch]):
+    """Batches of a dataset by the keys of their samples.
+
+    Args:
+        held: batches that are in use at the same time; a worker then draws into shared memory that it uses
+            again when they and those on their way are done with.  Fresh pages cost a quarter of the time of
+            a batch (docs/benchmarks.md).  0: any number, in memory of their own.
+        prefetch: batches on their way from a worker.
+    """
+
+    def __init__(self, samples: RotatedDataset, held: int, prefetch: int) -> None:
+        self.samples = samples
+        self.slots = held + prefetch + 1 if held else 0
+        self.memory: list[Tensor] = []
+        self.drawn = 0
+
+    def __getitem__(self, keys: Sequence[SampleKey]) -> Batch:
+        reuses = self.slots and get_worker_info() is not None
+        return collate((self.samples[key] for key in keys), len(keys), self._reused if reuses else new_images)
+
+    def _reused(self, shape: tuple[int, ...]) -> Tensor:
+        size, slot = math.prod(shape), self.drawn % self.slots
+        self.drawn += 1
+        if slot == len(self.memory):
+            self.memory.append(torch.empty(0, dtype=torch.uint8))
+        if self.memory[slot].numel() < size:
+            self.memory[slot] = torch.empty(size, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+        return self.memory[slot][:size].view(shape)
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Return a batch instead of a copy whose arrays became tensors."""
+    return batch
+
+
 def _loader(
     dataset: RotatedDataset,
     batches: TrainBatches | EvalBatches,
     workers: int,
     context: str | None,
     device: torch.device | None,
-    prefetch: int,
-) -> DataLoader[Sample]:
+    ahead: Ahead,
+) -> DataLoader[Batch]:
     workers = min(workers, usable_cpus())
     return DataLoader(
-        dataset,
-        batch_sampler=batches,
+        Batches(dataset, ahead.held, ahead.prefetch),
+        sampler=batches,
+        batch_size=None,  # the sampler's keys are those of whole batches
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_as_it_is,
         worker_init_fn=init_worker,
         generator=torch.Generator(),  # else each epoch draws from the state that a resume brings back
         persistent_workers=workers > 0,
         multiprocessing_context=context if workers > 0 else None,
         pin_memory=device is not None and device.type == "cuda",  # `to_device` then copies beside the work
-        prefetch_factor=prefetch if workers > 0 else None,
+        prefetch_factor=ahead.prefetch if workers > 0 else None,
     )
 
 
@@ -115,17 +177,17 @@ def train_loader(
     workers: int,
     context: str | None = None,
     device: torch.device | None = None,
-    prefetch: int = PREFETCH,
-) -> DataLoader[Sample]:
+    ahead: Ahead = AHEAD,
+) -> DataLoader[Batch]:
     """Return the loader of training batches (`Batch`); call `batches.set_epoch` before each epoch.
 
     Args:
         workers: processes, at most one per core; 0: the calling one.
         context: a start method of multiprocessing, None for the platform's own.
         device: where the batches go; for a GPU they lie in pinned memory.
-        prefetch: batches that each worker keeps ready.
+        ahead: how many batches are ready and in use.
     """
-    return _loader(dataset, batches, workers, context, device, prefetch)
+    return _loader(dataset, batches, workers, context, device, ahead)
 
 
 def eval_loader(
@@ -134,10 +196,10 @@ def eval_loader(
     workers: int,
     context: str | None = None,
     device: torch.device | None = None,
-    prefetch: int = PREFETCH,
-) -> DataLoader[Sample]:
+    ahead: Ahead = AHEAD,
+) -> DataLoader[Batch]:
     """Return the loader of evaluation batches (`Batch`): every image once, in order; see `train_loader`."""
-    return _loader(dataset, batches, workers, context, device, prefetch)
+    return _loader(dataset, batches, workers, context, device, ahead)
 
 
 def training_data(
@@ -147,7 +209,7 @@ def training_data(
     train: TrainConfig,
     min_side: float,
     device: torch.device,
-) -> tuple[TrainBatches, DataLoader[Sample]]:
+) -> tuple[TrainBatches, DataLoader[Batch]]:
     """Return the order of the training batches of this process, and their loader, as the settings say.
 
     Args:
@@ -160,4 +222,6 @@ def training_data(
     factors = repeat_factors(annotations, data.repeat_threshold)
     batches = training_batches(len(annotations), data, train, augment, factors)
     dataset = RotatedDataset(annotations, augment, min_side, train.seed, train.epochs, data)
-    return batches, train_loader(dataset, batches, data.workers, None, device, data.prefetch)
+    return batches, train_loader(
+        dataset, batches, data.workers, None, device, Ahead(data.prefetch, train.accumulate)
+    )

@@ -15,7 +15,8 @@ def scale_hsv(image: U8, factors: tuple[float, float, float]) -> U8:
     tops = (HUES, 255, 255)
     tables = [np.minimum(levels * factor, top) for factor, top in zip(factors, tops, strict=True)]
     table = np.stack(tables, axis=-1).astype(np.uint8)[None]
-    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    hsv = cv2.LUT(hsv, table, dst=hsv)
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
 
 

@@ -1,6 +1,7 @@
 """A split of the configured data, checked before anything long begins."""
 
 import logging
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -67,13 +68,24 @@ def check_sizes(annotations: Sequence[Annotation], data: DataConfig) -> None:
     """
     sides = median_size(annotations)
     if far_larger(sides, data):
-        tile = max(data.input_size)
         raise AnnotationError(
             f"{data.root}: the images are about {sides[1]} x {sides[0]} px (width x height), more than "
             f"{data.max_downscale:g} times data.image_size={list(data.input_size)}: small objects vanish. "
-            f"Cut them into tiles first (python -m datasets_tools.split {data.root} {data.root}_{tile} "
-            f"--size {tile}, where this version has it), or raise data.max_downscale to shrink them anyway"
+            f"Cut them into tiles first ({split_command(data)}) and give data.root that folder, or raise "
+            f"data.max_downscale to shrink them anyway"
         )
+
+
+def split_command(data: DataConfig) -> str:
+    """Return the command line that cuts the images to the size of the network input."""
+    root, tile = Path(data.root).expanduser().resolve(), max(data.input_size)
+    out = root.with_name(f"{root.stem if root.is_file() else root.name}_{tile}")
+    splits = dict.fromkeys((data.train, data.val))
+    lists = [split for split in splits if split and ((root / split).is_file() or Path(split).is_file())]
+    words = [str(root), str(out), "--size", str(tile), "--overlap", str(tile // 4)]
+    return shlex.join(
+        ["python", "-m", "datasets_tools.split", *words, *(["--splits", *lists] if lists else [])]
+    )
 
 
 def far_larger(size: tuple[int, int], data: DataConfig) -> bool:

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 import cv2
+import torch
 from tqdm import tqdm
 
 T = TypeVar("T")
@@ -49,3 +50,4 @@ def _begin() -> None:
     """Leave Ctrl-C to the parent, which waits for what is at work; one thread for each process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
+    torch.set_num_threads(1)

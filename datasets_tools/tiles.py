@@ -4,12 +4,16 @@ A tile is called `IMAGE__RATE__X___Y`, as DOTA_devkit does: the image was scaled
 upper corner lies at pixel (X, Y) of the scaled image.
 """
 
+import math
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from utils.errors import UserError
+from utils.images import ROUNDING, Size
+from utils.rasters import Window
 
-_NAME = re.compile(r"(?P<image>.+)__(?P<rate>\d+(?:\.\d+)?)__(?P<x>\d+)___(?P<y>\d+)")
+_NAME = re.compile(r"(?P<image>.+)__(?P<rate>\d{1,4}(?:\.\d{1,10})?)__(?P<x>\d{1,8})___(?P<y>\d{1,8})")
 
 
 class Tile(NamedTuple):
@@ -45,3 +49,34 @@ def tile_starts(length: int, size: int, overlap: int) -> list[int]:
     """
     starts = list(range(0, max(length - size, 0), size - overlap))
     return [*starts, max(length - size, 0)]
+
+
+class Grid(NamedTuple):
+    """How images are cut."""
+
+    side: int  # width and height of a tile, pixels of the scaled image
+    overlap: int  # pixels that neighbours share at least
+    rates: tuple[float, ...]  # scales of the image before it is cut
+
+
+def scaled_size(size: Size, rate: float) -> Size:
+    """Return height and width of a scaled image; a pixel that is only partly covered counts."""
+    height, width = (max(1, math.ceil(length * rate - ROUNDING)) for length in size)
+    return height, width
+
+
+def tile_windows(name: str, size: Size, grid: Grid) -> Iterator[tuple[Tile, Window]]:
+    """Yield the tiles of an image and where they lie, rate by rate and row by row.
+
+    Windows are in pixels of the scaled image: a point p of the image lies at p * rate, and in the tile at
+    p * rate - (x, y).  A side shorter than a tile gives tiles of that length.
+
+    Args:
+        size: height and width of the image before it is scaled.
+    """
+    for rate in grid.rates:
+        height, width = scaled_size(size, rate)
+        for y in tile_starts(height, grid.side, grid.overlap):
+            for x in tile_starts(width, grid.side, grid.overlap):
+                window = Window(x, y, min(x + grid.side, width), min(y + grid.side, height))
+                yield Tile(name, rate, x, y), window

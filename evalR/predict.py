@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from cfg.schema import SIZE_STEP, Config, EvalConfig
 from dataloadR.dataset import RotatedDataset
-from dataloadR.loader import eval_loader, to_device
+from dataloadR.loader import Ahead, eval_loader, to_device
 from dataloadR.samplers import EvalBatches
 from dataloadR.splits import far_larger
 from evalR.postprocess import postprocess
@@ -73,7 +73,7 @@ def _predict_batches(
         a._replace(quads=a.quads[:0], labels=a.labels[:0], difficult=a.difficult[:0]) for a in annotations
     ]
     dataset = RotatedDataset(bare, data=config.data.model_copy(update={"cache_gb": 0.0}))  # each is read once
-    loader = eval_loader(dataset, order, config.data.workers, None, device, config.data.prefetch)
+    loader = eval_loader(dataset, order, config.data.workers, None, device, Ahead(config.data.prefetch, 1))
     found: list[Detections] = []
     with evaluating(model):
         for batch in tqdm(
@@ -83,6 +83,12 @@ def _predict_batches(
                 predictions = model(to_device(batch, device).images)
             found += postprocess(predictions, batch.frames, config.eval)
     return found
+
+
+def predict_any(model: nn.Module, image: Image, config: Config, device: torch.device) -> Detections:
+    """Return the detections of an image: whole, or in tiles where it is far larger than the network input."""
+    predictor = predict_tiles if far_larger((image.shape[0], image.shape[1]), config.data) else predict_image
+    return predictor(model, image, config, device)
 
 
 def predict_image(

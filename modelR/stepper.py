@@ -81,10 +81,11 @@ class Stepper:
             total += torch.stack(losses).detach()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        if not self.scaler.is_enabled() and not norm.isfinite():  # a scaler looks for itself
+        if self.scaler.get_scale() <= 1 and not norm.isfinite():  # above 1 a smaller scale may do
+            self.scaler.update()
             self._skip()
             return None
-        self.scaler.step(self.optimizer)
+        self.scaler.step(self.optimizer)  # leaves a step out whose gradients are not finite
         self.scaler.update()
         self.scheduler.step()
         self.ema.update_parameters(self.model)

@@ -25,7 +25,14 @@ def parse_words(
     """
     overrides = [word for word in words if "=" in word and word[0] != "-" and not Path(word).exists()]
     rest = [word for word in words if word not in overrides]
-    return parser.parse_args(rest), overrides
+    return parser.parse_intermixed_args(rest), overrides  # a YAML may follow the options
+
+
+def positive_int(text: str) -> int:
+    """Return a whole number above 0, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
+    return int(text)
 
 
 def pick_device(name: str) -> torch.device:
@@ -44,14 +51,15 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def run_script(main: Callable[[Sequence[str]], None]) -> int:
+def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
     """Run a script and return its exit code: 2 after one clear line where the input is at fault.
 
-    128 plus its number after a signal that the script has seen to, 130 after any other Ctrl-C.
+    128 plus its number after a signal that the script has seen to, 130 after any other Ctrl-C; else what
+    `main` returns, None being 0.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
-        main(sys.argv[1:])
+        return main(sys.argv[1:]) or 0
     except (ConfigError, UserError) as error:
         sys.stderr.write(f"error: {user_line(error)}\n")
         return BAD_INPUT
@@ -60,7 +68,6 @@ def run_script(main: Callable[[Sequence[str]], None]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was saved before is complete\n")
         return INTERRUPTED
-    return 0
 
 
 def user_line(error: Exception) -> str:

@@ -7,18 +7,23 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the same folder; it takes the place of `path` when the block ends well.
 
     The suffix is kept, for writers which choose a format by it.  After an error nothing is left behind.
+
+    Args:
+        flush: wait for the disk, for files that must survive a power cut; many small ones are slow then.
+            Without it a power cut may leave an empty file, the end of the process alone never does.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
         yield temporary
-        with temporary.open("r+b") as file:  # Windows flushes only files open for writing
-            os.fsync(file.fileno())
+        if flush:
+            with temporary.open("r+b") as file:  # Windows flushes only files open for writing
+                os.fsync(file.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -4,9 +4,11 @@ Coordinates are continuous: pixel i covers [i, i + 1), its centre is i + 0.5.  M
 map source pixels to output pixels; sizes are (height, width).
 """
 
+import math
 import struct
 import warnings
-from io import BytesIO
+from io import BytesIO, FileIO
+from mmap import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from utils.records import F32
 U8 = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (2, 3)
 Size = tuple[int, int]  # height, width
+Bytes = bytes | mmap  # of a file, read or mapped
 FILL = 128  # grey of the padding (spec 6.5)
 ROUNDING = 1e-6  # px; a product that should be whole is not always
 PNG_END = b"IEND\xaeB`\x82"
@@ -39,7 +42,8 @@ class ImageError(UserError):
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        with FileIO(path) as file:
+            data = file.readall()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such image file") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
@@ -49,7 +53,7 @@ def _read_bytes(path: str | Path) -> bytes:
     return data
 
 
-def _jpeg_scan(data: bytes) -> int:
+def _jpeg_scan(data: Bytes) -> int:
     """Return where the picture data of a JPEG begin; end markers before belong to a thumbnail."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
@@ -60,16 +64,17 @@ def _jpeg_scan(data: bytes) -> int:
     return at
 
 
-def is_truncated(data: bytes) -> bool:
+def is_truncated(data: Bytes) -> bool:
     """Say whether JPEG, PNG or WebP bytes lack their end; cv2 decodes those without a complaint.
 
     Bytes after the end are allowed.  Other formats are left to the decoder.
     """
-    if data.startswith(JPEG):
-        return data.find(b"\xff\xd9", _jpeg_scan(data)) < 0
-    if data.startswith(PNG):
-        return PNG_END not in data
-    if data.startswith(RIFF) and data[8:12] == b"WEBP":
+    start = data[:12]
+    if start.startswith(JPEG):
+        return data.rfind(b"\xff\xd9", _jpeg_scan(data)) < 0  # from the end: it is there
+    if start.startswith(PNG):
+        return data.rfind(PNG_END) < 0
+    if start.startswith(RIFF) and start[8:12] == b"WEBP":
         return len(data) < 8 + int(struct.unpack_from("<I", data, 4)[0])
     return False
 
@@ -94,6 +99,15 @@ def read_image(path: str | Path, reduce: int = 1) -> U8:
         raise ImageError(f"{path}: cannot be decoded: {' '.join(error.err.split())}") from error
     if image is None:
         raise ImageError(f"{path}: cannot be decoded as an image")
+    return to_8_bits(image, path)
+
+
+def to_8_bits(image: NDArray[Any], path: str | Path) -> U8:
+    """Return an image of 16 bits in 8 (1 / 257, rounded), one of 8 as it is.
+
+    Raises:
+        ImageError: another depth; what the range of floats means only their owner knows.
+    """
     if image.dtype == np.uint16:
         image = cv2.convertScaleAbs(image, alpha=1 / STEPS_OF_16_BITS)
     if image.dtype != np.uint8:
@@ -105,7 +119,7 @@ def _refuse_damage(data: bytes, path: str | Path) -> None:
     """Raise what shows without decoding."""
     if is_truncated(data):
         raise ImageError(f"{path}: the file is truncated ({len(data)} bytes)")
-    header = _read_header(BytesIO(data)) if data.startswith((PNG, GIF, RIFF)) else None
+    header = read_header(BytesIO(data)) if data.startswith((PNG, GIF, RIFF)) else None
     if header and header.frames > 1:
         raise ImageError(f"{path}: expected one picture, got an animation of {header.frames}")
 
@@ -126,11 +140,11 @@ class Header(NamedTuple):
     frames: int  # pages of a TIFF count as one
 
 
-def _read_header(file: str | Path | BytesIO) -> Header | None:
-    """Return the header, or None where Pillow knows none; it refuses rasters and formats that cv2 reads."""
+def read_header(file: str | Path | BytesIO) -> Header | None:
+    """Return the header, or None where Pillow knows none or is afraid of the size (179 million pixels)."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of sizes and of tags; the decoder has the last word
             with Image.open(file) as image:
                 frames = 1 if image.format == "TIFF" else int(getattr(image, "n_frames", 1))
                 return Header((image.height, image.width), frames) if image.width and image.height else None
@@ -144,7 +158,7 @@ def image_size(path: str | Path) -> Size:
     Raises:
         ImageError: as `read_image`.
     """
-    header = _read_header(path)
+    header = read_header(path)
     if header is not None:
         return header.size
     height, width, _ = read_image(path).shape
@@ -159,7 +173,7 @@ def check_image(path: str | Path) -> Size:
     """
     data = _read_bytes(path)
     _refuse_damage(data, path)
-    header = _read_header(BytesIO(data)) if data.startswith((JPEG, PNG, RIFF)) else None
+    header = read_header(BytesIO(data)) if data.startswith((JPEG, PNG, RIFF)) else None
     if header is not None:
         return header.size
     height, width, _ = read_image(path).shape
@@ -168,9 +182,20 @@ def check_image(path: str | Path) -> Size:
 
 def compose(second: Matrix, first: Matrix) -> Matrix:
     """Return the matrix that applies `first`, then `second`."""
-    matrix = np.asarray(second[:, :2] @ first, np.float64)
-    matrix[:, 2] += second[:, 2]
-    return matrix
+    (a, b, x), (c, d, y) = second.tolist()  # numpy is slow on six numbers, and every sample has ten of these
+    (e, f, u), (g, h, v) = first.tolist()
+    return np.array(
+        [
+            [a * e + b * g, a * f + b * h, a * u + b * v + x],
+            [c * e + d * g, c * f + d * h, c * u + d * v + y],
+        ]
+    )
+
+
+def scale_of(matrix: NDArray[np.floating]) -> float:
+    """Return by how much the matrix stretches lengths, on the average of all directions."""
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
 def invert(matrix: NDArray[np.floating]) -> Matrix:
@@ -201,10 +226,14 @@ def transform_quads(quads: F32, matrix: NDArray[np.floating]) -> F32:
     return (quads.astype(np.float64) @ linear.T + offset.ravel()).astype(np.float32)
 
 
+def area_factor(scale: float) -> int:
+    """Return by which whole factor to shrink before scaling: above 1 below a half, lest pixels be skipped."""
+    return max(int(1.0 / max(scale, 1e-6)), 1)
+
+
 def _reduce(image: U8, matrix: Matrix) -> tuple[U8, Matrix]:
-    """Shrink by a whole factor where the matrix scales below a half, lest interpolation skip pixels."""
-    linear = matrix[:, :2]
-    factor = int(1.0 / max(np.sqrt(abs(np.linalg.det(linear))), 1e-6))
+    """Shrink by the whole factor that a matrix needs."""
+    factor = area_factor(scale_of(matrix))
     if factor < 2:
         return image, matrix
     height, width, _ = image.shape

@@ -1,4 +1,4 @@
-"""A picture of what training sees: augmented images and the cells that learn each object."""
+"""Pictures of what training sees: network inputs, the cells that learn each object, and their heat."""
 
 from collections.abc import Sequence
 
@@ -21,17 +21,25 @@ def assigned_cells(batch: Batch, targets: Sequence[LevelTargets]) -> Image:
     count = min(len(batch.frames), MAX_IMAGES)
     owners = [[int((level.owner[n] >= 0).sum()) for level in targets] for n in range(count)]
     titles = ["cells: " + " + ".join(map(str, own)) for own in owners]
-    return contact_sheet([_draw(batch, targets, n) for n in range(count)], 2, titles)
+    return contact_sheet([draw_cells(batch, targets, n) for n in range(count)], 2, titles)
 
 
-def _draw(batch: Batch, targets: Sequence[LevelTargets], number: int) -> Image:
-    picture = np.ascontiguousarray(batch.images[number].permute(1, 2, 0).cpu().numpy())
+def _draw_objects(picture: Image, batch: Batch, number: int) -> Image:
     own = batch.objects.image_index == number
     chosen = (batch.objects.quads, batch.objects.labels, batch.objects.ignore)
     quads, labels, ignore = (field[own].cpu().numpy() for field in chosen)
     greys = [GREY] * (int(labels.max(initial=0)) + 1)
     picture = draw_quads(picture, quads[ignore], labels[ignore], (), None, greys)
-    picture = draw_quads(picture, quads[~ignore], labels[~ignore], ())
+    return draw_quads(picture, quads[~ignore], labels[~ignore], ())
+
+
+def _pixels(batch: Batch, number: int) -> Image:
+    return np.ascontiguousarray(batch.images[number].permute(1, 2, 0).cpu().numpy())
+
+
+def draw_cells(batch: Batch, targets: Sequence[LevelTargets], number: int) -> Image:
+    """Return one image of a batch with its quads, and a dot on each cell that owns one (`assigned_cells`)."""
+    picture = _draw_objects(_pixels(batch, number), batch, number)
     for level in targets:
         rows, columns = (level.owner[number] >= 0).nonzero().cpu().unbind(-1)
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
@@ -40,3 +48,31 @@ def _draw(batch: Batch, targets: Sequence[LevelTargets], number: int) -> Image:
             colour = class_colour(int(level.labels[number, row, column]))
             cv2.circle(picture, centre, max(2, level.stride // 5), colour, filled, cv2.LINE_AA)
     return picture
+
+
+def heat_maps(batch: Batch, targets: Sequence[LevelTargets], number: int) -> Image:
+    """Return one image of a batch once per level, under the heat of its cells; quads on top.
+
+    Blue to red: heat from 0 to 1 of the cells that own an object; grey: cells of ignore regions.
+    """
+    titles = [
+        f"stride {level.stride}: {int((level.owner[number] >= 0).sum())} cells, "
+        f"{int(level.ignore[number].sum())} ignored"
+        for level in targets
+    ]
+    pictures = [
+        _draw_objects(_heated(_pixels(batch, number), level, number), batch, number) for level in targets
+    ]
+    return contact_sheet(pictures, max(1, len(pictures)), titles)
+
+
+def _heated(picture: Image, level: LevelTargets, number: int) -> Image:
+    """Return the picture, its cells tinted by their heat where they own an object, grey where ignored."""
+    heat, owned, ignored = (
+        field.cpu().numpy().repeat(level.stride, 0).repeat(level.stride, 1)
+        for field in (level.heat[number], level.owner[number] >= 0, level.ignore[number])
+    )
+    tints = cv2.applyColorMap(np.round(heat * 255).astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
+    tints[ignored] = GREY
+    tinted = np.where((owned | ignored)[..., None], picture // 2 + tints // 2, picture)
+    return np.asarray(tinted, np.uint8)

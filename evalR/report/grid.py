@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from utils.drawing import Image, contact_sheet, draw_quads, save_image, side_by_side
+from utils.drawing import Image, contact_sheet, draw_quads, rescale, save_image, side_by_side
 from utils.images import read_image
 from utils.records import Annotation, Detections
 
@@ -26,7 +25,7 @@ def prediction_grid(
     At most 12 images, spread evenly over the list, are read and shown; difficult truth is grey,
     predictions below the threshold are left out.  The suffix of `path` chooses JPEG or PNG.
     """
-    chosen = _spread(len(rows), MAX_ROWS)
+    chosen = spread(len(rows), MAX_ROWS)
     pairs = [_pair(rows[n], classes, score_threshold) for n in chosen]
     titles = [_title(rows[n], score_threshold) for n in chosen]
     sheet = contact_sheet(pairs, COLUMNS, titles)
@@ -34,7 +33,7 @@ def prediction_grid(
     return sheet
 
 
-def _spread(count: int, limit: int) -> list[int]:
+def spread(count: int, limit: int) -> list[int]:
     """Return at most `limit` of the numbers below `count`, evenly spread, with the first and the last."""
     return [round(n) for n in np.linspace(0, count - 1, min(count, limit)).tolist()]
 
@@ -49,9 +48,7 @@ def _pair(row: Row, classes: Sequence[str], score_threshold: float) -> Image:
     truth, found = row
     image = read_image(truth.image_path)
     scale = min(1.0, LONG_SIDE / max(image.shape[:2]))
-    if scale < 1.0:
-        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    image = rescale(image, scale)
     hard = truth.difficult != 0
     left = draw_quads(image, truth.quads[hard] * scale, truth.labels[hard], (), None, [GREY] * len(classes))
     left = draw_quads(left, truth.quads[~hard] * scale, truth.labels[~hard], classes)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataloadR.annotations import AnnotationError, read_split, split_is_labelled
+from dataloadR.annotations import AnnotationError, is_image, read_everything, read_split, split_is_labelled
 from tests.paths import DATA
 
 SQUARE = "1 2 11 2 11 12 1 12"
@@ -74,6 +74,35 @@ def test_split_folders_and_index_first_lines(tmp_path: Path) -> None:
     assert not split_is_labelled(root, "val")
     with pytest.raises(AnnotationError, match="no split 'test', found train, val"):
         read_split(root, "test")
+
+
+def test_everything_means_all_splits_each_image_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {
+        "images/a.png": "",
+        "images/b.png": "",
+        "ImageSets/train.txt": "a\n",
+        "ImageSets/all.txt": "a\nb\n",
+    }
+    root = lay(tmp_path / "one", {**files, "labelTxt/b.txt": f"{SQUARE} ship 1"})
+    annotations, classes = read_everything(root)
+    assert [len(a.labels) for a in annotations] == [0, 1]
+    assert classes == ("ship",)
+    root = lay(
+        tmp_path / "two", {f"{split}/{name}": text for split in ("x", "y") for name, text in files.items()}
+    )
+    lay(root, {"x/labelTxt/a.txt": f"{SQUARE} plane", "y/labelTxt/a.txt": f"{SQUARE} ship"})
+    annotations, classes = read_everything(root)
+    assert [a.labels.tolist() for a in annotations] == [[0], [], [1], []]
+    assert classes == ("plane", "ship")
+    root = lay(tmp_path / "three", {"train.txt": f"a.png {TOKEN.format(1)}\nb.png\n"})
+    assert [len(a.labels) for a in read_everything(root / "train.txt")[0]] == [1, 0]
+    assert not caplog.text
+    with pytest.raises(AnnotationError, match="expected images/ and labelTxt/, SPLIT/images/"):
+        read_everything(root)
+    with pytest.raises(AnnotationError, match="no such folder or list file"):
+        read_everything(tmp_path / "four")
 
 
 def test_voc_folders(tmp_path: Path) -> None:
@@ -185,3 +214,10 @@ def test_real_data(root: str, split: str, images: int, boxes: int | None) -> Non
     assert len(annotations) == images
     assert boxes in (None, sum(len(a.quads) for a in annotations))
     assert max(a.labels.max(initial=0) for a in annotations) < len(classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.png", True), ("._a.png", False), (".a.123.tmp.png", False), ("a.txt", False)]
+)
+def test_hidden_files_are_no_images(name: str, expected: bool) -> None:
+    assert is_image(Path(name)) == expected

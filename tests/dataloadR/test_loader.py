@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from cfg.schema import AugmentConfig
 from dataloadR.dataset import RotatedDataset
-from dataloadR.loader import collate, eval_loader, to_device, train_loader
+from dataloadR.loader import Ahead, collate, eval_loader, to_device, train_loader
 from dataloadR.samplers import EvalBatches, TrainBatches, draw_repeats, draw_size, repeat_factors
 from tests.dataloadR.random_images import annotations
 from utils.records import Annotation, Batch
@@ -126,7 +127,7 @@ def test_repeats_resume_and_share_like_any_epoch(world_size: int) -> None:
 def test_collate_by_hand(tmp_path: Path) -> None:
     dataset = RotatedDataset(annotations(tmp_path))
     samples = [dataset[(0, 0, index, SIZE)] for index in (2, 0, 3)]
-    batch = collate(samples)
+    batch = collate(samples, len(samples))
     assert batch.images.shape == (3, 3, *SIZE)
     assert batch.images.dtype == torch.uint8
     np.testing.assert_array_equal(batch.images[2, 1].numpy(), samples[2].image[..., 1])
@@ -135,12 +136,12 @@ def test_collate_by_hand(tmp_path: Path) -> None:
     dtypes = [torch.float32, torch.int64, torch.float32, torch.bool, torch.int64]
     assert [field.dtype for field in batch.objects] == dtypes
     assert batch.frames[1].source_size == (70, 90)
-    empty = collate(samples[1:2])
+    empty = collate(samples[1:2], 1)
     assert [field.dtype for field in empty.objects] == dtypes
     assert empty.objects.quads.shape == (0, 4, 2)
     assert equal(to_device(empty, torch.device("cpu")), empty)
     with pytest.raises(ValueError, match="one size"):
-        collate([samples[0], dataset[(0, 0, 1, (32, 32))]])
+        collate([samples[0], dataset[(0, 0, 1, (32, 32))]], 2)
 
 
 def test_eval_loader_keeps_the_order(tmp_path: Path) -> None:
@@ -160,6 +161,20 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, workers: int, con
         pairs = list(zip(alone, helped, strict=True))
         assert len(pairs) == 2
         assert all(equal(first, second) for first, second in pairs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "held"), [(1, 1), (2, 1), (1, 3), (2, 2)])
+def test_memory_is_used_again_when_batches_are_done_with(tmp_path: Path, workers: int, held: int) -> None:
+    """What was held at the same time is whole, also where batches change their size."""
+    dataset = RotatedDataset(annotations(tmp_path), AugmentConfig(mixup=0.5), seed=3)
+    batches = TrainBatches(len(dataset), 1, SIZE, seed=3, steps=2, every=1)
+    loader = train_loader(dataset, batches, workers, ahead=Ahead(prefetch=2, held=held))
+    for epoch in range(8):
+        batches.set_epoch(epoch)
+        alone, helped = iter(train_loader(dataset, batches, 0)), iter(loader)
+        while group := list(islice(helped, held)):
+            assert all(equal(first, second) for first, second in zip(islice(alone, held), group, strict=True))
 
 
 @pytest.mark.parametrize(("world", "accumulate"), [(1, 2), (2, 2), (3, 1), (1, 1)])

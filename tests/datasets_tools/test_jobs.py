@@ -1,7 +1,9 @@
 import os
 from pathlib import Path
 
+import cv2
 import pytest
+import torch
 
 from datasets_tools.jobs import run_jobs
 from utils.errors import UserError
@@ -15,6 +17,10 @@ def square(number: int) -> int:
 
 def leave_a_file(path: Path) -> None:
     path.write_text("done", encoding="utf-8")
+
+
+def threads(_: int) -> tuple[int, int]:
+    return torch.get_num_threads(), cv2.getNumThreads()
 
 
 def end_badly(_: int) -> None:
@@ -43,3 +49,7 @@ def test_who_leaves_early_starts_no_more(tmp_path: Path) -> None:
 def test_a_process_that_dies_is_an_error_and_no_wait() -> None:
     with pytest.raises(RuntimeError):
         list(run_jobs(end_badly, range(4), 2, "deaths"))
+
+
+def test_a_process_has_one_thread() -> None:
+    assert set(run_jobs(threads, range(4), 2, "threads")) == {(1, 1)}

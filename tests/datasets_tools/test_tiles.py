@@ -17,7 +17,8 @@ def test_names_of_the_devkit() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["P0006", "P0006__1__600__0", "P0006__0__1___2", "__1__2___3", "P__-1__2___3"]
+    "name",
+    ["P0006", "P0006__1__600__0", "P0006__0__1___2", "__1__2___3", "P__-1__2___3", "P__1__2___333333333"],
 )
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="IMAGE__RATE__X___Y"):

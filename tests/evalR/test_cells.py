@@ -5,7 +5,7 @@ import torch
 
 from cfg.schema import AssignConfig
 from dataloadR.targets import Grid, build_targets
-from evalR.report.cells import assigned_cells
+from evalR.report.cells import assigned_cells, heat_maps
 from utils.drawing import class_colour
 from utils.records import Batch, Frame, Objects
 
@@ -41,3 +41,25 @@ def test_at_most_four_images_and_none() -> None:
     for batch in (many, none):
         targets = build_targets(batch.objects, Grid.of(batch.images), AssignConfig())
         assert assigned_cells(batch, targets).ndim == 3
+
+
+def test_heat_is_tinted_on_the_cells_that_own_and_on_no_others() -> None:
+    batch = batch_of([[20, 20, 70, 20, 70, 50, 20, 50]], [0], 1)
+    batch.images.fill_(100)
+    targets = build_targets(batch.objects, Grid.of(batch.images), AssignConfig())
+    sheet = heat_maps(batch, targets, 0).astype(int)
+    assert sheet.shape[1] >= 3 * 96
+    tinted = (np.ptp(sheet, axis=-1) > 60) & (np.abs(sheet - class_colour(1)).max(axis=-1) > 60)
+    cells = sum(int((level.owner >= 0).sum()) * level.stride**2 for level in targets)
+    assert cells > 0
+    assert 0.5 * cells < tinted.sum() <= cells  # the quad covers some
+    ignored = batch._replace(objects=batch.objects._replace(ignore=torch.ones(1, dtype=torch.bool)))
+    grey = heat_maps(ignored, build_targets(ignored.objects, Grid.of(batch.images), AssignConfig()), 0)
+    assert not np.ptp(grey.astype(int), axis=-1).any()
+    assert (grey == 135).all(axis=-1).sum() > 3 * 30 * 20  # half of 100 and of 170
+
+
+def test_heat_without_objects_is_the_image() -> None:
+    batch = batch_of([], [], 1)
+    targets = build_targets(batch.objects, Grid.of(batch.images), AssignConfig())
+    assert (heat_maps(batch, targets, 0) == 0).all(axis=-1).sum() >= 3 * 96 * 96

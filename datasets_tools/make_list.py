@@ -1,0 +1,260 @@
+r"""Split a data set: training lists, or lists of image names.
+
+    python -m datasets_tools.make_list /data/mine /data/mine/lists --split train=0.8 val=0.1 test=0.1
+    python -m datasets_tools.make_list /data/mine /data/mine/ImageSets --split train=0.8 val=0.2 \
+        --format names --by class
+    python -m datasets_tools.make_list /data/video /data/video/ImageSets --split train=0.7 val=0.3 \
+        --format names --by group --group "^(.+)_frame"
+
+SRC is any layout of docs/data.md; all its images are dealt out anew, whatever split they belong to. The tiles
+of one image (IMAGE__RATE__X___Y) always stay together. --by image: by chance; --by group: all images of one
+video or scene stay together; --by class: the objects of every class are shared out evenly (with --group: by
+whole groups).
+
+Writes OUT/SPLIT.txt for each split. --format list: one line per image with its objects, and OUT/classes.txt,
+to train with data.root=OUT data.train=train.txt data.val=val.txt and the data.classes that is printed.
+--format names: image names, for a folder ImageSets beside images/ and labelTxt/. Prints images and objects
+per class and split. The same seed gives the same splits.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dataloadR.annotations import read_everything
+from datasets_tools.formats.notes import Notes
+from datasets_tools.formats.records import LabelledImage
+from datasets_tools.formats.training_list import CLASSES, write_list
+from datasets_tools.splitting import I64, deal, unit_keys
+from utils.cli import HelpFormatter, run_script
+from utils.errors import UserError
+from utils.records import Annotation
+
+SUM_TOLERANCE = 1e-6
+
+
+class Share(NamedTuple):
+    """What a split is to get."""
+
+    name: str
+    share: float
+
+
+def main(words: Sequence[str]) -> None:
+    """Split as the command line says."""
+    arguments = _parser().parse_args(words)
+    shares = check_shares(arguments.split)
+    if (arguments.by == "group") > (arguments.group is not None):
+        raise UserError("--by group: expected --group REGEX, whose first group names the video or scene")
+    if arguments.group is not None and arguments.by == "image":
+        raise UserError("--group: expected --by group or --by class beside it, got --by image")
+    annotations, classes = read_everything(arguments.source, arguments.classes)
+    if arguments.format == "names":
+        _check_one_folder(annotations)
+    counts = count_objects(annotations, len(classes))
+    keys = unit_keys([annotation.image_path for annotation in annotations], arguments.group)
+    rng = np.random.default_rng(arguments.seed)
+    splits = split_images(keys, shares, rng, counts if arguments.by == "class" else None)
+    _check_filled(splits, shares, len(set(keys)))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.out, prefix=".make_list-") as folder:
+        if arguments.format == "names":
+            _write_names(annotations, splits, shares, Path(folder))
+        else:
+            _write_lists(annotations, splits, shares, classes, (Path(folder), arguments.out))
+        _move_files(Path(folder), arguments.out, arguments.overwrite)
+    sys.stdout.write(format_table(splits, counts, [share.name for share in shares], classes))
+    if arguments.format == "list":
+        sys.stdout.write(f"data.classes: [{', '.join(classes)}]\n")
+    sys.stdout.write(f"results: {arguments.out}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets_tools.make_list", description=__doc__, formatter_class=HelpFormatter
+    )
+    add = parser.add_argument
+    add("source", metavar="SRC", help="a data set's folder or list file")
+    add("out", metavar="OUT", type=Path, help="folder for SPLIT.txt")
+    add("--split", nargs="+", required=True, metavar="NAME=SHARE", type=_share, help="shares that sum to 1")
+    add("--by", choices=("image", "group", "class"), default="image", help="default: image")
+    add("--group", metavar="REGEX", help="searched in image names; its first group names the video or scene")
+    add("--seed", type=int, default=0, help="default: 0")
+    add("--format", choices=("list", "names"), default="list", help="default: list")
+    add(
+        "--classes",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="in the order of the indices; default: sorted",
+    )
+    add("--overwrite", action="store_true", help="replace files that differ")
+    return parser
+
+
+def _share(text: str) -> Share:
+    """Return NAME=SHARE as a pair, or let argparse complain."""
+    name, _, value = text.partition("=")
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not name or Path(name).name != name or not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=SHARE with a share above 0, such as train=0.8, got {text!r}"
+        )
+    return Share(name, share)
+
+
+def check_shares(shares: Sequence[Share]) -> list[Share]:
+    """Return the shares.
+
+    Raises:
+        UserError: a name twice, one that means another file, or a sum other than 1.
+    """
+    total = sum(share.share for share in shares)
+    names = [share.name for share in shares]
+    if abs(total - 1) > SUM_TOLERANCE:
+        raise UserError(f"--split: expected shares that sum to 1, got {total:g}")
+    if len(set(names)) < len(names):
+        raise UserError(f"--split: expected each name once, got {' '.join(names)}")
+    if Path(CLASSES).stem in names:
+        raise UserError(
+            f"--split: expected another name than {Path(CLASSES).stem!r}, which is the class list's"
+        )
+    return list(shares)
+
+
+def count_objects(annotations: Sequence[Annotation], classes: int) -> I64:
+    """Return the objects of each image per class, (N, C)."""
+    counts = np.zeros((len(annotations), classes), np.int64)
+    for row, annotation in enumerate(annotations):
+        counts[row] = np.bincount(annotation.labels, minlength=classes)
+    return counts
+
+
+def split_images(
+    keys: Sequence[str], shares: Sequence[Share], rng: np.random.Generator, counts: I64 | None = None
+) -> I64:
+    """Return the split of each image, (N,); images of one key share theirs.
+
+    Args:
+        counts: (N, C) objects per class, to be shared out evenly; None: images alone.
+    """
+    _, units = np.unique(np.array(keys, dtype=object).astype(str), return_inverse=True)
+    sizes = np.bincount(units)
+    of_units = None
+    if counts is not None:
+        of_units = np.zeros((len(sizes), counts.shape[1]), np.int64)
+        np.add.at(of_units, units, counts)
+    return deal(sizes, np.array([share.share for share in shares]), rng, of_units)[units]
+
+
+def _check_filled(splits: I64, shares: Sequence[Share], units: int) -> None:
+    for number, share in enumerate(shares):
+        if not (splits == number).any():
+            what = (
+                f"{len(splits)} images" if units == len(splits) else f"{len(splits)} images in {units} units"
+            )
+            raise UserError(
+                f"--split {share.name}={share.share:g}: no image is left for it; there are {what}"
+            )
+
+
+def _check_one_folder(annotations: Sequence[Annotation]) -> None:
+    folders = {Path(annotation.image_path).parent for annotation in annotations}
+    if len(folders) > 1:
+        raise UserError(
+            f"--format names: expected images in one folder, found {len(folders)}; use --format list"
+        )
+
+
+def _write_names(
+    annotations: Sequence[Annotation], splits: I64, shares: Sequence[Share], folder: Path
+) -> None:
+    """Write SPLIT.txt: the stems of the images, or the whole names of those that share a stem."""
+    paths = [Path(annotation.image_path) for annotation in annotations]
+    stems, counts = np.unique([path.stem for path in paths], return_counts=True)
+    shared = set(stems[counts > 1].tolist())
+    names = [path.name if path.stem in shared else path.stem for path in paths]
+    for number, share in enumerate(shares):
+        rows = np.flatnonzero(splits == number)
+        text = "".join(f"{names[row]}\n" for row in rows)
+        (folder / f"{share.name}.txt").write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_lists(
+    annotations: Sequence[Annotation],
+    splits: I64,
+    shares: Sequence[Share],
+    classes: Sequence[str],
+    places: tuple[Path, Path],
+) -> None:
+    """Write training lists into the first place, to be read in the second."""
+    folder, out = places
+    notes = Notes()
+    images = [
+        _labelled(annotation, classes, shares[split].name, out.resolve())
+        for annotation, split in zip(annotations, splits.tolist(), strict=True)
+    ]
+    write_list(images, folder, notes, classes)
+    notes.report()
+
+
+def _labelled(annotation: Annotation, classes: Sequence[str], split: str, out: Path) -> LabelledImage:
+    return LabelledImage(
+        name=_path_from(Path(annotation.image_path).resolve(), out),
+        size=None,
+        quads=annotation.quads.astype(str).astype(np.float64),  # the shortest decimals that mean the same
+        classes=[classes[label] for label in annotation.labels.tolist()],
+        difficult=annotation.difficult,
+        split=split,
+    )
+
+
+def _path_from(image: Path, out: Path) -> str:
+    """Return a path relative to the list's folder or the one above, the places where it is looked for."""
+    for base in (out, out.parent):
+        if image.is_relative_to(base):
+            return image.relative_to(base).as_posix()
+    return image.as_posix()
+
+
+def _move_files(source: Path, target: Path, overwrite: bool) -> None:
+    """Move finished files to their place.
+
+    Raises:
+        UserError: one is there with other contents, and `overwrite` is not given; then none is moved.
+    """
+    files = sorted(source.iterdir())
+    for file in files:
+        place = target / file.name
+        if place.exists() and not overwrite and place.read_bytes() != file.read_bytes():
+            raise UserError(
+                f"{place}: expected no such file, found one that differs; --overwrite replaces it"
+            )
+    for file in files:
+        os.replace(file, target / file.name)  # noqa: PTH105
+
+
+def format_table(splits: I64, counts: I64, names: Sequence[str], classes: Sequence[str]) -> str:
+    """Return images and objects per class of each split, with their shares, as text."""
+    images = np.bincount(splits, minlength=len(names))
+    objects = np.stack([counts[splits == number].sum(axis=0) for number in range(len(names))])
+    rows = [("images", images), ("objects", objects.sum(axis=1)), *zip(classes, objects.T, strict=True)]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{'':{width}}" + "".join(f"{name:>18}" for name in names)]
+    for name, numbers in rows:
+        total = max(int(numbers.sum()), 1)
+        lines.append(f"{name:{width}}" + "".join(f"{n:>9} ({n / total:6.1%})" for n in numbers.tolist()))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

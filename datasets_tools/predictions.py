@@ -1,0 +1,61 @@
+"""Predictions to be drawn: from result files, or from a checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from evalR.dota_results import read_task1
+from evalR.load import Detector
+from evalR.predict import predict_any
+from utils.errors import UserError
+from utils.images import read_image
+from utils.records import F32, Annotation, Detections
+
+
+class Found(NamedTuple):
+    """Predictions of one image."""
+
+    objects: Annotation
+    scores: F32  # (K,)
+
+
+def result_classes(folder: Path) -> list[str]:
+    """Return the classes that a folder has result files of, sorted.
+
+    Raises:
+        UserError: it has none.
+    """
+    names = sorted(path.stem.removeprefix("Task1_") for path in folder.glob("Task1_*.txt"))
+    if not names:
+        raise UserError(f"{folder}: expected result files Task1_CLASS.txt, found none")
+    return names
+
+
+def read_predictions(folder: Path, image_names: Sequence[str], classes: Sequence[str]) -> list[Detections]:
+    """Return the detections of each image, from result files that hold no other images.
+
+    Raises:
+        UserError: a line that cannot be read, or of an image that is not asked for; names file and line.
+    """
+    try:
+        return read_task1(folder, classes, image_names)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from None
+
+
+def predict_images(detector: Detector, paths: Sequence[str]) -> list[Detections]:
+    """Return the detections of each image file, under a progress bar."""
+    progress = tqdm(paths, desc="predict", unit="image", dynamic_ncols=True)
+    model, config, device = detector.model, detector.config, detector.device
+    return [predict_any(model, read_image(path), config, device) for path in progress]
+
+
+def to_found(detections: Detections, threshold: float) -> Found:
+    """Return the detections whose score reaches the threshold, as they are drawn."""
+    keep = detections.scores >= threshold
+    quads, scores, labels = (field[keep].cpu().numpy() for field in detections)
+    objects = Annotation("", quads.astype(np.float32), labels, np.zeros(len(labels), np.int8))
+    return Found(objects, scores.astype(np.float32))

@@ -1,0 +1,267 @@
+"""Look at a data set: pictures with labels, predictions, and what training sees of them.
+
+    python -m datasets_tools.show /data/DOTA_800 look                         50 images of the training split
+    python -m datasets_tools.show /data/mine look --split val --number 0 --sheet
+    python -m datasets_tools.show /data/mine look --split val --predictions runs/mine/eval-val/Task1
+    python -m datasets_tools.show /data/mine look --weights runs/mine/best.pt predict.score_threshold=0.5
+    python -m datasets_tools.show /data/mine look cfg/mine.yaml --augment --cells --heat augment.mosaic=0.5
+
+Writes OUT/IMAGE.png: thin outlines, a dot on the first vertex, an arrow head towards the second; dashed:
+difficult 1, dashed and paler: difficult 2 (with --augment: ignore regions). Predictions stand to the right.
+--cells and --heat show the network input: OUT/cells/IMAGE.png (a dot on each cell that learns an object) and
+OUT/heat/IMAGE.png (the heat of each level). --augment: OUT/IMAGE-SAMPLE.png. --sheet: OUT/contact_sheet.png.
+Pictures of an earlier call are replaced; DATASET is any layout of docs/data.md.
+"""
+
+import argparse
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cfg.load import load_config
+from cfg.schema import AssignConfig, Config
+from dataloadR.dataset import RotatedDataset
+from dataloadR.loader import collate
+from dataloadR.splits import load_split
+from dataloadR.targets import Grid, build_targets
+from datasets_tools.jobs import run_jobs
+from datasets_tools.predictions import Found, predict_images, read_predictions, result_classes, to_found
+from evalR.load import Detector, load_detector
+from evalR.report.cells import draw_cells, heat_maps
+from evalR.report.grid import spread
+from evalR.report.labels import label_picture, legible_scale
+from utils.cli import HelpFormatter, parse_words, pick_device, run_script
+from utils.drawing import Image, contact_sheet, save_image, side_by_side
+from utils.errors import UserError
+from utils.images import read_image
+from utils.records import Annotation, Detections, Sample
+
+LEGIBLE = 16.0  # px; smaller objects are enlarged
+LARGEST = 2400  # px; no picture is enlarged beyond
+THUMBNAIL = 320  # px, long side of a picture on the sheet
+MAX_SHEET = 100  # pictures on the sheet, evenly spread over those that were drawn
+SHEET = "contact_sheet"
+
+
+class Subject(NamedTuple):
+    """One image to be shown as it is."""
+
+    name: str  # of its picture, without suffix
+    truth: Annotation
+    found: Found | None
+
+
+class Thumbnail(NamedTuple):
+    """One picture on the contact sheet."""
+
+    title: str
+    image: Image
+
+
+class View(NamedTuple):
+    """What is to be shown, and where it goes."""
+
+    out: Path
+    suffix: str
+    classes: tuple[str, ...]
+    augment: bool
+    cells: bool
+    heat: bool
+
+
+def main(words: Sequence[str]) -> None:
+    """Show as the command line says."""
+    arguments, overrides = parse_words(_parser(), words)
+    detector = _load_detector(arguments, overrides)
+    config = detector.config if detector else load_config(arguments.config, overrides)
+    data = config.data.model_copy(update={"root": str(arguments.dataset)})
+    known = detector.classes if detector else data.classes
+    annotations, classes = load_split(data, data.split(arguments.split), known)
+    if arguments.predictions:
+        classes = tuple(dict.fromkeys([*classes, *result_classes(arguments.predictions)]))
+    rng = np.random.default_rng(arguments.seed)
+    rows = choose(len(annotations), arguments.number, arguments.augment, rng)
+    view = View(
+        arguments.out, f".{arguments.format}", classes, arguments.augment, arguments.cells, arguments.heat
+    )
+    _check_out(annotations, view.out)
+    thumbnails: list[Thumbnail] = []
+    if not view.augment:
+        detections = _detections(arguments.predictions, detector, annotations, rows, classes)
+        found = [d and to_found(d, config.predict.score_threshold) for d in detections]
+        thumbnails = _show_labels(_subjects(annotations, rows, found), view, arguments.processes)
+    if view.augment or view.cells or view.heat:
+        augment = config.augment if view.augment else None
+        dataset = RotatedDataset(annotations, augment, config.assign.min_side, arguments.seed, data=data)
+        thumbnails += _show_samples(dataset, config, rows, view)
+    if arguments.sheet:
+        _save_sheet(thumbnails, view)
+    sys.stdout.write(f"{len(rows)} pictures from {len(annotations)} images\nresults: {view.out}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets_tools.show", description=__doc__, formatter_class=HelpFormatter
+    )
+    add = parser.add_argument
+    add("dataset", metavar="DATASET", help="a data set's folder or list file")
+    add("out", metavar="OUT", type=Path, help="folder for the pictures")
+    add("config", metavar="CONFIG", nargs="?", help="a YAML of cfg/; then section.key=value words")
+    add("--split", default="train", help="default: train")
+    add("--number", type=_count, default=50, help="pictures, drawn by chance; 0: all; default: 50")
+    add("--seed", type=_count, default=0, help="of the choice and the augmentations; default: 0")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--predictions", type=Path, metavar="DIR", help="folder of Task1_CLASS.txt files")
+    source.add_argument("--weights", type=Path, metavar="PATH", help="checkpoint or run to predict with")
+    add("--augment", action="store_true", help="show samples as training augments them")
+    add("--cells", action="store_true", help="show which cells learn which object")
+    add("--heat", action="store_true", help="show the heat of the cells of each level")
+    add("--sheet", action="store_true", help=f"put up to {MAX_SHEET} small pictures on one sheet")
+    add("--format", choices=("png", "jpg"), default="png", help="of the pictures; default: png")
+    add("--processes", type=_count, default=2, help="processes that draw labels; default: 2")
+    return parser
+
+
+def _count(text: str) -> int:
+    """Return a whole number from 0, or let argparse complain."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+    return int(text)
+
+
+def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> Detector | None:
+    if arguments.augment and (arguments.predictions or arguments.weights):
+        raise UserError("--augment: expected no --predictions or --weights, for those are of whole images")
+    if arguments.weights is None:
+        return None
+    if arguments.config is not None:
+        raise UserError(f"{arguments.config}: expected no YAML beside --weights, which bring their own")
+    return load_detector(
+        arguments.weights, ["eval.multi_label=false", *overrides], pick_device
+    )  # as predict.py
+
+
+def choose(count: int, number: int, repeat: bool, rng: np.random.Generator) -> list[int]:
+    """Return `number` of `count` rows, drawn without replacement and sorted; 0: as many as there are.
+
+    With `repeat` and a larger number all rows come again, in another draw.
+    """
+    number = number or count
+    if not repeat:
+        return sorted(rng.permutation(count)[:number].tolist())
+    rounds = -(-number // count)
+    drawn = [rng.permutation(count)[: number - k * count] for k in range(rounds)]
+    return [row for rows in drawn for row in sorted(rows.tolist())]
+
+
+def _detections(
+    folder: Path | None,
+    detector: Detector | None,
+    annotations: Sequence[Annotation],
+    rows: Sequence[int],
+    classes: Sequence[str],
+) -> list[Detections | None]:
+    """Return the detections of the chosen rows; None where there are none to be shown."""
+    if folder:  # may hold any image of the split
+        found = read_predictions(folder, [Path(a.image_path).stem for a in annotations], classes)
+        return [found[row] for row in rows]
+    if detector:
+        return [*predict_images(detector, [annotations[row].image_path for row in rows])]
+    return [None] * len(rows)
+
+
+def _subjects(
+    annotations: Sequence[Annotation], rows: Sequence[int], found: Sequence[Found | None]
+) -> list[Subject]:
+    names = picture_names([annotation.image_path for annotation in annotations])
+    return [Subject(names[row], annotations[row], f) for row, f in zip(rows, found, strict=True)]
+
+
+def picture_names(paths: Sequence[str]) -> list[str]:
+    """Return a name for each image's picture: its stem; where several share it, with the image's number."""
+    stems = [Path(path).stem for path in paths]
+    counts = Counter([*stems, SHEET])
+    return [stem if counts[stem] == 1 else f"{stem}-image{row}" for row, stem in enumerate(stems)]
+
+
+def _check_out(annotations: Sequence[Annotation], out: Path) -> None:
+    """Raise a UserError where a picture would lie among the images themselves."""
+    place = out.resolve()
+    if any(Path(annotation.image_path).resolve().parent == place for annotation in annotations):
+        raise UserError(f"{out}: expected another folder than that of the images, which stay as they are")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: expected a folder for the pictures, found a file")
+
+
+def _show_labels(subjects: Sequence[Subject], view: View, processes: int) -> list[Thumbnail]:
+    return list(run_jobs(partial(_show_subject, view=view), subjects, processes, "show"))
+
+
+def _show_subject(subject: Subject, view: View) -> Thumbnail:
+    """Save the picture of an image and return it as a small one."""
+    return _save(read_image(subject.truth.image_path), subject, view)
+
+
+def _save(image: Image, subject: Subject, view: View) -> Thumbnail:
+    size = (image.shape[0], image.shape[1])
+    scale = legible_scale(subject.truth, size, LEGIBLE, LARGEST)
+    save_image(view.out / f"{subject.name}{view.suffix}", _draw(image, subject, view.classes, scale, True))
+    small = min(1.0, THUMBNAIL / max(size))
+    return Thumbnail(subject.name, _draw(image, subject, view.classes, small, False))
+
+
+def _draw(image: Image, subject: Subject, classes: Sequence[str], scale: float, details: bool) -> Image:
+    truth = label_picture(image, subject.truth, classes, None, scale, details)
+    if subject.found is None:
+        return truth
+    objects, scores = subject.found
+    return side_by_side(truth, label_picture(image, objects, classes, scores, scale, details))
+
+
+def _show_samples(
+    dataset: RotatedDataset, config: Config, rows: Sequence[int], view: View
+) -> list[Thumbnail]:
+    """Save what training sees of the chosen rows; return small pictures of augmented samples."""
+    names = picture_names([annotation.image_path for annotation in dataset.annotations])
+
+    def show(position: int) -> list[Thumbnail]:
+        sample = dataset[(0, position, rows[position], config.data.input_size)]
+        name = names[sample.row] + (f"-{position:04d}" if view.augment else "")
+        _save_targets(sample, config.assign, view, name)
+        if not view.augment:
+            return []
+        flags = np.where(sample.ignore, 2, 0).astype(np.int8)
+        return [
+            _save(sample.image, Subject(name, Annotation("", sample.quads, sample.labels, flags), None), view)
+        ]
+
+    return list(chain.from_iterable(run_jobs(show, range(len(rows)), 1, "network input")))
+
+
+def _save_targets(sample: Sample, config: AssignConfig, view: View, name: str) -> None:
+    if not (view.cells or view.heat):
+        return
+    batch = collate([sample], 1)
+    targets = build_targets(batch.objects, Grid.of(batch.images), config)
+    if view.cells:
+        save_image(view.out / "cells" / f"{name}{view.suffix}", draw_cells(batch, targets, 0))
+    if view.heat:
+        save_image(view.out / "heat" / f"{name}{view.suffix}", heat_maps(batch, targets, 0))
+
+
+def _save_sheet(thumbnails: Sequence[Thumbnail], view: View) -> None:
+    chosen = [thumbnails[number] for number in spread(len(thumbnails), MAX_SHEET)]
+    columns = math.ceil(math.sqrt(max(1, len(chosen))))
+    sheet = contact_sheet([shown.image for shown in chosen], columns, [shown.title for shown in chosen])
+    save_image(view.out / f"{SHEET}{view.suffix}", sheet)
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

@@ -1,0 +1,86 @@
+"""A picture of one image with its objects, to see whether the labels are right."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from utils.drawing import (
+    WHITE,
+    Colour,
+    Image,
+    class_colour,
+    draw_outlines,
+    mark_starts,
+    rescale,
+    with_legend,
+    write_captions,
+)
+from utils.records import Annotation
+
+INK = (30, 30, 30)
+PALER = 0.5  # of the way to white, for objects that tiling cut
+
+
+def label_picture(
+    image: Image,
+    objects: Annotation,
+    classes: Sequence[str],
+    scores: ArrayLike | None = None,
+    scale: float = 1.0,
+    details: bool = True,
+) -> Image:
+    """Return the image times `scale` with its objects in thin lines, above a legend that counts the classes.
+
+    A dot marks the first vertex and an arrow head the way to the second.  Objects with `difficult` 1 are
+    dashed, with 2 dashed and paler.
+
+    Args:
+        scores: (N,), to stand beside the names.
+        details: draw names, dots and arrow heads as well; too much for a small picture.
+    """
+    canvas = np.ascontiguousarray(rescale(image, scale)).copy()
+    quads = objects.quads.astype(np.float64) * scale
+    paints = [
+        _paler(class_colour(label)) if flag == 2 else class_colour(label)
+        for label, flag in zip(objects.labels.tolist(), objects.difficult.tolist(), strict=True)
+    ]
+    draw_outlines(canvas, quads, paints, dashed=(objects.difficult != 0).tolist())
+    if details:
+        mark_starts(canvas, quads, paints)
+        texts = [classes[label] for label in objects.labels.tolist()]
+        if scores is not None:
+            texts = [f"{t} {s:.2f}" for t, s in zip(texts, np.asarray(scores).tolist(), strict=True)]
+        write_captions(canvas, quads, texts, paints)
+    return with_legend(canvas, _legend(objects, classes))
+
+
+def legible_scale(objects: Annotation, size: tuple[int, int], legible: float, largest: float) -> float:
+    """Return the whole factor, 1 to 4, after which nine of ten objects are `legible` px across.
+
+    Less where the picture would become larger than `largest` px.
+
+    Args:
+        size: height and width of the image.
+    """
+    if not len(objects.quads):
+        return 1.0
+    edges = np.linalg.norm(objects.quads - np.roll(objects.quads, -1, axis=1), axis=-1)
+    smallest = max(float(np.quantile(edges.min(axis=1), 0.1)), 1.0)
+    return float(max(1, min(4, int(np.ceil(legible / smallest)), int(largest / max(size)))))
+
+
+def _paler(paint: Colour) -> Colour:
+    red, green, blue = (round(c + (WHITE - c) * PALER) for c in paint)
+    return red, green, blue
+
+
+def _legend(objects: Annotation, classes: Sequence[str]) -> list[tuple[Colour, str]]:
+    entries: list[tuple[Colour, str]] = []
+    for label in np.unique(objects.labels).tolist():
+        flags = objects.difficult[objects.labels == label]
+        hard = int((flags != 0).sum())
+        entries.append(
+            (class_colour(label), f"{classes[label]} {len(flags)}" + f" ({hard} difficult)" * (hard > 0))
+        )
+    return entries or [(INK, "no objects")]

@@ -1,0 +1,216 @@
+"""Images of any size, read window by window.
+
+OpenCV decodes ordinary images whole.  Larger ones, and what OpenCV cannot read, are left to rasterio, which
+is optional and reads only what is asked for.
+"""
+
+import mmap
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.errors import first_line
+from utils.images import (
+    GIF,
+    JPEG,
+    PNG,
+    RIFF,
+    U8,
+    ImageError,
+    Size,
+    image_size,
+    is_truncated,
+    read_header,
+    read_image,
+    to_8_bits,
+)
+
+WHOLE_PIXELS = 1 << 26  # up to here an image is decoded at once: 192 MiB
+CACHE_MB = 64  # of blocks that are decoded and not yet used; a row of 512 px blocks of 40,000 px has 59
+HINT = "rasterio may read it: pip install rasterio (requirements-extra.txt)"
+
+
+class Window(NamedTuple):
+    """Whole pixels of one image, the right and lower bounds excluded."""
+
+    x_min: int
+    y_min: int
+    x_max: int
+    y_max: int
+
+
+class Raster(NamedTuple):
+    """An image that is open; what `read` returns may share its memory."""
+
+    size: Size  # height, width
+    windowed: bool  # False: all of it is in memory
+    read: Callable[[Window], U8]  # window inside the image -> (H, W, 3) RGB
+
+
+class RasterInfo(NamedTuple):
+    """What is known before an image is decoded."""
+
+    size: Size  # height, width
+    windowed: bool  # whether it will be read in windows
+    seekable: bool  # whether a window costs the same wherever it lies; a PNG is read from its top
+
+
+def array_raster(image: U8) -> Raster:
+    """Return an image in memory, (H, W, 3) RGB, as a raster."""
+    height, width, _ = image.shape
+    return Raster((height, width), False, lambda w: image[w.y_min : w.y_max, w.x_min : w.x_max])
+
+
+def raster_info(path: str | Path) -> RasterInfo:
+    """Return size and way of reading; nothing is decoded where the header or rasterio tells the size.
+
+    Raises:
+        ImageError: no such file, or no image.
+    """
+    size = _known_size(path)
+    if size is None or _is_large(size):
+        with _open_dataset(path) as dataset:
+            if dataset is not None:
+                size = dataset.shape
+                return RasterInfo(size, _is_large(size), dataset.driver in ("GTiff", "COG"))
+    if size is None:
+        with _hinting():
+            size = image_size(path)
+    return RasterInfo(size, False, False)
+
+
+@contextmanager
+def open_raster(path: str | Path) -> Iterator[Raster]:
+    """Open an image of any size; its colours become those of `read_image`, the first three bands of many.
+
+    Raises:
+        ImageError: missing, damaged, of another depth, no image, or one that needs rasterio where it is not.
+    """
+    size = _known_size(path)
+    if size is not None and not _is_large(size) and _is_common(path):
+        yield array_raster(read_image(path))
+        return
+    with _open_dataset(path) as dataset:
+        is_large = dataset is not None and _is_large(dataset.shape)
+        image = None if is_large else _read_whole(path, is_last=dataset is None)
+        yield _dataset_raster(dataset, path) if image is None else array_raster(image)
+
+
+def _known_size(path: str | Path) -> Size | None:
+    if not Path(path).is_file():
+        raise ImageError(f"{path}: no such image file")
+    header = read_header(path)
+    return header.size if header else None
+
+
+def _is_large(size: Size) -> bool:
+    return size[0] * size[1] > WHOLE_PIXELS
+
+
+def _is_common(path: str | Path) -> bool:
+    """Say whether OpenCV's word about a small file is the last; rasterio would accept some damaged ones."""
+    with Path(path).open("rb") as file:
+        return file.read(4).startswith((JPEG, PNG, GIF, RIFF))
+
+
+def _read_whole(path: str | Path, is_last: bool) -> U8 | None:
+    """Return an image as OpenCV reads it; None where it cannot and rasterio is still to try."""
+    try:
+        with _hinting():
+            return read_image(path)
+    except ImageError:
+        if is_last:
+            raise
+        return None
+
+
+@contextmanager
+def _hinting() -> Iterator[None]:
+    """Add to an error what would help, where rasterio is not installed."""
+    try:
+        yield
+    except ImageError as error:
+        raise error if _import_rasterio() else ImageError(f"{error}; {HINT}") from None
+
+
+def _import_rasterio() -> Any:
+    """Return the module, or None where it is not installed."""
+    try:
+        import rasterio
+    except ImportError:
+        return None
+    return rasterio
+
+
+@contextmanager
+def _open_dataset(path: str | Path) -> Iterator[Any]:
+    """Yield rasterio's dataset; None where rasterio is missing or knows no such file."""
+    rasterio = _import_rasterio()
+    if rasterio is None:
+        yield None
+        return
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        try:
+            dataset = rasterio.open(path)
+        except rasterio.errors.RasterioError:
+            yield None
+            return
+        with dataset:
+            yield dataset
+
+
+def _dataset_raster(dataset: Any, path: str | Path) -> Raster:
+    """Return a dataset as a raster; a damaged file that would be filled with grey is refused."""
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if is_truncated(data):
+            raise ImageError(f"{path}: the file is truncated ({len(data)} bytes)")
+    bands = _colour_bands(dataset)
+    dtype = np.dtype(dataset.dtypes[bands[0] - 1])
+    to_8_bits(np.zeros((1, 1), dtype), path)  # refuses other depths before anything is read
+    palette = _palette(dataset, bands)
+    errors = _import_rasterio().errors
+
+    def read(window: Window) -> U8:
+        height, width = window.y_max - window.y_min, window.x_max - window.x_min
+        pixels = np.empty((height, width, len(bands)), dtype)
+        rows, columns = (window.y_min, window.y_max), (window.x_min, window.x_max)
+        try:
+            dataset.read(bands, window=(rows, columns), out=pixels.transpose(2, 0, 1))
+        except errors.RasterioError as error:
+            raise ImageError(f"{path}: cannot be decoded: {first_line(error.__cause__ or error)}") from None
+        return _to_rgb(to_8_bits(pixels, path).reshape(pixels.shape), palette)
+
+    return Raster((int(dataset.height), int(dataset.width)), True, read)
+
+
+def _colour_bands(dataset: Any) -> list[int]:
+    """Return the bands, from 1, that say they are red, green and blue; else the first three or the first."""
+    names = [band.name for band in dataset.colorinterp]
+    if {"red", "green", "blue"} <= set(names):
+        return [names.index(name) + 1 for name in ("red", "green", "blue")]
+    return [1, 2, 3] if len(names) >= 3 else [1]
+
+
+def _palette(dataset: Any, bands: list[int]) -> NDArray[np.uint8] | None:
+    """Return the RGB colours (256, 3) of an image of indices."""
+    if len(bands) > 1 or dataset.colorinterp[0].name != "palette":
+        return None
+    table = np.zeros((256, 3), np.uint8)
+    for index, colour in dataset.colormap(1).items():
+        table[index] = colour[:3]
+    return table
+
+
+def _to_rgb(pixels: U8, palette: NDArray[np.uint8] | None) -> U8:
+    if palette is not None:
+        return palette[pixels[..., 0]]
+    if pixels.shape[2] == 1:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+    return pixels
