@@ -32,9 +32,9 @@ from datasets_tools.formats.yolo import read_yolo, write_yolo
 from datasets_tools.image_files import ImageFinder, place_image, same_file
 from datasets_tools.items import Item, find_files, with_names, with_sizes
 from datasets_tools.jobs import run_jobs
-from datasets_tools.staging import differs, move_files, refuse_overwriting, staged, staged_files
+from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.cli import HelpFormatter, run_script
-from utils.errors import Faults, UserError, first_line
+from utils.errors import Faults, UserError
 
 Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
 Write = Callable[[Sequence[LabelledImage], Path, Notes], None]
@@ -163,11 +163,7 @@ def main(words: Sequence[str]) -> None:
     if args.split and not re.fullmatch(r"\w[\w.-]*", args.split):
         raise UserError(f"--split {args.split}: expected a word that can name a folder")
     faults, notes = Faults(skip=args.on_error == "skip"), Notes()
-    try:
-        items = convert(args, faults, notes)
-    except OSError as error:
-        place = error.filename2 or error.filename or args.target
-        raise UserError(f"{place}: {error.strerror or first_line(error)}") from None
+    items = convert(args, faults, notes)
     faults.report(str(args.source))
     notes.report()
     sys.stdout.write(summary(items, args.target))
@@ -175,6 +171,7 @@ def main(words: Sequence[str]) -> None:
 
 def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item]:
     """Read, find, check and only then write; return what was written."""
+    _check_target(args.source, args.target)
     images = read_images(args, faults, notes)
     classes = args.classes or find_names(images)
     target = writers(classes, args.angle)[args.target_format]
@@ -187,6 +184,14 @@ def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item
         items = [_with_path(item, args, target) for item in items]
     write_items([item.image for item in items], places if args.images != "none" else [], args, target, notes)
     return items
+
+
+def _check_target(source: Path, target: Path) -> None:
+    """Raise a UserError where no folder can be written, or where a second run would read the first's."""
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target}: expected a folder to write, got a file")
+    if source.is_dir() and source.resolve() in target.resolve().parents:
+        raise UserError(f"{target}: expected a folder outside {source}, whose labels are read")
 
 
 def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[LabelledImage]:
@@ -216,17 +221,15 @@ def write_items(
     notes: Notes,
 ) -> None:
     """Write the labels beside DST, then place the images, from and to, then move the labels there."""
-    if args.target.exists() and not args.target.is_dir():
-        raise UserError(f"{args.target}: expected a folder to write, got a file")
     with staged(args.target) as folder:
         try:
             target.write(images, folder, notes)
         except UserError as error:  # which names where the file would have been moved to
             raise UserError(str(error).replace(str(folder), str(args.target))) from None
-        if not args.overwrite:
-            taken = [args.target / f for f in staged_files(folder) if differs(folder / f, args.target / f)]
-            taken += [new for old, new in places if new.exists() and not same_file(old, new)]
-            refuse_overwriting(args.target, taken)
+        taken = conflicts(folder, args.target)
+        taken += [new for old, new in places if new.exists() and not same_file(old, new)]
+        refuse_originals(taken, args.source, {old.resolve() for old, _ in places})
+        refuse_overwriting(args.target, [] if args.overwrite else taken)
         ways = Counter(run_jobs(partial(place_image, mode=args.images), places, args.processes, "images"))
         notes.add(
             "images were copied, as the file system has no links", args.images == "link" and ways["copied"]

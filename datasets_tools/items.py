@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets_tools.formats.layout import stem_of
 from datasets_tools.formats.records import LabelledImage
 from datasets_tools.image_files import ImageFinder, flat_names
 from datasets_tools.jobs import run_jobs
@@ -76,7 +77,7 @@ def with_names(items: Sequence[Item], source: Path, faults: Faults) -> list[Item
     seen: dict[tuple[str, str], str] = {}
     kept = []
     for item, name in zip(items, names, strict=True):
-        key, old = (item.image.split, Path(name).stem), item.image.name
+        key, old = (item.image.split, stem_of(name)), item.image.name
         if not _can_be_written(name):
             expected = f"expected an image name of 1 to {LONGEST_NAME} bytes that a file can have"
             faults.add(UserError(f"{source}: {expected}, got {old[:LONGEST_NAME]!r}"))

@@ -18,9 +18,7 @@ per class and split. The same seed gives the same splits.
 """
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +30,8 @@ from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.training_list import CLASSES, write_list
 from datasets_tools.splitting import I64, deal, unit_keys
-from utils.cli import HelpFormatter, run_script
+from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
+from utils.cli import HelpFormatter, run_script, whole_number
 from utils.errors import UserError
 from utils.records import Annotation
 
@@ -62,13 +61,16 @@ def main(words: Sequence[str]) -> None:
     rng = np.random.default_rng(arguments.seed)
     splits = split_images(keys, shares, rng, counts if arguments.by == "class" else None)
     _check_filled(splits, shares, len(set(keys)))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=arguments.out, prefix=".make_list-") as folder:
+    with staged(arguments.out) as folder:
         if arguments.format == "names":
-            _write_names(annotations, splits, shares, Path(folder))
+            _write_names(annotations, splits, shares, folder)
         else:
-            _write_lists(annotations, splits, shares, classes, (Path(folder), arguments.out))
-        _move_files(Path(folder), arguments.out, arguments.overwrite)
+            _write_lists(annotations, splits, shares, classes, (folder, arguments.out))
+        taken, source = conflicts(folder, arguments.out), Path(arguments.source).expanduser()
+        if source.is_file():  # the name files of a folder are what may be replaced
+            refuse_originals(taken, source)
+        refuse_overwriting(arguments.out, [] if arguments.overwrite else taken)
+        move_files(folder, arguments.out)
     sys.stdout.write(format_table(splits, counts, [share.name for share in shares], classes))
     if arguments.format == "list":
         sys.stdout.write(f"data.classes: [{', '.join(classes)}]\n")
@@ -85,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", nargs="+", required=True, metavar="NAME=SHARE", type=_share, help="shares that sum to 1")
     add("--by", choices=("image", "group", "class"), default="image", help="default: image")
     add("--group", metavar="REGEX", help="searched in image names; its first group names the video or scene")
-    add("--seed", type=int, default=0, help="default: 0")
+    add("--seed", type=whole_number, default=0, help="default: 0")
     add("--format", choices=("list", "names"), default="list", help="default: list")
     add(
         "--classes",
@@ -224,23 +226,6 @@ def _path_from(image: Path, out: Path) -> str:
         if image.is_relative_to(base):
             return image.relative_to(base).as_posix()
     return image.as_posix()
-
-
-def _move_files(source: Path, target: Path, overwrite: bool) -> None:
-    """Move finished files to their place.
-
-    Raises:
-        UserError: one is there with other contents, and `overwrite` is not given; then none is moved.
-    """
-    files = sorted(source.iterdir())
-    for file in files:
-        place = target / file.name
-        if place.exists() and not overwrite and place.read_bytes() != file.read_bytes():
-            raise UserError(
-                f"{place}: expected no such file, found one that differs; --overwrite replaces it"
-            )
-    for file in files:
-        os.replace(file, target / file.name)  # noqa: PTH105
 
 
 def format_table(splits: I64, counts: I64, names: Sequence[str], classes: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ from evalR.dota_results import (
     rounded,
     write_rows,
 )
-from utils.cli import HelpFormatter, positive_int, run_script
+from utils.cli import HelpFormatter, finite_number, positive_int, run_script
 from utils.errors import UserError
 from utils.quad_nms import batched_quad_nms, fuse_quads
 from utils.quads import hboxes_to_quads, quads_to_hboxes
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--iou", type=_share, default=0.3, help="merge above this IoU (default: %(default)s)")
     parser.add_argument(
-        "--score", type=float, default=-math.inf, help="leave out lower scores (default: none)"
+        "--score", type=finite_number, default=-math.inf, help="leave out lower scores (default: none)"
     )
     parser.add_argument(
         "--method",
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _share(text: str) -> float:
-    value = float(text)
+    value = finite_number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected 0 to 1, got {text}")
     return value

@@ -10,7 +10,8 @@ Writes OUT/IMAGE.png: thin outlines, a dot on the first vertex, an arrow head to
 difficult 1, dashed and paler: difficult 2 (with --augment: ignore regions). Predictions stand to the right.
 --cells and --heat show the network input: OUT/cells/IMAGE.png (a dot on each cell that learns an object) and
 OUT/heat/IMAGE.png (the heat of each level). --augment: OUT/IMAGE-SAMPLE.png. --sheet: OUT/contact_sheet.png.
-Pictures of an earlier call are replaced; DATASET is any layout of docs/data.md.
+OUT is new, empty, or that of an earlier call, whose pictures are replaced; DATASET is any layout of
+docs/data.md.
 """
 
 import argparse
@@ -37,9 +38,10 @@ from evalR.load import Detector, load_detector
 from evalR.report.cells import draw_cells, heat_maps
 from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
-from utils.cli import HelpFormatter, parse_words, pick_device, run_script
+from utils.cli import HelpFormatter, parse_words, pick_device, run_script, whole_number
 from utils.drawing import Image, contact_sheet, save_image, side_by_side
 from utils.errors import UserError
+from utils.files import replacing
 from utils.images import read_image
 from utils.records import Annotation, Detections, Sample
 
@@ -48,6 +50,7 @@ LARGEST = 2400  # px; no picture is enlarged beyond
 THUMBNAIL = 320  # px, long side of a picture on the sheet
 MAX_SHEET = 100  # pictures on the sheet, evenly spread over those that were drawn
 SHEET = "contact_sheet"
+MARK = "show.txt"  # in OUT: its pictures may be replaced
 
 
 class Subject(NamedTuple):
@@ -91,7 +94,7 @@ def main(words: Sequence[str]) -> None:
     view = View(
         arguments.out, f".{arguments.format}", classes, arguments.augment, arguments.cells, arguments.heat
     )
-    _check_out(annotations, view.out)
+    _begin(view.out, arguments.dataset)
     thumbnails: list[Thumbnail] = []
     if not view.augment:
         detections = _detections(arguments.predictions, detector, annotations, rows, classes)
@@ -112,11 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("dataset", metavar="DATASET", help="a data set's folder or list file")
-    add("out", metavar="OUT", type=Path, help="folder for the pictures")
+    add("out", metavar="OUT", type=Path, help="folder for the pictures: new, empty, or of an earlier call")
     add("config", metavar="CONFIG", nargs="?", help="a YAML of cfg/; then section.key=value words")
     add("--split", default="train", help="default: train")
-    add("--number", type=_count, default=50, help="pictures, drawn by chance; 0: all; default: 50")
-    add("--seed", type=_count, default=0, help="of the choice and the augmentations; default: 0")
+    add("--number", type=whole_number, default=50, help="pictures, drawn by chance; 0: all; default: 50")
+    add("--seed", type=whole_number, default=0, help="of the choice and the augmentations; default: 0")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--predictions", type=Path, metavar="DIR", help="folder of Task1_CLASS.txt files")
     source.add_argument("--weights", type=Path, metavar="PATH", help="checkpoint or run to predict with")
@@ -125,15 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--heat", action="store_true", help="show the heat of the cells of each level")
     add("--sheet", action="store_true", help=f"put up to {MAX_SHEET} small pictures on one sheet")
     add("--format", choices=("png", "jpg"), default="png", help="of the pictures; default: png")
-    add("--processes", type=_count, default=2, help="processes that draw labels; default: 2")
+    add("--processes", type=whole_number, default=2, help="processes that draw labels; default: 2")
     return parser
-
-
-def _count(text: str) -> int:
-    """Return a whole number from 0, or let argparse complain."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
-    return int(text)
 
 
 def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> Detector | None:
@@ -191,13 +187,18 @@ def picture_names(paths: Sequence[str]) -> list[str]:
     return [stem if counts[stem] == 1 else f"{stem}-image{row}" for row, stem in enumerate(stems)]
 
 
-def _check_out(annotations: Sequence[Annotation], out: Path) -> None:
-    """Raise a UserError where a picture would lie among the images themselves."""
-    place = out.resolve()
-    if any(Path(annotation.image_path).resolve().parent == place for annotation in annotations):
-        raise UserError(f"{out}: expected another folder than that of the images, which stay as they are")
+def _begin(out: Path, dataset: str) -> None:
+    """Mark a new or empty folder as one whose pictures may be replaced, so that no image ever is.
+
+    Raises:
+        UserError: it holds files, and no earlier call has marked it.
+    """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: expected a folder for the pictures, found a file")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise UserError(f"{out}: expected a new or empty folder, or one with the {MARK} of an earlier call")
+    with replacing(out / MARK) as temporary:
+        temporary.write_text(f"Pictures of {dataset}; the next call replaces those it draws.\n", "utf-8")
 
 
 def _show_labels(subjects: Sequence[Subject], view: View, processes: int) -> list[Thumbnail]:

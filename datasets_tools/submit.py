@@ -41,7 +41,7 @@ from evalR.dota_results import (
     result_text,
     rounded,
 )
-from utils.cli import HelpFormatter, positive_int, run_script
+from utils.cli import HelpFormatter, finite_number, positive_int, run_script
 from utils.errors import Faults, UserError
 from utils.files import replacing
 from utils.quads import (
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the test images, or a text file with one image name per line, with or without suffix",
     )
     add("--classes", required=True, help=f"{', '.join(PRESETS)} (15, 16, 18 classes) or names: A,B,C")
-    add("--score", type=float, default=-math.inf, help="leave out lower scores (default: none)")
+    add("--score", type=finite_number, default=-math.inf, help="leave out lower scores (default: none)")
     add(
         "--strict",
         action="store_true",
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--max-megabytes",
-        type=float,
+        type=finite_number,
         default=SIZE_LIMIT,
         help="refuse a larger zip (default: %(default)s; a choice of ours, ask the server for its own)",
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cfg.load import ConfigError
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.interrupts import Interrupted
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
@@ -35,6 +36,24 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def whole_number(text: str) -> int:
+    """Return a whole number from 0, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+    return int(text)
+
+
+def finite_number(text: str) -> float:
+    """Return a number that is neither NaN, which no comparison notices, nor infinite, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+    return number
+
+
 def pick_device(name: str) -> torch.device:
     """Return the device that `name` means; ``auto`` is the first GPU, else the CPU.
 
@@ -52,7 +71,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
-    """Run a script and return its exit code: 2 after one clear line where the input is at fault.
+    """Run a script and return its exit code: 2 after one clear line where the input is at fault, or the disk.
 
     128 plus its number after a signal that the script has seen to, 130 after any other Ctrl-C; else what
     `main` returns, None being 0.
@@ -62,6 +81,12 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
         return main(sys.argv[1:]) or 0
     except (ConfigError, UserError) as error:
         sys.stderr.write(f"error: {user_line(error)}\n")
+        return BAD_INPUT
+    except OSError as error:
+        if error.errno is None:  # of a library, not of the system
+            raise
+        place = error.filename2 or error.filename
+        sys.stderr.write(f"error: {f'{place}: ' if place else ''}{error.strerror or first_line(error)}\n")
         return BAD_INPUT
     except Interrupted as error:
         return error.exit_code

@@ -31,7 +31,7 @@ def split_of_file(path: Path) -> str:
 
 
 def find_files(source: Path, suffix: str) -> list[Path]:
-    """Return the source itself, or the files of this suffix anywhere below it, sorted.
+    """Return the source itself, or the files of this suffix, in either case, anywhere below it, sorted.
 
     Raises:
         AnnotationError: there is no such file or folder.
@@ -40,7 +40,8 @@ def find_files(source: Path, suffix: str) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise AnnotationError(f"{source}: no such file or folder")
-    return sorted(p for p in source.rglob(f"*{suffix}") if p.is_file() and not p.name.startswith("."))
+    found = (path for path in source.rglob("*") if path.suffix.lower() == suffix and path.is_file())
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def folder_of(source: Path) -> Path:

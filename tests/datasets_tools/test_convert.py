@@ -235,6 +235,45 @@ def test_a_source_can_be_its_own_target(tmp_path: Path) -> None:
     assert images.items() <= found.items()
 
 
+def test_what_is_converted_is_never_replaced(tmp_path: Path) -> None:
+    """Neither in the folder itself, nor one above or through a link; --overwrite changes nothing in that."""
+    source = labelme(tmp_path / "data")
+    for path in source.rglob("*.json"):  # whose pictures inside would be lost
+        path.write_text(path.read_text().replace('"imageData": null', '"imageData": "AAAA"'))
+    before = files_of(source)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "val").symlink_to(source / "val")
+    for folder, target in ((source, source), (source / "val", source), (source, tmp_path / "linked")):
+        with pytest.raises(UserError, match=r"\.json: belongs to .* and is never replaced"):
+            run(folder, target, "labelme", "xanylabeling", "--split", "val", "--overwrite")
+    assert files_of(source) == before
+
+
+def test_a_target_inside_the_source_would_be_read_again(tmp_path: Path) -> None:
+    source = labelme(tmp_path / "source")
+    with pytest.raises(UserError, match=r"out: expected a folder outside .*source"):
+        run(source, source / "out", "labelme", "xanylabeling")
+    assert not (source / "out").exists()
+
+
+def test_suffixes_in_capitals_are_read(tmp_path: Path) -> None:
+    source = labelme(tmp_path / "source")
+    run(source, tmp_path / "small", "labelme", "dota")
+    for path in list(source.rglob("*.json")):
+        path.rename(path.with_suffix(".JSON"))
+    run(source, tmp_path / "capitals", "labelme", "dota")
+    assert files_of(tmp_path / "capitals") == files_of(tmp_path / "small")
+
+
+def test_names_with_dots_are_different_images(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("P1.v2", "P1.v3"):
+        (source / f"{name}.txt").write_text("20.5 5 30 9.25 26 18 16.5 13.75 car 0\n")
+    run(source, tmp_path / "out", "dota", "dota", "--images", "none")
+    assert set(files_of(tmp_path / "out")) == {"labelTxt/P1.v2.txt", "labelTxt/P1.v3.txt"}
+
+
 def test_the_first_bad_label_stops_before_anything_is_written(tmp_path: Path) -> None:
     source = dota(tmp_path / "source")
     (source / "labelTxt/P2.v2.txt").write_text("1 2 3\n")

@@ -131,7 +131,7 @@ def test_what_is_there_is_kept(root: Path, tmp_path: Path) -> None:
     (out / "val.txt").unlink()  # as if interrupted
     main(words)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    with pytest.raises(UserError, match=r"\.txt: expected no such file, found one that differs; --overwrite"):
+    with pytest.raises(UserError, match=r"out: [23] files stand there that are others, such as .*\.txt"):
         main([*words, "--seed", "1"])
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     main([*words, "--seed", "1", "--overwrite"])
@@ -182,3 +182,26 @@ def test_real_classes_are_shared_out_evenly(tmp_path: Path) -> None:
         assert abs(len(names["val"]) / len(labels) - 0.2) < 0.01
     assert misses["class"] < 0.005
     assert misses["class"] < misses["image"]
+
+
+def test_what_cannot_be_a_seed(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main([str(root), str(tmp_path / "out"), *SHARES, "--seed", "-1"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_the_way_stays(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "val.txt").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"1 files stand there that are others, such as .*val\.txt"):
+        main([str(root), str(out), *SHARES])
+    assert [path.name for path in out.iterdir()] == ["val.txt"]
+
+
+def test_the_list_that_is_split_stays(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lists"
+    main([str(root), str(out), *SHARES])
+    before = (out / "train.txt").read_bytes()
+    with pytest.raises(UserError, match=r"train\.txt: belongs to .* and is never replaced"):
+        main([str(out / "train.txt"), str(out), "--split", "train=0.5", "val=0.5", "--overwrite"])
+    assert (out / "train.txt").read_bytes() == before

@@ -7,7 +7,7 @@ import torch
 
 from cfg.load import config_text
 from cfg.schema import Config, DataConfig, ModelConfig
-from datasets_tools.show import choose, main, picture_names
+from datasets_tools.show import MARK, choose, main, picture_names
 from evalR.dota_results import write_task1
 from modelR.build import build_model
 from tests.paths import DATA
@@ -38,7 +38,9 @@ def read(path: Path) -> np.ndarray:
 
 
 def files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    """Return the pictures, without the mark of the folder."""
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return found - {MARK}
 
 
 def has_colour(picture: np.ndarray, x: float, y: float, label: int) -> bool:
@@ -161,8 +163,33 @@ def test_an_image_that_cannot_be_read(root: Path, tmp_path: Path, processes: str
     assert files(tmp_path / "rest") == {"a.png", "c.png"}
 
 
+def test_no_image_is_ever_replaced(root: Path, tmp_path: Path) -> None:
+    """Neither images of other splits, nor links to images, nor what else lies in a folder."""
+    (root / "images").rename(tmp_path / "originals")
+    for split in ("train", "val"):
+        (root / split / "images").mkdir(parents=True)
+        (root / split / "images" / "a.png").symlink_to(tmp_path / "originals" / "a.png")
+    before = (tmp_path / "originals" / "a.png").read_bytes()
+    for out in (root / "train" / "images", root / "val" / "images", tmp_path / "originals"):
+        with pytest.raises(UserError, match=r"expected a new or empty folder, or one with the show\.txt"):
+            main([str(root), str(out)])
+    assert (root / "val" / "images" / "a.png").is_symlink()
+    assert (tmp_path / "originals" / "a.png").read_bytes() == before
+
+
+def test_the_folder_of_an_earlier_call_is_used_again(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    main([str(root), str(out)])
+    first = read(out / "a.png")
+    (root / "labelTxt" / "a.txt").unlink()
+    main([str(root), str(out)])
+    assert files(out) == {"a.png", "b.png", "c.png"}
+    assert read(out / "a.png").shape != first.shape or (read(out / "a.png") != first).any()
+
+
 def test_refusals(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected another folder than that of the images"):
+    with pytest.raises(UserError, match="expected a new or empty folder"):
         main([str(root), str(root / "images")])
     with pytest.raises(UserError, match="expected a folder for the pictures, found a file"):
         main([str(root), str(root / "labelTxt" / "a.txt")])

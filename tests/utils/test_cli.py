@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cfg.load import ConfigError
-from utils.cli import parse_words, pick_device, run_script, user_line
+from utils.cli import finite_number, parse_words, pick_device, run_script, user_line, whole_number
 from utils.errors import UserError
 from utils.images import ImageError
 
@@ -55,6 +55,32 @@ def test_an_interruption_and_our_own_mistakes(capsys: pytest.CaptureFixture[str]
         ends_with(ZeroDivisionError())
     with pytest.raises(ValueError, match="ours"):
         ends_with(ValueError("ours"))
+
+
+def test_what_the_disk_refuses_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    def main(_: Sequence[str]) -> None:
+        (file / "folder").mkdir()
+
+    assert run_script(main) == 2
+    assert capsys.readouterr().err == f"error: {file / 'folder'}: Not a directory\n"
+    assert ends_with(OSError(28, "No space left on device")) == 2
+    assert capsys.readouterr().err == "error: No space left on device\n"
+    with pytest.raises(OSError, match="of a library"):
+        ends_with(OSError("of a library"))
+
+
+def test_numbers_of_the_command_line() -> None:
+    assert [whole_number(text) for text in ("0", "12")] == [0, 12]
+    assert [finite_number(text) for text in ("-1e-3", "5")] == [-1e-3, 5.0]
+    for text in ("-1", "1.5", "", "x"):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected a whole number from 0"):
+            whole_number(text)
+    for text in ("nan", "inf", "-inf", "", "x"):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected a finite number"):
+            finite_number(text)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
