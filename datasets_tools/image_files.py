@@ -13,7 +13,6 @@ from utils.files import replacing
 
 Mode = Literal["none", "link", "copy"]
 IMAGE_FOLDERS = ("images", "JPEGImages", "AllImages", "Images", "image", "img")  # beside a folder of labels
-CLOCK = 2.0  # s; some file systems keep times to two seconds
 
 
 class ImageFinder:
@@ -74,12 +73,12 @@ def _likeness(path: Path, name: str, split: str) -> tuple[bool, int, bool]:
 
 
 def same_file(source: Path, target: Path) -> bool:
-    """Say whether a file is there already: the same one, or a copy by size and time of change."""
+    """Say whether a file is there already: the same one, or a copy to the last byte."""
     if not target.exists():
         return False
-    old, new = target.stat(), source.stat()
-    same = old.st_size == new.st_size and abs(old.st_mtime - new.st_mtime) <= CLOCK
-    return same or os.path.samestat(old, new)
+    if target.samefile(source):
+        return True
+    return target.stat().st_size == source.stat().st_size and target.read_bytes() == source.read_bytes()
 
 
 def place_image(paths: tuple[Path, Path], mode: Mode) -> str:

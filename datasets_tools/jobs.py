@@ -5,11 +5,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 import cv2
 import torch
 from tqdm import tqdm
+
+from utils.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +45,10 @@ def _results(task: Callable[[T], R], items: Sequence[T], processes: int) -> Iter
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
         try:
             yield from pool.map(task, items, chunksize=1)
+        except BrokenProcessPool:
+            raise UserError(
+                "a process of the tool was killed, most likely for lack of memory; --processes 1 needs least"
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

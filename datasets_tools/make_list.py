@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataloadR.annotations import read_everything
+from dataloadR.annotations import LAYOUTS, read_everything
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.training_list import CLASSES, write_list
@@ -36,6 +36,7 @@ from utils.errors import UserError
 from utils.records import Annotation
 
 SUM_TOLERANCE = 1e-6
+DATA_FOLDERS = {name for layout in LAYOUTS for name in layout}  # never for name files: a.txt may be labels
 
 
 class Share(NamedTuple):
@@ -49,6 +50,8 @@ def main(words: Sequence[str]) -> None:
     """Split as the command line says."""
     arguments = _parser().parse_args(words)
     shares = check_shares(arguments.split)
+    if arguments.out.resolve().name in DATA_FOLDERS:
+        raise UserError(f"{arguments.out}: expected a folder for SPLIT.txt, got one for images or labels")
     if (arguments.by == "group") > (arguments.group is not None):
         raise UserError("--by group: expected --group REGEX, whose first group names the video or scene")
     if arguments.group is not None and arguments.by == "image":

@@ -48,6 +48,7 @@ from utils.records import Annotation, Detections, Sample
 LEGIBLE = 16.0  # px; smaller objects are enlarged
 LARGEST = 2400  # px; no picture is enlarged beyond
 THUMBNAIL = 320  # px, long side of a picture on the sheet
+MAX_PICTURES = 1_000_000  # with --augment
 MAX_SHEET = 100  # pictures on the sheet, evenly spread over those that were drawn
 SHEET = "contact_sheet"
 MARK = "show.txt"  # in OUT: its pictures may be replaced
@@ -149,7 +150,7 @@ def choose(count: int, number: int, repeat: bool, rng: np.random.Generator) -> l
 
     With `repeat` and a larger number all rows come again, in another draw.
     """
-    number = number or count
+    number = min(number, MAX_PICTURES) or count
     if not repeat:
         return sorted(rng.permutation(count)[:number].tolist())
     rounds = -(-number // count)

@@ -1,5 +1,6 @@
 """What there is to cut: the images of every layout that docs/data.md names, and of plain folders."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +10,16 @@ from numpy.typing import NDArray
 
 from dataloadR.annotations import LAYOUTS, AnnotationError, LabelledImage, find_splits, is_image, read_images
 from dataloadR.label_lines import HEADERS, LabelledQuad, read_lines
+from datasets_tools.formats.layout import SPLITS
 from datasets_tools.formats.records import F64
 from utils.errors import Faults, UserError
 
 RASTER_SUFFIXES = (".img", ".vrt", ".ntf", ".nitf", ".gtiff")  # besides those that training reads
+OTHER_LABELS = ("labels", "annotations", "annotations.xml", "data.yaml")  # of YOLO, COCO and CVAT
 ALL = "all"  # a split without a name: every image of a folder
+
+
+log = logging.getLogger(__name__)
 
 
 class Source(NamedTuple):
@@ -52,8 +58,29 @@ def find_sources(root: Path, splits: Sequence[str], classes: Sequence[str], faul
         found = _read_dataset(root, splits, classes, faults)
     if not found:
         raise UserError(f"{root}: expected images, or a layout of docs/data.md, found neither")
+    if root.is_dir() and not any(source.is_labelled for source in found):
+        _refuse_other_labels(root)
     _refuse_twins(found)
     return found
+
+
+def _refuse_other_labels(root: Path) -> None:
+    """Raise where labels of another format lie beside the images: tiles without them would be background."""
+    lists = [path for path in sorted(root.glob("*.txt")) if path.stem in (ALL, *find_splits(root), *SPLITS)]
+    others = [*lists, *(path for name in OTHER_LABELS if (path := root / name).exists())]
+    if others:
+        raise UserError(
+            f"{root}: expected labels in labelTxt/ or Annotations/, found {others[0]}; name the list file "
+            f"itself, or convert the labels: python -m datasets_tools.convert SRC DST --from F --to dota"
+        )
+    log.info("%s: no labels, the tiles have none either", root)
+
+
+def _check_split(root: Path, split: str) -> None:
+    """Raise where a split is neither a folder, a name file nor a list file."""
+    known = find_splits(root) if root.is_dir() else []
+    if root.is_dir() and split not in known and not (root / split).is_file() and not Path(split).is_file():
+        raise UserError(f"{root}: no split {split!r}, found {', '.join(known) or 'no ImageSets'}")
 
 
 def _is_dataset(root: Path) -> bool:
@@ -73,6 +100,8 @@ def _read_dataset(root: Path, splits: Sequence[str], classes: Sequence[str], fau
     """Return the images of all splits; one that several name files list comes once."""
     found: dict[Path, Source] = {}
     named = list(splits) or (find_splits(root) if root.is_dir() else [])
+    for split in named:
+        _check_split(root, split)
     for split in named or [ALL]:
         folder = split if any((root / split / images).is_dir() for images, _ in LAYOUTS) else ""
         listed = Path(split).stem if named else ""

@@ -49,6 +49,8 @@ def find_sources(root: Path, wanted: Sequence[str] = ()) -> Sources:
     """
     if not root.exists():
         raise AnnotationError(f"{root}: no such folder or list file")
+    if root.is_file() and is_image(root):
+        raise AnnotationError(f"{root}: expected a data set's folder or a list file, got an image")
     sources = {root.stem: root} if root.is_file() else _folder_sources(root)
     sources = sources or {path.stem: path for path in sorted(root.glob("*.txt")) if _is_list(path)}
     if not sources:

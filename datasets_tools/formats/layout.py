@@ -34,14 +34,17 @@ def find_files(source: Path, suffix: str) -> list[Path]:
     """Return the source itself, or the files of this suffix, in either case, anywhere below it, sorted.
 
     Raises:
-        AnnotationError: there is no such file or folder.
+        AnnotationError: there is no such file or folder, or no file of the suffix in it.
     """
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise AnnotationError(f"{source}: no such file or folder")
     found = (path for path in source.rglob("*") if path.suffix.lower() == suffix and path.is_file())
-    return sorted(path for path in found if not path.name.startswith("."))
+    paths = sorted(path for path in found if not path.name.startswith("."))
+    if not paths:
+        raise AnnotationError(f"{source}: expected {suffix} files, found none; is it another format?")
+    return paths
 
 
 def folder_of(source: Path) -> Path:

@@ -179,6 +179,8 @@ def test_no_objects_and_no_images(tmp_path: Path) -> None:
     assert (code, set(findings)) == (1, {"no-objects", "image-without-label"})
     with pytest.raises(UserError, match="expected images/ and labelTxt/"):
         check.main([str(tmp_path / "out")])
+    with pytest.raises(UserError, match="got an image"):
+        check.main([str(tmp_path / "train" / "images" / "p.png")])
     with pytest.raises(UserError, match="no such folder"):
         check.main([str(tmp_path / "nowhere")])
 

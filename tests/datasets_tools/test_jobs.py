@@ -47,7 +47,7 @@ def test_who_leaves_early_starts_no_more(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_is_an_error_and_no_wait() -> None:
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UserError, match="killed"):
         list(run_jobs(end_badly, range(4), 2, "deaths"))
 
 

@@ -205,3 +205,10 @@ def test_the_list_that_is_split_stays(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\.txt: belongs to .* and is never replaced"):
         main([str(out / "train.txt"), str(out), "--split", "train=0.5", "val=0.5", "--overwrite"])
     assert (out / "train.txt").read_bytes() == before
+
+
+def test_name_files_never_go_among_labels(root: Path) -> None:
+    before = {path.name: path.read_bytes() for path in (root / "labelTxt").iterdir()}
+    with pytest.raises(UserError, match=r"labelTxt: expected a folder for SPLIT\.txt, got one for images"):
+        main([str(root), str(root / "labelTxt"), *SHARES, "--overwrite"])
+    assert {path.name: path.read_bytes() for path in (root / "labelTxt").iterdir()} == before

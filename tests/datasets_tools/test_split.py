@@ -400,3 +400,21 @@ def test_every_object_of_real_images_is_whole_in_a_tile(tmp_path: Path) -> None:
     split.main([str(DATA / "dota-samples"), str(tmp_path / "out"), "--size", "800", "--overlap", "200"])
     summary = json.loads((tmp_path / "out/split.json").read_text())["summary"]
     assert summary["objects"] == summary["objects kept"] == 1187
+
+
+@pytest.mark.parametrize("other", ["all.txt", "train.txt", "labels/a.txt", "annotations.xml"])
+def test_labels_of_another_format_are_not_lost(tmp_path: Path, other: str) -> None:
+    write_scene(tmp_path / "data/images", None, "a.png", (64, 64))
+    (tmp_path / "data" / other).parent.mkdir(exist_ok=True)
+    (tmp_path / "data" / other).write_text("images/a.png\n")
+    with pytest.raises(
+        UserError, match=rf"expected labels in labelTxt/ or Annotations/, found .*{other[:6]}"
+    ):
+        run(tmp_path / "data", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_that_nothing_names(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no split 'nope'"):
+        run(data, tmp_path / "out", "--splits", "nope")
+    assert not (tmp_path / "out").exists()

@@ -130,7 +130,7 @@ def test_another_root_and_a_cut_file(tmp_path: Path, reader: Reader, sample: str
 
 @FORMATS
 def test_nothing_to_read(tmp_path: Path, reader: Reader, sample: str) -> None:
-    with pytest.raises(UserError, match="expected XML files, found none"):
+    with pytest.raises(UserError, match=r"expected \.xml files, found none"):
         list(reader(tmp_path, Faults(False), Notes()))
     with pytest.raises(UserError, match="no such file or folder"):
         list(reader(tmp_path / sample[1:4], Faults(False), Notes()))

@@ -1,0 +1,19 @@
+import os
+from pathlib import Path
+
+from datasets_tools.image_files import place_image
+
+
+def test_an_image_that_differs_in_a_byte_is_another(tmp_path: Path) -> None:
+    """Size and time agree, as of uncompressed images that were unpacked together."""
+    source, target = tmp_path / "a.bmp", tmp_path / "out/a.bmp"
+    source.write_bytes(b"BM12")
+    assert place_image((source, target), "copy") == "copied"
+    assert place_image((source, target), "copy") == "kept"
+    target.write_bytes(b"BM13")
+    os.utime(target, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
+    assert place_image((source, target), "copy") == "copied"
+    assert target.read_bytes() == source.read_bytes()
+    target.unlink()
+    assert place_image((source, target), "link") == "linked"
+    assert place_image((source, target), "link") == "kept"
