@@ -66,14 +66,14 @@ def test_resume_finds_the_right_run(words: list[str]) -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_at_random_moments(words: list[str], processes: int) -> None:
     """Kills fall into loading, steps, checkpoints and evaluations; the last whole state goes on."""
-    words = [*words, "train.save_every=1", "train.epochs=4", "model.size=nano"]
+    words = [*words, "train.save_every=1", "train.epochs=8", "model.size=nano"]
     finish(start([*words, "train.name=whole"], processes))
     rng = np.random.default_rng(processes)
-    for _ in range(5):
+    for _ in range(10):
         process = start([*words, "train.name=killed", "train.resume=auto"], processes)
         while not Path("runs/killed/last.pt").exists() and process.poll() is None:
             time.sleep(0.02)
-        time.sleep(float(rng.uniform(0, 7)))
+        time.sleep(float(rng.uniform(0, 12)))
         kill_all(process, "train.name=killed")
     if not last_state("killed")["complete"]:
         finish(start([*words, "train.name=killed", "train.resume=auto"], processes))
