@@ -171,7 +171,7 @@ class TrainConfig(Section):
     epochs: Number = 100
     batch_size: Number = 16  # images per optimiser step, over all processes and micro-batches
     accumulate: Number = 1  # micro-batches of a step, one after another: less memory, the same step
-    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "muon"  # measured: docs/decisions.md
     lr: Positive | None = (
         None  # at a batch of `lr_batch`, linear in it; None: sgd 0.02, adamw 4e-3, muon 0.016
     )

@@ -40,7 +40,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def test_optimizers_of_the_recipe() -> None:
-    sgd = build_optimizer(small_network(), TrainConfig(lr=0.02, lr_batch=16, batch_size=8))
+    sgd = build_optimizer(small_network(), TrainConfig(optimizer="sgd", lr=0.02, lr_batch=16, batch_size=8))
     assert isinstance(sgd, SGD)
     assert [g["weight_decay"] for g in sgd.param_groups] == [5e-4, 0.0]
     assert all(g["lr"] == 0.01 and g["nesterov"] and g["momentum"] == 0.9 for g in sgd.param_groups)
