@@ -84,9 +84,8 @@ def main() -> None:
     measure(names, some, Results(few, None), {})  # kernels are loaded
     start, work = time.perf_counter(), time.process_time()
     measure(names, truth, Results(found, None), {})
-    print(
-        f"evaluation of both tasks: {time.perf_counter() - start:.1f} s, {time.process_time() - work:.1f} s CPU"
-    )
+    seconds, work = time.perf_counter() - start, time.process_time() - work
+    print(f"evaluation of both tasks: {seconds:.1f} s, {work:.1f} s CPU")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder, found, truth)

@@ -50,8 +50,7 @@ class SizeResult(NamedTuple):
 def score_sizes(scored: Scored, ranges: Sequence[Range]) -> list[SizeResult]:
     """Return AP and recall for each range of areas, over the thresholds of the result."""
     found, truth = scored.found, scored.truth
-    kept = best_of_images(found, MAX_DETECTIONS)[scored.matches.order]
-    order = scored.matches.order[kept]
+    rows = best_of_images(found, MAX_DETECTIONS)
     pairs = scored.pairs.take(of_one_class(found, truth, scored.pairs))
     first_pairs = np.searchsorted(pairs.found, np.arange(len(found.labels) + 1))
     areas, found_areas = shape_areas(truth.shapes), shape_areas(found.shapes)
@@ -60,28 +59,26 @@ def score_sizes(scored: Scored, ranges: Sequence[Range]) -> list[SizeResult]:
     for least, most in ranges:
         ignored = truth.difficult | (areas < least) | (areas > most)
         outside = (found_areas < least) | (found_areas > most)
-        verdicts = np.zeros((len(thresholds), len(order)), np.int8)
+        verdicts = np.full((len(thresholds), len(found.labels)), NEITHER, np.int8)
         kinds = (ignored, truth.difficult, outside)
-        take_free(order, (first_pairs, pairs.truth, pairs.iou), kinds, thresholds, verdicts)
+        take_free(rows, (first_pairs, pairs.truth, pairs.iou), kinds, thresholds, verdicts)
         counted = np.bincount(truth.labels[~ignored], minlength=len(scored.classes))
-        results.append(_to_result(verdicts, found.labels[order], counted))
+        results.append(_to_result(verdicts[:, scored.matches.order], scored.matches.starts, counted))
     return results
 
 
-def best_of_images(found: Found, most: int) -> Bools:
-    """Return which detections are among the `most` highest scores of their image and class, (D,)."""
+def best_of_images(found: Found, most: int) -> I64:
+    """Return the rows of the `most` highest scores of each image and class, in that order."""
     order = np.lexsort((-found.scores, found.labels, found.images))
     images, labels = found.images[order], found.labels[order]
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = (images[1:] != images[:-1]) | (labels[1:] != labels[:-1])
     first = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))
-    kept = np.zeros(len(order), np.bool_)
-    kept[order] = np.arange(len(order)) - first < most
-    return kept
+    return order[np.arange(len(order)) - first < most]
 
 
-def _to_result(verdicts: I8, labels: I64, counted: I64) -> SizeResult:
-    starts = np.searchsorted(labels, np.arange(len(counted) + 1))
+def _to_result(verdicts: I8, starts: I64, counted: I64) -> SizeResult:
+    """Return the figures of verdicts (T, D) by class and falling score; `starts`: where the classes begin."""
     ap, best = (np.full((len(counted), len(verdicts)), np.nan) for _ in range(2))
     for label in np.flatnonzero(counted).tolist():
         own = verdicts[:, starts[label] : starts[label + 1]]
@@ -94,25 +91,24 @@ def _to_result(verdicts: I8, labels: I64, counted: I64) -> SizeResult:
 
 @njit(cache=True, nogil=True)
 def take_free(
-    order: I64, pairs: tuple[I64, I64, F64], kinds: tuple[Bools, Bools, Bools], thresholds: F64, verdicts: I8
+    rows: I64, pairs: tuple[I64, I64, F64], kinds: tuple[Bools, Bools, Bools], thresholds: F64, verdicts: I8
 ) -> None:
-    """Write what each detection is, TRUE, FALSE or NEITHER, to `verdicts` (T, len(order)), zeros at first.
+    """Write what each of some detections is, TRUE, FALSE or NEITHER, to `verdicts` (T, D).
 
     Args:
-        order: rows of detections, highest score first within a class.
+        rows: the detections, highest score first within an image and class.
         pairs: (D + 1,) where the pairs of each detection begin; ground truths and IoUs of the pairs.
         kinds: ground truths (G,) that are ignored, taken only where no counted one is free; those of them
             that are never taken up; detections (D,) that do not count when on nothing.
     """
     (first_pairs, truths, ious), (ignored, crowd, outside) = pairs, kinds
-    for row in range(len(thresholds)):
+    for column in range(len(thresholds)):
         taken = np.zeros(len(ignored), dtype=np.bool_)
-        for place in range(len(order)):
-            found = order[place]
-            best, best_iou = -1, thresholds[row]
+        for found in rows:
+            best, best_iou = -1, thresholds[column]
             for k in range(first_pairs[found], first_pairs[found + 1]):
                 truth = truths[k]
-                if (taken[truth] and not crowd[truth]) or ious[k] < thresholds[row]:
+                if (taken[truth] and not crowd[truth]) or ious[k] < thresholds[column]:
                     continue
                 if best >= 0 and (
                     ignored[truth] > ignored[best] or (ignored[truth] == ignored[best] and ious[k] < best_iou)
@@ -120,7 +116,7 @@ def take_free(
                     continue
                 best, best_iou = truth, ious[k]
             if best < 0:
-                verdicts[row, place] = NEITHER if outside[found] else FALSE
+                verdicts[column, found] = NEITHER if outside[found] else FALSE
             else:
                 taken[best] = True
-                verdicts[row, place] = NEITHER if ignored[best] else TRUE
+                verdicts[column, found] = NEITHER if ignored[best] else TRUE

@@ -61,7 +61,7 @@ def test_difficult_ones_may_be_found_any_number_of_times() -> None:
 def test_at_most_so_many_of_an_image_and_class() -> None:
     labels, images = np.array([0, 0, 0, 1, 0]), np.array([0, 0, 0, 0, 1])
     detections = Found(images, labels, np.array([0.5, 0.9, 0.7, 0.1, 0.2]), np.zeros((5, 4)))
-    assert best_of_images(detections, 2).tolist() == [False, True, True, True, True]
+    assert best_of_images(detections, 2).tolist() == [1, 2, 3, 4]
     assert best_of_images(found([], []), 2).shape == (0,)
 
 
