@@ -43,6 +43,16 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     return _validated([*file, *_words(overrides)])
 
 
+def file_words(path: str | Path, sections: Sequence[str]) -> list[str]:
+    """Return what a YAML file says about some sections as ``section.key=value`` words.
+
+    Raises:
+        ConfigError: a file that is missing or no YAML.
+    """
+    settings = _read(Path(path)).items()
+    return [f"{key}={json.dumps(value)}" for key, value in settings if key.partition(".")[0] in sections]
+
+
 def save_config(config: Config, path: str | Path) -> None:
     """Write every setting as flat ``section.key`` lines that `load_config` reads back."""
     Path(path).write_text(config_text(config))

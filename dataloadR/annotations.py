@@ -25,6 +25,7 @@ __all__ = [
     "read_everything",
     "read_images",
     "read_list",
+    "read_named",
     "read_split",
     "split_is_labelled",
 ]
@@ -80,6 +81,33 @@ def read_everything(
     splits = [""] if whole else find_splits(root)
     faults = Faults(skip=False)
     images = [image for split in splits or [""] for image in read_images(root, split, faults)]
+    return _to_annotations(images, classes, faults)
+
+
+def read_named(
+    root: str | Path, names: Sequence[str], split: str, classes: Sequence[str] = ()
+) -> tuple[list[Annotation], tuple[str, ...]]:
+    """Return what `read_split` does for images of these names, without looking for the images.
+
+    Labels are looked for in the label folders of the root and of the split.  `image_path` is the name.
+
+    Raises:
+        AnnotationError: no label folder, no label file for any of the names, or labels that cannot be read.
+    """
+    root, faults = Path(root).expanduser(), Faults(skip=False)
+    folders = [place / labels for place in (root, root / split) for _, labels in LAYOUTS]
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
+        raise AnnotationError(f"{root}: expected label files in labelTxt/, {split}/labelTxt/ or Annotations/")
+    files = {path.stem: path for path in folder.iterdir() if path.suffix == ".txt"}
+    if names and not any(name in files for name in names):
+        raise AnnotationError(f"{folder}: expected label files such as {names[0]}.txt, found none of them")
+    images = [
+        LabelledImage(
+            Path(name), files.get(name), read_label_file(files[name], faults) if name in files else []
+        )
+        for name in names
+    ]
     return _to_annotations(images, classes, faults)
 
 

@@ -25,8 +25,6 @@ import numpy as np
 import torch
 
 from cfg.load import load_config
-from dataloadR.annotations import IMAGE_SUFFIXES, is_image
-from dataloadR.label_lines import read_lines
 from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
 from datasets_tools.tiles import parse_tile
@@ -36,13 +34,13 @@ from evalR.dota_results import (
     check_boxes,
     check_names,
     find_images,
-    find_results,
     read_rows,
     result_text,
     rounded,
 )
+from evalR.result_sets import check_twice, choose_files, image_names
 from utils.cli import HelpFormatter, finite_number, positive_int, run_script
-from utils.errors import Faults, UserError
+from utils.errors import UserError
 from utils.files import replacing
 from utils.quads import (
     clockwise_quads,
@@ -91,7 +89,11 @@ def main(words: Sequence[str]) -> None:
     classes = class_names(arguments.classes)
     images = image_names(Path(arguments.images))
     source = 1 if arguments.from_task1 else arguments.task
-    files = choose_files(Path(arguments.results), classes, source)
+    hint = "; --from-task1 takes the boxes around quads" if source == 2 else ""
+    files = choose_files(Path(arguments.results), classes, source, hint)
+    missing = [label for label in classes if label not in {file.label for file in files}]
+    if missing:
+        logger.warning("%s: no file for %s: the zip gets empty ones", arguments.results, ", ".join(missing))
     rule = Rule(arguments.task == 2, arguments.score, arguments.strict)
     task = partial(check_file, images=frozenset(images), rule=rule)
     entries = list(run_jobs(task, files, arguments.processes, "checking", "file"))
@@ -146,58 +148,6 @@ def class_names(word: str) -> tuple[str, ...]:
     return classes
 
 
-def image_names(place: Path) -> list[str]:
-    """Return the names of the test images without folder and suffix, from a folder or a list.
-
-    Raises:
-        UserError: no such place, no image there, a name twice or of several words.
-    """
-    if place.is_dir():
-        names = sorted(path.stem for path in place.iterdir() if is_image(path))
-    elif place.is_file():
-        names = [_stem(text) for _, text in read_lines(place, Faults(skip=False))]
-    else:
-        raise UserError(f"{place}: expected a folder of images or a list of their names, found none")
-    if not names:
-        raise UserError(f"{place}: expected at least one image, found none")
-    try:
-        check_names(names, ())
-    except UserError as error:
-        raise UserError(f"{place}: {error}") from None
-    return names
-
-
-def _stem(text: str) -> str:
-    name = text.replace("\\", "/").rsplit("/", 1)[-1]
-    return name.rsplit(".", 1)[0] if name.lower().endswith(IMAGE_SUFFIXES) else name
-
-
-def choose_files(folder: Path, classes: Sequence[str], task: int) -> list[ResultFile]:
-    """Return the files of a task, in the order of the classes; those missing are named in the log.
-
-    Raises:
-        UserError: none, two of one class, or one of an unknown class.
-    """
-    by_label: dict[str, ResultFile] = {}
-    for file in [file for file in find_results(folder) if file.task == task]:
-        if file.label not in classes:
-            meant = file.label.replace("_", "-").replace(" ", "-").lower()
-            hint = f"; the server calls it {meant}" if meant in classes else ""
-            raise UserError(f"{file.path}: expected one of the classes {', '.join(classes)}{hint}")
-        if file.label in by_label:
-            raise UserError(
-                f"{file.path}: expected one file per class, {by_label[file.label].path} is another"
-            )
-        by_label[file.label] = file
-    if not by_label:
-        hint = "; --from-task1 takes the boxes around quads" if task == 2 else ""
-        raise UserError(f"{folder}: expected files such as Task{task}_{classes[0]}.txt, found none{hint}")
-    missing = [label for label in classes if label not in by_label]
-    if missing:
-        logger.warning("%s: no file for %s: the zip gets empty ones", folder, ", ".join(missing))
-    return [by_label[label] for label in classes if label in by_label]
-
-
 def check_file(file: ResultFile, images: frozenset[str], rule: Rule) -> Entry:
     """Return the lines of one class as the server reads them.
 
@@ -215,7 +165,7 @@ def check_file(file: ResultFile, images: frozenset[str], rule: Rule) -> Entry:
         ordered = quads_to_hboxes(quads) if rule.boxes else clockwise_quads(uncrossed_quads(quads)).flatten(1)
         rows = rows._replace(coordinates=ordered.numpy())
     text = result_text(rows._replace(coordinates=rounded(rows.coordinates)))
-    _check_twice(text.splitlines(), rows, file.path)
+    check_twice(text.splitlines(), rows, file.path)
     seen = {rows.names[number] for number in np.unique(rows.images)}
     return Entry(file.label, text, seen, len(rows.images), remarks)
 
@@ -255,16 +205,6 @@ def _look_at_vertices(quads: torch.Tensor, rows: ResultRows, path: Path, strict:
                 f"{path}:{lines[0]}: quads {what}: {len(lines)} of {len(quads)}, this is the first"
             )
     return remarks
-
-
-def _check_twice(texts: Sequence[str], rows: ResultRows, path: Path) -> None:
-    if len(set(texts)) == len(texts):
-        return
-    first: dict[str, int] = {}
-    for text, line in zip(texts, rows.lines.tolist(), strict=True):
-        if text in first:
-            raise UserError(f"{path}:{line}: expected each detection once, line {first[text]} is the same")
-        first[text] = line
 
 
 def _warn_of_missing(images: Sequence[str], seen: set[str]) -> None:

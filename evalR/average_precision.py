@@ -41,3 +41,10 @@ def average_precision(recall: F64, precision: F64, metric: Metric) -> float:
         best_to_come = np.maximum.accumulate(precision[::-1])[::-1]
         return float(np.sum(np.diff(recall) * best_to_come))
     raise ValueError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
+
+
+def average_precision_101(recall: F64, precision: F64) -> float:
+    """Return COCO's AP in [0, 1]: the mean of the best precision at a recall of at least 0, 0.01, ..., 1."""
+    best_to_come = np.maximum.accumulate(precision[::-1])[::-1]
+    places = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
+    return float(best_to_come[places[places < len(recall)]].sum() / 101)

@@ -1,18 +1,25 @@
 """AP of every class at every IoU threshold, and tables of it.  Source: spec/gghl.md 8.1 (FIX), 8.2."""
 
+import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from evalR.average_precision import METRICS, Metric, average_precision, precision_recall
-from evalR.matching import I64, Matches, match, true_and_false
+from evalR.columns import F64, I64, Found, Truth, shape_areas, to_boxes, to_found, to_truth
+from evalR.matching import FALSE, TRUE, Matches, judge, match
+from evalR.pairs import Pairs, find_pairs
+from utils.quads import self_crossing
 from utils.records import Annotation, Detections
 
+logger = logging.getLogger(__name__)
 COCO_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+QUAD_IOU = "IoU = intersection / union of the quads (self-crossing ones by signed area, as in DOTA_devkit)"
+BOX_IOU = "IoU = intersection / union of horizontal boxes in whole pixels (width + 1, as in DOTA_devkit)"
 PROTOCOL = (
-    "IoU = intersection / union of the quads (self-crossing ones by signed area, as in DOTA_devkit), "
     "strictly above the threshold; "
     "difficult ground truth neither true nor false; classes without ground truth (n/a) left out of the mean"
 )
@@ -27,6 +34,17 @@ class EvalResult(NamedTuple):
     ground_truths: I64  # (C,) without the difficult ones
     detections: I64  # (C,)
     max_area_ratio: float | None  # ground truth that fills more of its horizontal box counted as difficult
+
+
+class Scored(NamedTuple):
+    """One task, matched: what every figure is made from."""
+
+    classes: tuple[str, ...]
+    found: Found
+    truth: Truth
+    pairs: Pairs
+    matches: Matches
+    result: EvalResult
 
 
 def evaluate(
@@ -47,19 +65,79 @@ def evaluate(
     Raises:
         ValueError: numbers of images differ, or a label is not an index into `classes`.
     """
-    _check_labels(detections, annotations, len(classes))
-    matches = match(detections, annotations, max_area_ratio)
-    counted = np.bincount(matches.truth_labels[~matches.difficult], minlength=len(classes))
-    ap: dict[str, NDArray[np.float64]] = {
-        metric: np.full((len(classes), len(thresholds)), np.nan) for metric in METRICS
-    }
-    for label in np.flatnonzero(counted):
-        for column, threshold in enumerate(thresholds):
-            values = _class_ap(matches, int(label), threshold, int(counted[label]))
-            for metric, value in values.items():
-                ap[metric][label, column] = value
-    found = np.bincount(matches.labels, minlength=len(classes))
-    return EvalResult(tuple(classes), tuple(thresholds), ap, counted, found, max_area_ratio)
+    check_labels(detections, annotations, len(classes))
+    found, truth = to_found(detections), to_truth(annotations)
+    return score(found, truth, classes, thresholds, max_area_ratio).result
+
+
+def score(
+    found: Found,
+    truth: Truth,
+    classes: Sequence[str],
+    thresholds: Sequence[float] = COCO_THRESHOLDS,
+    max_area_ratio: float | None = None,
+) -> Scored:
+    """Return detections and ground truths matched, and the AP; see `evaluate`."""
+    _count_self_crossing(truth)
+    pairs = find_pairs(found, truth)
+    matches = match(found, only_slanted(truth, max_area_ratio), pairs, len(classes))
+    result = _to_result(matches, classes, thresholds, max_area_ratio)
+    return Scored(tuple(classes), found, truth, pairs, matches, result)
+
+
+def score_slanted(scored: Scored, max_area_ratio: float) -> EvalResult:
+    """Return the AP over slanted objects, from pairs that were found before; see `evaluate`."""
+    truth = only_slanted(scored.truth, max_area_ratio)
+    matches = match(scored.found, truth, scored.pairs, len(scored.classes))
+    return _to_result(matches, scored.classes, scored.result.thresholds, max_area_ratio)
+
+
+def only_slanted(truth: Truth, max_area_ratio: float | None) -> Truth:
+    """Return the ground truths, those that fill more of their horizontal box counted as difficult."""
+    if max_area_ratio is None:
+        return truth
+    full = shape_areas(truth.shapes) > max_area_ratio * shape_areas(to_boxes(truth.shapes))
+    return truth._replace(difficult=truth.difficult | full)
+
+
+def class_curve(matches: Matches, verdicts: NDArray[np.int8], label: int) -> tuple[F64, F64]:
+    """Return precision and recall of a class after each detection, highest score first; see `judge`."""
+    rows = matches.order[matches.starts[label] : matches.starts[label + 1]]
+    own = verdicts[rows]
+    return precision_recall(own == TRUE, own == FALSE, max(int(matches.counted[label]), 1))
+
+
+def _to_result(
+    matches: Matches, classes: Sequence[str], thresholds: Sequence[float], max_area_ratio: float | None
+) -> EvalResult:
+    ap: dict[str, F64] = {metric: np.full((len(classes), len(thresholds)), np.nan) for metric in METRICS}
+    for column, threshold in enumerate(thresholds):
+        verdicts = judge(matches, threshold)
+        for label in np.flatnonzero(matches.counted).tolist():
+            precision, recall = class_curve(matches, verdicts, label)
+            for metric in METRICS:
+                ap[metric][label, column] = average_precision(recall, precision, metric)
+    found = np.diff(matches.starts)
+    return EvalResult(tuple(classes), tuple(thresholds), ap, matches.counted, found, max_area_ratio)
+
+
+def _count_self_crossing(truth: Truth) -> None:
+    if truth.shapes.ndim == 3:
+        count = int(self_crossing(torch.from_numpy(truth.shapes)).sum())
+        if count:
+            logger.warning("%d ground truths cross themselves and count by their signed area", count)
+
+
+def check_labels(detections: Sequence[Detections], annotations: Sequence[Annotation], classes: int) -> None:
+    """Raise a ValueError where numbers of images differ, or a label is not one of so many classes."""
+    if len(detections) != len(annotations):
+        raise ValueError(f"expected detections for {len(annotations)} images, got {len(detections)}")
+    sources = [(f"detections of image {k}", d.labels.cpu().numpy()) for k, d in enumerate(detections)]
+    sources += [(f"annotation {a.image_path}", a.labels) for a in annotations]
+    for place, labels in sources:
+        wrong = labels[(labels < 0) | (labels >= classes)]
+        if len(wrong):
+            raise ValueError(f"{place}: expected labels from 0 to {classes - 1}, got {int(wrong[0])}")
 
 
 def mean_ap(result: EvalResult, metric: Metric, threshold: float | None = None) -> float:
@@ -69,66 +147,29 @@ def mean_ap(result: EvalResult, metric: Metric, threshold: float | None = None) 
         ValueError: the threshold was not evaluated.
     """
     columns = list(range(len(result.thresholds))) if threshold is None else [_column(result, threshold)]
-    return _mean(result.ap[metric][:, columns])
+    return known_mean(result.ap[metric][:, columns])
 
 
 def summary(result: EvalResult, metric: Metric) -> dict[str, float]:
     """Return the means by name: AP50, AP75 and AP50:95, as far as their thresholds were evaluated."""
-    return {name: _mean(result.ap[metric][:, columns]) for name, columns in _columns(result).items()}
+    return {name: known_mean(result.ap[metric][:, columns]) for name, columns in _columns(result).items()}
 
 
-def format_table(result: EvalResult, metric: Metric) -> str:
+def format_table(result: EvalResult, metric: Metric, overlap: str = QUAD_IOU) -> str:
     """Return a text table in percent: a line per class, then the mean; the protocol stands in the head."""
     columns = _columns(result)
     wide = max([len("class"), *map(len, result.classes)])
     slanted = result.max_area_ratio
     note = "" if slanted is None else f"; slanted objects only: area ratio above {slanted:g} is difficult"
     points = {"voc07": "11-point", "voc12": "all-point"}[metric]
-    lines = [f"{metric} ({points} AP); {PROTOCOL}{note}"]
+    lines = [f"{metric} ({points} AP); {overlap}, {PROTOCOL}{note}"]
     lines.append(f"{'class':<{wide}} {'truths':>8} {'found':>8}" + "".join(f" {name:>8}" for name in columns))
     for row, name in enumerate(result.classes):
-        values = [_mean(result.ap[metric][row, picked]) for picked in columns.values()]
+        values = [known_mean(result.ap[metric][row, picked]) for picked in columns.values()]
         lines.append(_line(f"{name:<{wide}}", result.ground_truths[row], result.detections[row], values))
     means = list(summary(result, metric).values())
     lines.append(_line(f"{'mean':<{wide}}", result.ground_truths.sum(), result.detections.sum(), means))
     return "\n".join(lines)
-
-
-def to_dict(result: EvalResult) -> dict[str, Any]:
-    """Return everything as plain values for metrics.json; NaN becomes None, for JSON knows no NaN."""
-    per_class = [
-        {
-            "class": name,
-            "ground_truths": int(result.ground_truths[row]),
-            "detections": int(result.detections[row]),
-            "ap": {metric: [_or_none(value) for value in result.ap[metric][row]] for metric in METRICS},
-        }
-        for row, name in enumerate(result.classes)
-    ]
-    means = {m: {name: _or_none(value) for name, value in summary(result, m).items()} for m in METRICS}
-    return {
-        "protocol": PROTOCOL,
-        "max_area_ratio": result.max_area_ratio,
-        "thresholds": list(result.thresholds),
-        "mean": means,
-        "classes": per_class,
-    }
-
-
-def _class_ap(matches: Matches, label: int, threshold: float, ground_truths: int) -> dict[str, float]:
-    true, false = true_and_false(matches, label, threshold)
-    precision, recall = precision_recall(true, false, ground_truths)
-    return {metric: average_precision(recall, precision, metric) for metric in METRICS}
-
-
-def _check_labels(detections: Sequence[Detections], annotations: Sequence[Annotation], count: int) -> None:
-    sources = [("detections", d.labels.cpu().numpy()) for d in detections]
-    sources += [(f"annotation {a.image_path}", a.labels) for a in annotations]
-    for place, (name, labels) in enumerate(sources):
-        wrong = labels[(labels < 0) | (labels >= count)]
-        if len(wrong):
-            where = f"{name} of image {place}" if place < len(detections) else name
-            raise ValueError(f"{where}: expected labels from 0 to {count - 1}, got {int(wrong[0])}")
 
 
 def _column(result: EvalResult, threshold: float) -> int:
@@ -147,15 +188,12 @@ def _columns(result: EvalResult) -> dict[str, list[int]]:
     return columns
 
 
-def _mean(ap: NDArray[np.float64]) -> float:
-    known = ap[~np.isnan(ap)]
+def known_mean(values: F64) -> float:
+    """Return the mean of the values that are not NaN, NaN where there is none."""
+    known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
 def _line(head: str, truths: int, found: int, values: list[float]) -> str:
     cells = "".join(f" {'n/a' if np.isnan(value) else format(100 * value, '.2f'):>8}" for value in values)
     return f"{head} {truths:>8} {found:>8}{cells}"
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

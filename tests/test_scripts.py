@@ -102,7 +102,9 @@ def test_evaluation_leaves_metrics_and_result_files(
     assert {path.name for path in (folder / "Task1").iterdir()} == {
         f"Task1_{name}.txt" for name in ("court", "plane", "ship", "vehicle")
     }
-    assert json.loads((folder / "metrics.json").read_text())["split"] == "val"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["protocol"]["split"] == "val"
+    assert metrics["task1"]["voc07"]["AP50"]["mean"] is not None
     assert (folder / "predictions.jpg").stat().st_size > 0
 
 

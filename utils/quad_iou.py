@@ -52,11 +52,12 @@ def pairwise_quad_iou(a: Tensor, b: Tensor, crossing: Crossing = "hull", over: O
     return ratios.to(a)
 
 
-def aligned_quad_iou(a: Tensor, b: Tensor, over: Over = "union") -> Tensor:
+def aligned_quad_iou(a: Tensor, b: Tensor, over: Over = "union", crossing: Crossing = "hull") -> Tensor:
     """Return the IoU of the quads row by row, (N,) in [0, 1]; see `pairwise_quad_iou`."""
-    shared, area_a, area_b = _aligned(a, b)
+    shared, area_a, area_b = _aligned(a, b, crossing)
     whole = torch.minimum(area_a, area_b) if over == "smaller" else area_a + area_b - shared
-    return torch.where(shared > 0, shared / torch.where(shared > 0, whole, 1.0), 0.0).to(a)
+    some = (shared > 0) & (whole > 0)  # of signed areas the union may be less than nothing
+    return torch.where(some, shared / torch.where(some, whole, 1.0), 0.0).to(a)
 
 
 def aligned_quad_intersections(a: Tensor, b: Tensor) -> Tensor:
@@ -87,16 +88,16 @@ def _shapes(quads: Tensor, crossing: Crossing = "hull") -> Shapes:
     return shapes
 
 
-def _aligned(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _aligned(a: Tensor, b: Tensor, crossing: Crossing = "hull") -> tuple[Tensor, Tensor, Tensor]:
     """Return the shared areas and those of `a` and `b`, (N,) float64 each."""
     check_quads(a, "a")
     check_quads(b, "b")
     if len(a) != len(b):
         raise ValueError(f"expected as many quads in a as in b, got {len(a)} and {len(b)}")
-    if a.is_cuda:
+    if a.is_cuda and crossing == "hull":
         split_a, split_b = split_quads(a.double()), split_quads(b.double())
         return aligned_overlaps_torch(split_a, split_b), split_a.areas, split_b.areas
-    shapes_a, shapes_b = _shapes(a), _shapes(b)
+    shapes_a, shapes_b = _shapes(a, crossing), _shapes(b, crossing)
     shared = np.zeros(len(a))
 
     def fill(first: int, last: int) -> None:

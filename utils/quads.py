@@ -144,6 +144,12 @@ def quad_angles(quads: Tensor) -> Tensor:
     return torch.atan2(y, x).remainder(math.pi)
 
 
+def edge_aligned_sides(quads: Tensor) -> Tensor:
+    """Return the sides (N, 2) of the rectangle of `long_side_directions`, the long one first."""
+    along = long_side_directions(quads).unsqueeze(1)
+    return torch.cat([_extents(quads, along), _extents(quads, _right_of(along))], dim=1)
+
+
 def clip_quads(quads: Tensor, hboxes: Tensor) -> Tensor:
     """Return what of convex quads (N, 4, 2) lies in horizontal boxes (N, 4) or (4,), as polygons (N, 8, 2).
 

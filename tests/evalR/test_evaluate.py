@@ -9,7 +9,7 @@ import torch
 
 from evalR.average_precision import METRICS
 from evalR.dota_results import read_task1
-from evalR.evaluate import EvalResult, evaluate, format_table, mean_ap, summary, to_dict
+from evalR.evaluate import EvalResult, evaluate, format_table, mean_ap, summary
 from tests.paths import GOLDEN
 from utils.records import Annotation, Detections
 
@@ -93,12 +93,6 @@ def test_table_shows_the_protocol_and_every_class() -> None:
     ]
 
 
-def test_dict_is_json() -> None:
-    values = json.loads(json.dumps(to_dict(small_result()), allow_nan=False))
-    assert values["mean"]["voc12"]["AP50"] == 0.5
-    assert values["classes"][2]["ap"]["voc07"] == [None] * 10
-
-
 def test_slanted_objects_only() -> None:
     truth, found = annotation([SQUARE, DIAMOND], [0, 0]), detections([SQUARE], [0])
     assert evaluate([found], [truth], ["a"], [0.6], max_area_ratio=0.9).ap["voc12"].tolist() == [[0.0]]
@@ -120,5 +114,7 @@ def test_bad_input_is_named() -> None:
         evaluate([detections([SQUARE], [1])], [annotation([], [])], ["a"])
     with pytest.raises(ValueError, match=r"annotation P1.png: expected labels from 0 to 0, got 1"):
         evaluate([detections([], [])], [annotation([SQUARE], [1])], ["a"])
+    with pytest.raises(ValueError, match="expected detections for 1 images, got 0"):
+        evaluate([], [annotation([], [])], ["a"])
     with pytest.raises(ValueError, match=r"threshold: expected one of .*, got 0.51"):
         mean_ap(small_result(), "voc12", 0.51)

@@ -1,0 +1,36 @@
+"""The score at which each class is best cut off: that of the highest F1."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from evalR.columns import F64, Found
+from evalR.evaluate import class_curve
+from evalR.matching import I8, Matches
+
+
+class BestF1(NamedTuple):
+    """One entry per class, (C,) each; NaN without ground truth, scores also without detections."""
+
+    f1: F64
+    precision: F64
+    recall: F64
+    score: F64  # detections from it on are kept
+
+
+def best_f1(found: Found, matches: Matches, verdicts: I8) -> BestF1:
+    """Return the best cut of each class.
+
+    Detections of equal scores are kept or dropped together; of equal F1 the highest score is taken.
+    """
+    table = np.full((4, len(matches.counted)), np.nan)
+    for label in np.flatnonzero(matches.counted).tolist():
+        rows = matches.order[matches.starts[label] : matches.starts[label + 1]]
+        precision, recall = class_curve(matches, verdicts, label)
+        scores = found.scores[rows]
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-16)
+        f1[:-1][scores[:-1] == scores[1:]] = -1.0  # one cannot cut between equals
+        best = int(f1.argmax()) if len(rows) else -1
+        table[:3, label] = (f1[best], precision[best], recall[best]) if len(rows) else 0.0
+        table[3, label] = scores[best] if len(rows) else np.nan
+    return BestF1(*table)

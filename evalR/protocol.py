@@ -1,0 +1,63 @@
+"""How figures were made, in words and numbers that stand beside them."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from cfg.schema import EvalConfig
+from evalR.columns import Truth
+from evalR.evaluate import BOX_IOU, COCO_THRESHOLDS, QUAD_IOU
+from evalR.predict import MERGE_IOU
+from utils.environment import ROOT, git_commit
+
+RULES = {
+    "iou": {"task1": QUAD_IOU, "task2": BOX_IOU, "threshold": "strictly above"},
+    "ap": {
+        "voc07": "11-point",
+        "voc12": "all-point",
+        "sizes": "101-point, IoU at least the threshold, matching of COCO and AI-TOD",
+        "errors": "all-point",
+    },
+    "difficult": "neither true nor false, not counted as objects",
+    "mean": "over the classes with ground truth",
+}
+
+
+def protocol_of(truth: Truth, images: int, split: str) -> dict[str, Any]:
+    """Return what is to be said about any evaluation; what a model alone has is None."""
+    return {
+        "split": split,
+        "images": images,
+        "objects": int((~truth.difficult).sum()),
+        "difficult_objects": int(truth.difficult.sum()),
+        "thresholds": {"iou": list(COCO_THRESHOLDS), "score": None},
+        "scales": None,
+        "nms": None,
+        "rules": RULES,
+        "commit": git_commit(ROOT),
+        "weights": None,
+        "checkpoint_sha256": None,
+        "results": None,
+    }
+
+
+def model_protocol(protocol: dict[str, Any], weights: Path, config: EvalConfig) -> dict[str, Any]:
+    """Return the protocol with what a model and its settings add."""
+    keys = ("class_weight", "multi_label", "pre_nms", "max_detections")
+    ranking = {key: getattr(config, key) for key in keys}
+    return protocol | {
+        "thresholds": protocol["thresholds"] | {"score": config.score_threshold},
+        "scales": [1.0],
+        "nms": {"iou": config.nms_iou, "merge_iou": MERGE_IOU, **ranking},
+        "weights": str(weights),
+        "checkpoint_sha256": file_hash(weights),
+    }
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
