@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from multiprocessing import get_context
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +31,7 @@ class ImageReader:
         # shared by the workers, so that a file is reported once and not once by each of them
         self._bad = torch.zeros(len(paths) if self.skip else 0, dtype=torch.uint8)
         self._bad.share_memory_()  # type: ignore[no-untyped-call]
+        self._asking = get_context("spawn").Lock() if self.skip else nullcontext()  # goes to any worker
         self._sizes = np.zeros((len(paths), 2), np.int32)  # height, width; 0: not read yet
         self._room = int(data.cache_gb * GIGABYTE)  # bytes that are free
         self._kept: dict[tuple[int, int], U8] = {}  # row, reduction -> image
@@ -89,7 +92,10 @@ class ImageReader:
         try:
             return read(path)
         except ImageError as error:
-            if self.skip and not self._bad[row]:  # asked again: another worker may have read it meanwhile
-                self._bad[row] = 1
+            with self._asking:  # another worker may be reading it as well
+                is_new = self.skip and not self._bad[row]
+                if is_new:
+                    self._bad[row] = 1
+            if is_new:
                 log.warning("left out: %s", error)
             raise

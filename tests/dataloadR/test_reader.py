@@ -1,5 +1,9 @@
+import contextlib
 import logging
+import multiprocessing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -130,3 +134,31 @@ def test_a_file_that_changed_its_size_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"0\.png: expected one size, got 90 x 70 px by its header, 20 x 20"):
         reader.read(0)
     assert read_image(path).shape == (20, 20, 3)
+
+
+def read_together(reader: ImageReader, barrier: Barrier, log: Path) -> None:
+    """Read all files at the same moments as another process does, and log to a file."""
+
+    def read(path: str) -> NoReturn:
+        barrier.wait(timeout=60)
+        raise ImageError(f"{path}: damaged")
+
+    logging.getLogger("dataloadR.reader").addHandler(logging.FileHandler(log))
+    for row in range(len(reader.paths)):
+        with contextlib.suppress(ImageError):
+            reader._guarded(row, read)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_two_processes_that_read_a_file_at_once_report_it_once(tmp_path: Path, context: str) -> None:
+    reader, log = ImageReader([f"{k}.png" for k in range(200)], SKIP), tmp_path / "log.txt"
+    processes = multiprocessing.get_context(context)
+    barrier = processes.Barrier(2)
+    both = [processes.Process(target=read_together, args=(reader, barrier, log)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(timeout=120)
+        assert process.exitcode == 0
+    assert sorted(log.read_text().splitlines()) == sorted(f"left out: {k}.png: damaged" for k in range(200))
