@@ -7,7 +7,6 @@ from typing import Any
 from cfg.schema import EvalConfig
 from evalR.columns import Truth
 from evalR.evaluate import BOX_IOU, COCO_THRESHOLDS, QUAD_IOU
-from evalR.predict import MERGE_IOU
 from utils.environment import ROOT, git_commit
 
 RULES = {
@@ -32,6 +31,8 @@ def protocol_of(truth: Truth, images: int, split: str) -> dict[str, Any]:
         "difficult_objects": int(truth.difficult.sum()),
         "thresholds": {"iou": list(COCO_THRESHOLDS), "score": None},
         "scales": None,
+        "flips": None,
+        "turns": None,
         "nms": None,
         "rules": RULES,
         "commit": git_commit(ROOT),
@@ -47,8 +48,10 @@ def model_protocol(protocol: dict[str, Any], weights: Path, config: EvalConfig) 
     ranking = {key: getattr(config, key) for key in keys}
     return protocol | {
         "thresholds": protocol["thresholds"] | {"score": config.score_threshold},
-        "scales": [1.0],
-        "nms": {"iou": config.nms_iou, "merge_iou": MERGE_IOU, **ranking},
+        "scales": list(config.scales),
+        "flips": config.flips,
+        "turns": list(config.turns),
+        "nms": {"iou": config.nms_iou, "merge": config.merge, "merge_iou": config.merge_iou, **ranking},
         "weights": str(weights),
         "checkpoint_sha256": file_hash(weights),
     }
