@@ -5,9 +5,15 @@
     python test.py cfg/dota.yaml weights=runs/dota out=scores data.root=/data/DOTA data.split=val
     python test.py results=DIR data.root=/data/DOTA data.images=val.txt out=scores
     torchrun --standalone --nproc_per_node=2 test.py runs/dota      the same numbers on two GPUs
+    python test.py runs/dota eval.flips=both eval.scales=[0.8,1,1.25]    test-time augmentation
+    python test.py runs/dota sweep=0.1,0.2,0.3,0.45,0.6              thresholds of NMS, from one pass
+    python test.py runs/dota sweep=score                             thresholds of the score alone
 
 A model leaves metrics.json, metrics.csv, metrics.txt, speed.json, Task1/ (DOTA result files) and
 predictions.jpg in `out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone.
+
+`sweep` adds sweep.csv and sweep.png, and prints what is in them: AP for each NMS IoU (those named, and
+eval.nms_iou, which all other files are of), and precision, recall and F1 at scores from 0.05 to 0.95.
 
 `results` is a folder of Task1_CLASS.txt or Task2_CLASS.txt, whole images; neither a model nor images are
 needed then, and `out` (by default DIR/eval-SPLIT) gets the metrics.  `data.images` is a list of image names,
@@ -34,10 +40,13 @@ from evalR.dota_results import check_names, write_task1
 from evalR.evaluate import BOX_IOU, QUAD_IOU, check_labels, format_table
 from evalR.load import Detector, load_detector, newest_weights
 from evalR.metrics import SLANTED, Evaluation, measure, write_metrics
-from evalR.predict import predict_shared
+from evalR.predict import predict_settings
+from evalR.predictor import Predictor
 from evalR.protocol import model_protocol, protocol_of
 from evalR.report.grid import prediction_grid
 from evalR.result_sets import Results, image_names, read_results
+from evalR.stopwatch import Stopwatch
+from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
 from utils.errors import UserError
@@ -45,7 +54,7 @@ from utils.files import replacing
 from utils.records import Annotation, Detections
 
 logger = logging.getLogger("test")
-OPTIONS = ("weights", "results", "out", "data.images", "data.split")  # words of this script alone
+OPTIONS = ("weights", "results", "out", "data.images", "data.split", "sweep")  # words of this script alone
 SECTIONS = ("data", "eval", "predict")  # of a YAML that matter to a trained model
 
 
@@ -82,6 +91,10 @@ def take_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         raise UserError("data.images: expected with results=DIR alone; a model takes the images of a split")
     if "weights" in options and "results" in options:
         raise UserError("weights, results: expected one of the two")
+    if parse_sweep(options.get("sweep", SCORE_ALONE)) and "results" in options:
+        raise UserError(
+            f"sweep={options['sweep']}: result files are suppressed already, expected sweep=score"
+        )
     return options, rest
 
 
@@ -111,6 +124,9 @@ def score_results(options: dict[str, str], config: Config) -> None:
     folder = Path(options.get("out", source / f"eval-{Path(split).stem}"))
     write_metrics(folder, evaluation.metrics)
     report(folder, evaluation, config)
+    scored = evaluation.task1 or evaluation.task2
+    if "sweep" in options and scored:
+        sys.stdout.write(write_sweep(folder, [Swept(None, scored)], config.eval.metric))
     sys.stdout.write(f"results: {folder}\n")
 
 
@@ -125,16 +141,25 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
         annotations, _ = load_split(config.data, split, detector.classes)
     names = [Path(annotation.image_path).stem for annotation in annotations]
     writable = can_be_written(names, detector.classes)
-    began = time.perf_counter()
-    detections = predict_shared(detector.model, annotations, config, detector.device)
+    labelled = split_is_labelled(config.data.root, split)
+    if "sweep" in options and not labelled:
+        raise UserError(f"sweep: expected a split with labels, {config.eval.split} has none")
+    ious = tuple(x for x in parse_sweep(options.get("sweep", SCORE_ALONE)) if x != config.eval.nms_iou)
+    watch, began = Stopwatch(detector.device), time.perf_counter()
+    predictor = Predictor(detector.model, config, detector.device, ious, watch)
+    detections, *others = predict_settings(predictor, annotations)
     seconds = time.perf_counter() - began
     if not distributed.is_main():
         return
     if writable:
         write_task1(folder / "Task1", detections, names, detector.classes)
-    write_json(folder / "speed.json", speed(len(annotations), seconds, detector.device))
-    if split_is_labelled(config.data.root, split):
-        score_detections(folder, detector, annotations, detections)
+    write_json(folder / "speed.json", speed(len(annotations), seconds, watch))
+    if labelled:
+        evaluation = score_detections(folder, detector, annotations, detections)
+        if "sweep" in options and evaluation.task1:
+            own = Swept(config.eval.nms_iou, evaluation.task1)
+            swept = score_sweep(own, dict(zip(ious, others, strict=True)))
+            sys.stdout.write(write_sweep(folder, swept, config.eval.metric))
     else:
         sys.stdout.write(f"split {config.eval.split} has no labels: there are result files, but no metrics\n")
     sys.stdout.write(f"results: {folder}\n")
@@ -158,21 +183,25 @@ def can_be_written(names: Sequence[str], classes: Sequence[str]) -> bool:
     return True
 
 
-def speed(images: int, seconds: float, device: torch.device) -> dict[str, Any]:
-    """Return how fast the images were read and predicted; apart from the metrics, which never vary."""
+def speed(images: int, seconds: float, watch: Stopwatch) -> dict[str, Any]:
+    """Return how fast the images were read and predicted; apart from the metrics, which never vary.
+
+    The milliseconds are those of the first process, all views of an image together, without warm-up.
+    """
     return {
         "images": images,
         "seconds": seconds,
         "images_per_second": images / max(seconds, 1e-9),
-        "device": device.type,
+        "device": watch.device.type,
         "processes": distributed.world_size(),
+        **watch.summary(),
     }
 
 
 def score_detections(
     folder: Path, detector: Detector, annotations: Sequence[Annotation], detections: Sequence[Detections]
-) -> None:
-    """Write and print the metrics of a model, with a picture grid."""
+) -> Evaluation:
+    """Write, print and return the metrics of a model, with a picture grid."""
     config = detector.config
     check_labels(detections, annotations, len(detector.classes))
     truth = to_truth(annotations)
@@ -183,6 +212,7 @@ def score_detections(
     report(folder, evaluation, config)
     rows = list(zip(annotations, detections, strict=True))
     prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.score_threshold)
+    return evaluation
 
 
 def report(folder: Path, evaluation: Evaluation, config: Config) -> None:

@@ -91,6 +91,8 @@ def test_labels_of_a_split(results: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["a.yaml", "b.yaml"], "expected one YAML and one checkpoint at most, got a.yaml b.yaml"),
         (["data.imags=list.txt"], "data.imags"),
         (["data.classes=[plane]"], "unknown class 'ship'"),
+        (["sweep=0.3"], "sweep=0.3: result files are suppressed already, expected sweep=score"),
+        (["sweep=0.2,many"], "sweep=0.2,many: expected `score`, or NMS IoUs from 0 to 1"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -105,6 +107,22 @@ def test_bad_words(
     assert run(["results=found", "data.root=.", "data.images=list.txt", *words], monkeypatch) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert expected in line
+
+
+def test_a_sweep_over_scores(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"results={results}/found", f"data.root={results}", f"data.images={results}/list.txt"]
+    assert run([*words, "sweep=score", f"out={results}/out"], monkeypatch) == 0
+    assert "      0.05    100.00    100.00    100.00  <- best" in capsys.readouterr().out.splitlines()
+    lines = (results / "out/sweep.csv").read_text().splitlines()
+    assert lines[:3] == [
+        "nms_iou,class,score,precision,recall,f1,AP50,AP75,AP50:95",
+        ",ship,,,,,1,1,1",
+        ",ship,0.05,1,1,1,,,",
+    ]
+    assert lines[20] == ",ship,0.95,,0,0,,,"
+    assert (results / "out/sweep.png").stat().st_size > 0
 
 
 def test_bad_lines_leave_nothing(
@@ -130,6 +148,7 @@ def test_two_processes_give_the_same_metrics(tmp_path: Path, monkeypatch: pytest
     ]
     train_GGHL.main([f"data.root={root}", CLASSES, *quick])
     words = ["weights=runs/demo", "eval.batch_size=2", "eval.score_threshold=0.0001", "train.amp=false"]
+    words += ["sweep=0.2,0.6", "eval.flips=both", "eval.scales=[1,1.5]", "eval.merge_iou=0.5"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     for out, start in (("one", []), ("two", launcher)):
@@ -138,6 +157,13 @@ def test_two_processes_give_the_same_metrics(tmp_path: Path, monkeypatch: pytest
     metrics = json.loads(Path("one/metrics.json").read_text())
     assert sum(metrics["task1"]["detections"].values()) > 0
     assert len(metrics["protocol"]["checkpoint_sha256"]) == 64
-    for name in ("metrics.json", "metrics.csv"):
+    assert metrics["protocol"]["flips"] == "both"
+    assert metrics["protocol"]["scales"] == [1.0, 1.5]
+    sweep = Path("one/sweep.csv").read_text().splitlines()
+    assert {line.partition(",")[0] for line in sweep[1:]} == {"0.2", "0.45", "0.6"}
+    assert set(json.loads(Path("one/speed.json").read_text())["milliseconds_per_image"]) == {
+        *("data", "network", "postprocessing", "sweep")
+    }
+    for name in ("metrics.json", "metrics.csv", "sweep.csv"):
         assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
     assert json.loads(Path("two/speed.json").read_text())["processes"] == 2
