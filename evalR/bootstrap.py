@@ -49,7 +49,9 @@ def resample(rankings: tuple[Ranking, ...], images: int, metric: Metric, draws: 
     rng = np.random.default_rng(seed)
     table: list[list[F64]] = [[] for _ in rankings]
     for _ in tqdm(range(draws), desc="resample", unit="draw", dynamic_ncols=True):
-        weights = np.bincount(rng.integers(0, images, images), minlength=images) if images else np.zeros(0, int)
+        weights = (
+            np.bincount(rng.integers(0, images, images), minlength=images) if images else np.zeros(0, int)
+        )
         for rows, ranking in zip(table, rankings, strict=True):
             rows.append(weighted_ap(ranking, weights, metric))
     return np.array(table)

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataloadR.annotations import IMAGE_SUFFIXES, is_image
+from cfg.schema import DataConfig
+from dataloadR.annotations import IMAGE_SUFFIXES, is_image, read_named, read_split
 from dataloadR.label_lines import read_lines
-from evalR.columns import Found
+from evalR.columns import Found, Truth, to_truth
 from evalR.dota_results import (
     ResultFile,
     ResultRows,
@@ -29,6 +30,30 @@ class Results(NamedTuple):
 
     quads: Found | None  # Task1_CLASS.txt
     boxes: Found | None  # Task2_CLASS.txt
+
+
+class Labels(NamedTuple):
+    """What result files are scored on."""
+
+    truth: Truth
+    names: list[str]  # of the images, without folder and suffix
+    classes: tuple[str, ...]
+
+
+def read_labels(data: DataConfig, split: str, images: str | None) -> Labels:
+    """Return the labels of a split: of its images, or of those of a folder or list, which need not be there.
+
+    Raises:
+        UserError: they cannot be read, or the names cannot stand in result files.
+    """
+    if images:
+        names = image_names(Path(images))
+        annotations, classes = read_named(data.root, names, split, data.classes)
+    else:
+        annotations, classes = read_split(data.root, split, data.classes)
+        names = [Path(annotation.image_path).stem for annotation in annotations]
+    check_names(names, classes)
+    return Labels(to_truth(annotations), names, classes)
 
 
 def read_results(folder: Path, classes: Sequence[str], image_names: Sequence[str]) -> Results:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,10 +88,11 @@ def test_labels_of_a_split(results: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["results=nowhere"], "nowhere: expected a folder of result files"),
         (["data.images=nowhere.txt"], "nowhere.txt: expected a folder of images or a list"),
         (["data.root=found"], "found: expected label files in labelTxt/, val/labelTxt/ or Annotations/"),
-        (["weights=best.pt"], "weights, results: expected one of the two"),
+        (["weights=best.pt"], "weights, results: expected one of them"),
         (["a.yaml", "b.yaml"], "expected one YAML and one checkpoint at most, got a.yaml b.yaml"),
         (["data.imags=list.txt"], "data.imags"),
         (["data.classes=[plane]"], "unknown class 'ship'"),
+        (["compare=found,found"], "results, compare: expected one of them"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -115,6 +117,47 @@ def test_bad_lines_leave_nothing(
     assert run(["results=found", "data.root=.", "data.images=list.txt", "out=out"], monkeypatch) == 2
     assert "found/Task1_ship.txt:2: expected an image of the list" in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_two_folders_are_compared(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(results)
+    Path("less").mkdir()
+    Path("less/Task1_ship.txt").write_text("")
+    words = ["compare=less,found", "bootstrap=50", "data.root=.", "data.images=list.txt"]
+    assert run(words, monkeypatch) == 0
+    assert "results: found/compare" in capsys.readouterr().out
+    values = json.loads(Path("found/compare/compare.json").read_text())
+    assert (values["rows"][0]["a"], values["rows"][0]["b"], values["rows"][0]["name"]) == (0.0, 1.0, "mAP50")
+    assert 0 < values["rows"][0]["draws"] < 50, "resamples without P1 have no objects"
+    assert values["protocol"]["bootstrap"] == {"draws": 50, "seed": 0, "percentiles": [2.5, 97.5]}
+    (image,) = values["images"]
+    assert (image["name"], image["a"], image["b"], image["fewer_errors"]) == ("P1", [0, 1, 0], [1, 0, 0], 1)
+    assert Path("found/compare/compare.csv").read_text().startswith("name,objects,a,b,difference,low,high,")
+    assert "http" not in Path("found/compare/compare.html").read_text()
+
+
+def test_data_that_both_sides_name_need_not_be_given(
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(results)
+    shutil.copytree("found", "other")
+    for folder in ("found", "other"):
+        words = [f"results={folder}", "data.root=.", "data.images=list.txt", "data.classes=[plane,ship]"]
+        assert run(words, monkeypatch) == 0
+    assert run(["compare=found,other", "bootstrap=5", "out=out"], monkeypatch) == 0
+    assert json.loads(Path("out/compare.json").read_text())["protocol"]["images"] == 2
+    assert run(["results=other", "data.root=.", "data.images=labelTxt/../list.txt"], monkeypatch) == 0
+    assert run(["compare=found,other", "out=more"], monkeypatch) == 2
+    assert "compare: expected data.root=ROOT" in capsys.readouterr().err
+    caplog.clear()
+    words = ["compare=found,other", "bootstrap=5", "out=more", "data.root=.", "data.images=list.txt"]
+    assert run(words, monkeypatch) == 0
+    assert "made differently: data.images: list.txt in A, labelTxt/../list.txt in B" in caplog.text
 
 
 @pytest.mark.slow
