@@ -75,7 +75,7 @@ def page(comparison: Comparison, protocol: dict[str, Any]) -> str:
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
     ends = [abs(end) for row in comparison.rows for end in (row.low, row.high, row.difference)]
     reach = max([end for end in ends if not math.isnan(end)], default=0.0) or 1.0
-    return template.render(
+    text: str = template.render(
         sides=dict(zip("AB", comparison.sides, strict=True)),
         how=_how(protocol),
         differences=comparison.differences,
@@ -86,6 +86,7 @@ def page(comparison: Comparison, protocol: dict[str, Any]) -> str:
         percent=percent,
         protocol=json.dumps(protocol, indent=1, ensure_ascii=False),
     )
+    return text
 
 
 def _bar(row: Row, reach: float) -> dict[str, Any] | None:
