@@ -97,7 +97,6 @@ def test_where_results_are_found(tmp_path: Path) -> None:
         ("plain,", "expected two folders"),
         ("plain,nowhere", "nowhere: expected a folder, found none"),
         ("plain,empty", r"empty: expected one of empty/Task1_CLASS\.txt, .*, found none$"),
-        ("plain,broken", r"broken/metrics\.json: expected what test\.py writes"),
     ],
 )
 def test_what_cannot_be_compared(
@@ -106,10 +105,17 @@ def test_what_cannot_be_compared(
     monkeypatch.chdir(tmp_path)
     results(Path("plain"))
     Path("empty").mkdir()
-    (results(Path("broken")) / "metrics.json").write_text("{")
     with pytest.raises(UserError, match=expected) as caught:
         find_sides(words, "val")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"AP50": 1}', '{"protocol": null}'])
+def test_other_metrics_are_passed_over(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plain, other = results(tmp_path / "plain"), results(tmp_path / "other")
+    (other / "metrics.json").write_text(text)
+    assert [side.metrics for side in find_sides(f"{plain},{other}", "val")] == [{}, {}]
+    assert "metrics.json has no protocol as test.py writes it" in caplog.text
 
 
 def side(**protocol: object) -> Side:
