@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from cfg.schema import EvalConfig
+from cfg.schema import DataConfig, EvalConfig
 from evalR.columns import Truth
 from evalR.evaluate import BOX_IOU, COCO_THRESHOLDS, QUAD_IOU
 from utils.environment import ROOT, git_commit
@@ -22,10 +22,11 @@ RULES = {
 }
 
 
-def protocol_of(truth: Truth, images: int, split: str) -> dict[str, Any]:
-    """Return what is to be said about any evaluation; what a model alone has is None."""
+def protocol_of(truth: Truth, images: int, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what is to be said about any evaluation of `named_data`; what a model alone has is None."""
     return {
-        "split": split,
+        "data": data,
+        "split": data["images"] or data["split"],
         "images": images,
         "objects": int((~truth.difficult).sum()),
         "difficult_objects": int(truth.difficult.sum()),
@@ -40,6 +41,11 @@ def protocol_of(truth: Truth, images: int, split: str) -> dict[str, Any]:
         "checkpoint_sha256": None,
         "results": None,
     }
+
+
+def named_data(data: DataConfig, split: str, images: str | None = None) -> dict[str, Any]:
+    """Return which data are scored, in the words that name them; `images`: a list of image names."""
+    return {"root": data.root, "split": split, "images": images}
 
 
 def model_protocol(protocol: dict[str, Any], weights: Path, config: EvalConfig) -> dict[str, Any]:
