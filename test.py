@@ -6,12 +6,14 @@
     python test.py results=DIR data.root=/data/DOTA data.images=val.txt out=scores
     torchrun --standalone --nproc_per_node=2 test.py runs/dota      the same numbers on two GPUs
 
-A model leaves metrics.json, metrics.csv, metrics.txt, speed.json, Task1/ (DOTA result files) and
-predictions.jpg in `out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone.
+A model leaves metrics.json, metrics.csv, metrics.txt, report/index.html (all figures, curves and pictures of
+the worst errors, to be opened in any browser), speed.json, Task1/ (DOTA result files) and predictions.jpg in
+`out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone.
 
 `results` is a folder of Task1_CLASS.txt or Task2_CLASS.txt, whole images; neither a model nor images are
-needed then, and `out` (by default DIR/eval-SPLIT) gets the metrics.  `data.images` is a list of image names,
-one a line; without it the images of the split count.  Class names are those of the labels, or `data.classes`.
+needed then, and `out` (by default DIR/eval-SPLIT) gets the metrics and the report, with
+pictures where the split has its images.  `data.images` is a list of image names, one a line; without it the
+images of the split count.  Class names are those of the labels, or `data.classes`.
 """
 
 import argparse
@@ -37,6 +39,7 @@ from evalR.metrics import SLANTED, Evaluation, measure, write_metrics
 from evalR.predict import predict_shared
 from evalR.protocol import model_protocol, protocol_of
 from evalR.report.grid import prediction_grid
+from evalR.report.page import write_report
 from evalR.result_sets import Results, image_names, read_results
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
@@ -111,7 +114,8 @@ def score_results(options: dict[str, str], config: Config) -> None:
     folder = Path(options.get("out", source / f"eval-{Path(split).stem}"))
     write_metrics(folder, evaluation.metrics)
     report(folder, evaluation, config)
-    sys.stdout.write(f"results: {folder}\n")
+    page = write_report(folder, evaluation, annotations, config.eval.metric)
+    sys.stdout.write(f"results: {folder}\nreport: {page}\n")
 
 
 def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
@@ -132,12 +136,15 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
         return
     if writable:
         write_task1(folder / "Task1", detections, names, detector.classes)
-    write_json(folder / "speed.json", speed(len(annotations), seconds, detector.device))
-    if split_is_labelled(config.data.root, split):
-        score_detections(folder, detector, annotations, detections)
-    else:
+    pace = speed(len(annotations), seconds, detector.device)
+    write_json(folder / "speed.json", pace)
+    if not split_is_labelled(config.data.root, split):
         sys.stdout.write(f"split {config.eval.split} has no labels: there are result files, but no metrics\n")
-    sys.stdout.write(f"results: {folder}\n")
+        sys.stdout.write(f"results: {folder}\n")
+        return
+    evaluation = score_detections(folder, detector, annotations, detections)
+    page = write_report(folder, evaluation, annotations, config.eval.metric, pace)
+    sys.stdout.write(f"results: {folder}\nreport: {page}\n")
 
 
 def join(device: str) -> torch.device:
@@ -171,8 +178,8 @@ def speed(images: int, seconds: float, device: torch.device) -> dict[str, Any]:
 
 def score_detections(
     folder: Path, detector: Detector, annotations: Sequence[Annotation], detections: Sequence[Detections]
-) -> None:
-    """Write and print the metrics of a model, with a picture grid."""
+) -> Evaluation:
+    """Write, print and return the metrics of a model, with a picture grid."""
     config = detector.config
     check_labels(detections, annotations, len(detector.classes))
     truth = to_truth(annotations)
@@ -183,6 +190,7 @@ def score_detections(
     report(folder, evaluation, config)
     rows = list(zip(annotations, detections, strict=True))
     prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.score_threshold)
+    return evaluation
 
 
 def report(folder: Path, evaluation: Evaluation, config: Config) -> None:
