@@ -12,7 +12,7 @@ from evalR.matching import I8, judge
 from utils.charts import Bar, Chart, Line, Word
 
 SIDE = (260.0, 170.0)  # width, height of the plotted area
-LEFT, TOP, RIGHT, FOOT = 34.0, 18.0, 12.0, 32.0
+LEFT, TOP, RIGHT, FOOT = 34.0, 24.0, 12.0, 32.0
 GRID, BLUE, ORANGE, GREEN, GREY = "#dfe3e8", "#0072b2", "#d55e00", "#009e73", "#8a9199"
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 STEPS = 101  # points of a curve
@@ -47,7 +47,9 @@ def _pr_chart(scored: Scored, verdicts: Sequence[I8], label: int) -> Chart:
     lines = []
     for own, colour, dashes in zip(verdicts, (BLUE, ORANGE), ("", DASHES), strict=True):
         precision, recall = class_curve(scored.matches, own, label)
-        lines.append(_line(places, precision_at_101(recall, precision), colour, dashes))
+        heights = precision_at_101(recall, precision)
+        reached = min(np.count_nonzero(heights) + 1, STEPS)  # the line ends where it meets 0
+        lines.append(_line(places[:reached], heights[:reached], colour, dashes))
     return _plot("precision over recall", "recall", lines)
 
 

@@ -78,7 +78,7 @@ def size_table(sizes: Mapping[str, Values]) -> Table:
     rows = []
     for name, values in sizes.items():
         least, most = (round(area**0.5) for area in values["square_pixels"])
-        ends = f"{least} to {most}" if most < 1e4 else f"from {least}"
+        ends = f"{least} to {most}" if most < 1e4 else f"from {least}" if least else "any"
         means = [bar(values[column]["mean"]) for column in (*COLUMNS, "AR")]
         rows.append(
             (name.replace("_", " "), [Cell(ends), Cell(f"{sum(values['objects'].values()):,}"), *means])
