@@ -10,15 +10,17 @@
     python test.py runs/dota sweep=0.1,0.2,0.3,0.45,0.6              thresholds of NMS, from one pass
     python test.py runs/dota sweep=score                             thresholds of the score alone
 
-A model leaves metrics.json, metrics.csv, metrics.txt, speed.json, Task1/ (DOTA result files) and
-predictions.jpg in `out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone.
+A model leaves metrics.json, metrics.csv, metrics.txt, report/index.html (all figures, curves and pictures of
+the worst errors, to be opened in any browser), speed.json, Task1/ (DOTA result files) and predictions.jpg in
+`out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone.
 
 `sweep` adds sweep.csv and sweep.png, and prints what is in them: AP for each NMS IoU (those named, and
 eval.nms_iou, which all other files are of), and precision, recall and F1 at scores from 0.05 to 0.95.
 
 `results` is a folder of Task1_CLASS.txt or Task2_CLASS.txt, whole images; neither a model nor images are
-needed then, and `out` (by default DIR/eval-SPLIT) gets the metrics.  `data.images` is a list of image names,
-one a line; without it the images of the split count.  Class names are those of the labels, or `data.classes`.
+needed then, and `out` (by default DIR/eval-SPLIT) gets the metrics and the report, with
+pictures where the split has its images.  `data.images` is a list of image names, one a line; without it the
+images of the split count.  Class names are those of the labels, or `data.classes`.
 
 `compare` takes two folders: of Task1_CLASS.txt, of an earlier evaluation, or of a run.  Both are scored on
 the same labels; `bootstrap` resamples of the images (1000) say how much of the difference may be chance.
@@ -52,6 +54,7 @@ from evalR.predictor import Predictor
 from evalR.protocol import model_protocol, named_data, protocol_of
 from evalR.report.comparison import comparison_table, write_comparison
 from evalR.report.grid import prediction_grid
+from evalR.report.page import write_report
 from evalR.result_sets import Results, read_labels, read_results
 from evalR.stopwatch import Stopwatch
 from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
@@ -123,7 +126,8 @@ def score_results(options: dict[str, str], config: Config) -> None:
     """Score the result files of a folder."""
     source, split = Path(options["results"]), config.data.split(config.eval.split)
     images = options.get("data.images")
-    truth, names, classes = read_labels(config.data, split, images)
+    labels = read_labels(config.data, split, images)
+    truth, names, classes = labels.truth, labels.names, labels.classes
     data = named_data(config.data, split, images)
     protocol = protocol_of(truth, len(names), data) | {"results": str(source)}
     evaluation = measure(classes, truth, read_results(source, classes, names), protocol)
@@ -133,7 +137,8 @@ def score_results(options: dict[str, str], config: Config) -> None:
     scored = evaluation.task1 or evaluation.task2
     if "sweep" in options and scored:
         sys.stdout.write(write_sweep(folder, [Swept(None, scored)], config.eval.metric))
-    sys.stdout.write(f"results: {folder}\n")
+    page = write_report(folder, evaluation, labels.annotations, config.eval.metric)
+    sys.stdout.write(f"results: {folder}\nreport: {page}\n")
 
 
 def compare_results(options: dict[str, str], words: Sequence[str]) -> None:
@@ -178,16 +183,19 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
         return
     if writable:
         write_task1(folder / "Task1", detections, names, detector.classes)
-    write_json(folder / "speed.json", speed(len(annotations), seconds, watch))
-    if labelled:
-        evaluation = score_detections(folder, detector, annotations, detections)
-        if "sweep" in options and evaluation.task1:
-            own = Swept(config.eval.nms_iou, evaluation.task1)
-            swept = score_sweep(own, dict(zip(ious, others, strict=True)))
-            sys.stdout.write(write_sweep(folder, swept, config.eval.metric))
-    else:
+    pace = speed(len(annotations), seconds, watch)
+    write_json(folder / "speed.json", pace)
+    if not labelled:
         sys.stdout.write(f"split {config.eval.split} has no labels: there are result files, but no metrics\n")
-    sys.stdout.write(f"results: {folder}\n")
+        sys.stdout.write(f"results: {folder}\n")
+        return
+    evaluation = score_detections(folder, detector, annotations, detections)
+    if "sweep" in options and evaluation.task1:
+        own = Swept(config.eval.nms_iou, evaluation.task1)
+        swept = score_sweep(own, dict(zip(ious, others, strict=True)))
+        sys.stdout.write(write_sweep(folder, swept, config.eval.metric))
+    page = write_report(folder, evaluation, annotations, config.eval.metric, pace)
+    sys.stdout.write(f"results: {folder}\nreport: {page}\n")
 
 
 def join(device: str) -> torch.device:

@@ -21,6 +21,7 @@ from evalR.dota_results import (
     read_rows,
 )
 from utils.errors import Faults, UserError
+from utils.records import Annotation
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Labels(NamedTuple):
     truth: Truth
     names: list[str]  # of the images, without folder and suffix
     classes: tuple[str, ...]
+    annotations: Sequence[Annotation] = ()  # with the paths of the images, where they are known
 
 
 def read_labels(data: DataConfig, split: str, images: str | None) -> Labels:
@@ -53,7 +55,7 @@ def read_labels(data: DataConfig, split: str, images: str | None) -> Labels:
         annotations, classes = read_split(data.root, split, data.classes)
         names = [Path(annotation.image_path).stem for annotation in annotations]
     check_names(names, classes)
-    return Labels(to_truth(annotations), names, classes)
+    return Labels(to_truth(annotations), names, classes, annotations)
 
 
 def read_results(folder: Path, classes: Sequence[str], image_names: Sequence[str]) -> Results:

@@ -62,6 +62,7 @@ def test_result_files_without_a_model(task: int, tmp_path: Path, monkeypatch: py
         "metrics.json",
         "metrics.csv",
         "metrics.txt",
+        "report",
     }
 
 
