@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from datasets_tools.formats.json_values import Value, load_json, pixel_size, rounded, write_json
+from datasets_tools.formats.json_values import Value, load_json, pixel_size
 from datasets_tools.formats.layout import find_files, split_of_file
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import F64, LabelledImage
 from datasets_tools.formats.rectangles import Rectangles, count_other_quads, enclosing_rectangles
 from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from utils.decimals import rounded
 from utils.errors import Faults, UserError
+from utils.files import write_json
 from utils.images import Size
 from utils.quads import quad_areas
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from dataloadR.annotations import LAYOUTS, is_image
 from dataloadR.label_lines import AnnotationError, LabelledQuad, read_label_file, read_lines
-from datasets_tools.formats.layout import SPLITS, stem_of, to_text, write_text
+from datasets_tools.formats.layout import SPLITS, stem_of
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
+from utils.decimals import to_text
 from utils.errors import Faults, UserError
+from utils.files import write_text
 from utils.images import Size
 
 Names = dict[str, list[str]]  # stem of an image -> its splits

@@ -10,11 +10,13 @@ import yaml
 
 from dataloadR.annotations import AnnotationError, is_image
 from dataloadR.label_lines import CORNERS, SHOWN, read_lines, to_index, to_numbers
-from datasets_tools.formats.layout import folder_of, split_of, stem_of, to_text, write_text
+from datasets_tools.formats.layout import folder_of, split_of, stem_of
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.shapes import Shape, labelled_image
+from utils.decimals import to_text
 from utils.errors import Faults, UserError, first_line
+from utils.files import write_text
 from utils.images import Size, image_size
 
 SHARE_DECIMALS = 10  # of coordinates as shares: 1e-5 px of 100,000
