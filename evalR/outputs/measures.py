@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from utils.georeference import F64, lonlat_to_metres, map_to_lonlat, pixels_to_map
+from utils.georeference import F64, lonlat_to_metres, map_to_lonlat, pixels_to_map, wrapped_degrees
 from utils.quads import edge_aligned_sides, long_side_directions, quad_areas
 from utils.records import SceneDetections
 
@@ -62,6 +62,15 @@ def lonlat_of(found: SceneDetections) -> F64:
     """Return the quads (K, 4, 2) of a geo-referenced raster as longitude and latitude in degrees."""
     assert found.geo is not None
     return map_to_lonlat(pixels_to_map(quads_of(found), found.geo), found.geo.crs)
+
+
+def centres_of(lonlat: F64) -> F64:
+    """Return the centres (K, 2) of outlines (K, 4, 2) in degrees, the short way round the Earth."""
+    steps = lonlat - lonlat[:, :1]
+    steps[..., 0] = wrapped_degrees(steps[..., 0])
+    centres = lonlat[:, 0] + steps.mean(axis=1)
+    centres[:, 0] = wrapped_degrees(centres[:, 0])
+    return np.asarray(centres, np.float64)
 
 
 def class_names_of(found: SceneDetections) -> list[str]:
