@@ -39,7 +39,7 @@ from evalR.protocol import model_protocol, protocol_of
 from evalR.report.grid import prediction_grid
 from evalR.result_sets import Results, image_names, read_results
 from utils import distributed
-from utils.cli import HelpFormatter, parse_words, pick_device, run_script
+from utils.cli import HelpFormatter, parse_words, pick_device, run_script, take_options
 from utils.errors import UserError
 from utils.files import replacing
 from utils.records import Annotation, Detections
@@ -58,7 +58,7 @@ def main(words: Sequence[str]) -> None:
         help="a YAML of cfg/, and best.pt, last.pt or a run's folder; default: the newest run",
     )
     arguments, overrides = parse_words(parser, words)
-    options, overrides = take_options(overrides)
+    options, overrides = own_options(overrides)
     yaml, weights = sort_files(arguments.files)
     if weights:
         options["weights"] = weights
@@ -71,11 +71,9 @@ def main(words: Sequence[str]) -> None:
         distributed.leave()
 
 
-def take_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def own_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return the words of this script, and the settings; `data.split` is `eval.split` by another name."""
-    pairs = [word.partition("=") for word in overrides]
-    options = {key: value for key, _, value in pairs if key in OPTIONS}
-    rest = ["=".join((key, value)) for key, _, value in pairs if key not in OPTIONS]
+    options, rest = take_options(overrides, OPTIONS)
     if "data.split" in options:
         rest.append(f"eval.split={options['data.split']}")
     if "data.images" in options and "results" not in options:

@@ -30,15 +30,19 @@ class View(NamedTuple):
 
 def write_overview(place: Path, raster: Raster, found: SceneDetections) -> list[Path]:
     """Write PLACE.jpg and PLACE_dense1.jpg to _dense4.jpg, and return their paths; the scene is read once."""
-    path = place.with_name(f"{place.name}.jpg")
+    paths = [place.with_name(f"{place.name}.jpg")]
     view = reduce_raster(raster, -(-max(raster.size) // OVERVIEW))
-    save_image(path, with_legend(draw_overview(view, found), legend(found)))
-    paths = [path]
-    for number, window in enumerate(densest_windows(quads_of(found), raster.size), 1):
-        paths.append(place.with_name(f"{place.name}_dense{number}.jpg"))
+    save_image(paths[0], with_legend(draw_overview(view, found), legend(found)))
+    for path, window in zip(dense_paths(place), densest_windows(quads_of(found), raster.size), strict=False):
         part = part_of(found, window)
-        save_image(paths[-1], with_legend(annotate(raster.read(window), part), legend(part)))
+        save_image(path, with_legend(annotate(raster.read(window), part), legend(part)))
+        paths.append(path)
     return paths
+
+
+def dense_paths(place: Path) -> list[Path]:
+    """Return where the densest windows go, the fullest first."""
+    return [place.with_name(f"{place.name}_dense{number}.jpg") for number in range(1, WINDOWS + 1)]
 
 
 def reduce_raster(raster: Raster, factor: int) -> View:

@@ -22,6 +22,7 @@ from utils.records import Detections, SceneDetections
 
 LEGIBLE = 16.0  # px; images of smaller objects are enlarged
 LARGEST = 2400  # px; no picture is enlarged beyond
+LARGE = 1600  # px; seen whole, a larger picture is shrunk, and lines of one pixel with it
 INK = (30, 30, 30)
 
 
@@ -32,10 +33,10 @@ def write_picture(path: Path, image: Image, found: SceneDetections) -> None:
 
 
 def annotate(image: Image, found: SceneDetections, scale: float = 1.0) -> Image:
-    """Return the image (H, W, 3) times `scale` with outlines one pixel thin, class names and scores."""
+    """Return the image (H, W, 3) times `scale` with thin outlines, class names and scores."""
     canvas = np.ascontiguousarray(rescale(image, scale)).copy()
     quads, paints = quads_of(found) * scale, paints_of(found.detections)
-    draw_outlines(canvas, quads, paints)
+    draw_outlines(canvas, quads, paints, 2 if max(canvas.shape) > LARGE else 1)
     scores = found.detections.scores.tolist()
     texts = [f"{name} {score:.2f}" for name, score in zip(class_names_of(found), scores, strict=True)]
     write_captions(canvas, quads, texts, paints)
