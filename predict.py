@@ -270,7 +270,8 @@ def report(everything: Sequence[SceneDetections], out: Path) -> None:
     counts = Counter(found.classes[k] for found in everything for k in found.detections.labels.tolist())
     width = max(map(len, counts), default=0)
     lines = [f"{name:<{width}} {count:>8}" for name, count in counts.most_common()]
-    lines += [f"{counts.total()} objects in {len(everything)} images", f"results: {out}"]
+    what = "files" if any(is_video(Path(found.source)) for found in everything) else "images"
+    lines += [f"{counts.total()} objects in {len(everything)} {what}", f"results: {out}"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

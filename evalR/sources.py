@@ -27,9 +27,11 @@ def find_sources(words: Sequence[str]) -> list[Path]:
     Raises:
         UserError: a word or a line that means no file.
     """
-    found = [path for word in words for path in _of_word(word)]
-    seen = {path.resolve(): path for path in reversed(found)}
-    return list(reversed(seen.values()))
+    found: dict[Path, Path] = {}
+    for word in words:
+        for path in _of_word(word):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
 
 
 def _of_word(word: str) -> list[Path]:
@@ -70,7 +72,8 @@ def _of_list(path: Path) -> list[Path]:
 def output_names(sources: Sequence[Path]) -> dict[Path, str]:
     """Return a name for the results of each source, no two alike.
 
-    It is the stem; where several share it, the whole name; where several share that, folders before it.
+    It is the stem; where several share it, the whole name; where several share that, folders before it; at
+    last a number.
     """
     paths = {source: source.resolve() for source in sources}
     names: dict[Path, str] = {}
@@ -84,7 +87,7 @@ def output_names(sources: Sequence[Path]) -> dict[Path, str]:
             if counts[label.lower()] == 1 and label.lower() not in taken:
                 names[source] = label
         taken |= {names[source].lower() for source in rest if source in names}
-    return {source: names[source] for source in sources}
+    return {source: names.get(source, f"{source.name}-{row}") for row, source in enumerate(sources)}
 
 
 def _label(path: Path, level: int) -> str:

@@ -44,7 +44,7 @@ def read_kept(path: Path, mark: str) -> Detections | None:
             if str(values["mark"]) != mark:
                 return None
             return Detections(*(torch.from_numpy(values[name]) for name in ("quads", "scores", "labels")))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None  # missing or broken: found again
 
 

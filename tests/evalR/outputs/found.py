@@ -36,7 +36,7 @@ def rectangle(x: float, y: float, length: float, width: float, degrees: float) -
 def random_quads(count: int, size: tuple[int, int] = (400, 500), side: float = 30.0) -> np.ndarray:
     rng = np.random.default_rng(count)
     height, width = size
-    return np.stack(
+    return np.array(
         [
             rectangle(rng.uniform(0, width), rng.uniform(0, height), side, side / 3, rng.uniform(0, 180))
             for _ in range(count)
