@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cfg.load import config_text
 from cfg.schema import Config
 from utils.files import replacing
 from utils.records import Detections
@@ -16,9 +15,12 @@ FOLDER = ".predictions"  # in the folder of the outputs; it marks them as ours, 
 
 
 def mark_of(source: Path, weights: Path, config: Config) -> str:
-    """Return what changes with the image, the checkpoint or any setting but the formats."""
-    predict = config.predict.model_copy(update={"formats": ()})
-    parts = [config_text(config.model_copy(update={"predict": predict}))]
+    """Return what changes with the image, the checkpoint or a setting that matters to results."""
+    parts = [
+        f"{config.data.input_size} {config.data.max_downscale} {config.train.amp}",
+        config.eval.model_dump_json(),
+        config.predict.model_dump_json(exclude={"formats"}),
+    ]
     for path in (source, weights):
         status = path.stat()
         parts.append(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")

@@ -1,6 +1,5 @@
 """Annotated pictures: thin outlines in the colours of the classes, names, and a legend with counts."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from utils.drawing import (
     with_legend,
     write_captions,
 )
-from utils.georeference import F64
+from utils.quads import quads_to_hboxes
+from utils.rasters import Window
 from utils.records import Detections, SceneDetections
 
 LEGIBLE = 16.0  # px; images of smaller objects are enlarged
@@ -55,12 +55,12 @@ def legend(found: SceneDetections) -> list[tuple[Colour, str]]:
     return entries or [(INK, "no objects")]
 
 
-def part_of(found: SceneDetections, window: F64 | Sequence[float]) -> SceneDetections:
-    """Return the objects whose centre lies in a window (x_min, y_min, x_max, y_max), in its pixels."""
-    quads = found.detections.quads
-    x, y = quads.mean(dim=1).unbind(-1)
-    x_min, y_min, x_max, y_max = window
-    keep = (x >= x_min) & (x < x_max) & (y >= y_min) & (y < y_max)
+def part_of(found: SceneDetections, window: Window) -> SceneDetections:
+    """Return the objects that reach into a window, in its pixels."""
+    boxes = quads_to_hboxes(found.detections.quads)
+    left, top, right, bottom = boxes.unbind(-1)
+    keep = (right > window.x_min) & (left < window.x_max) & (bottom > window.y_min) & (top < window.y_max)
     inside = Detections(*(field[keep] for field in found.detections))
-    moved = inside._replace(quads=inside.quads - inside.quads.new_tensor([x_min, y_min]))
-    return found._replace(detections=moved, size=(int(y_max - y_min), int(x_max - x_min)), geo=None)
+    moved = inside._replace(quads=inside.quads - inside.quads.new_tensor(window[:2]))
+    size = window.y_max - window.y_min, window.x_max - window.x_min
+    return found._replace(detections=moved, size=size, geo=None)

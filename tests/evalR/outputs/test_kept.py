@@ -32,7 +32,10 @@ def test_the_mark_changes_with_all_that_matters(tmp_path: Path) -> None:
     weights.write_text("w")
     config = load_config()
     first = mark_of(image, weights, config)
-    assert mark_of(image, weights, load_config(None, ["predict.formats=[csv]"])) == first
+    for word in ("predict.formats=[csv]", "data.on_error=skip", "data.workers=0"):
+        assert mark_of(image, weights, load_config(None, [word])) == first
+    for word in ("data.image_size=320", "eval.nms_iou=0.3", "predict.classes=[a]"):
+        assert mark_of(image, weights, load_config(None, [word])) != first
     assert mark_of(image, weights, load_config(None, ["predict.score_threshold=0.4"])) != first
     os.utime(weights, ns=(0, 0))
     second = mark_of(image, weights, config)

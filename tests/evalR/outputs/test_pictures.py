@@ -13,7 +13,7 @@ from evalR.outputs.pictures import annotate, part_of, write_picture
 from tests.evalR.outputs.found import make_found, random_quads, rectangle
 from utils.drawing import LEGEND_ROW, class_colour
 from utils.images import read_image
-from utils.rasters import array_raster
+from utils.rasters import Window, array_raster
 
 BLACK = np.zeros((400, 500, 3), np.uint8)
 
@@ -76,14 +76,22 @@ def test_densest_windows_against_a_slow_search() -> None:
         for top in range(0, 4001, 250)
         for left in range(0, 6001, 250)
     ]
-    first = windows[0]
-    assert len(part_of(make_found(quads), first).detections.scores) == max(counts)
+    left, top, right, bottom = windows[0]
+    assert int(((x >= left) & (x < right) & (y >= top) & (y < bottom)).sum()) == max(counts)
     for window in windows:
         assert (window.x_max - window.x_min, window.y_max - window.y_min) == (1000, 1000)
         assert window.x_min >= 0
         assert window.x_max <= 7000
     assert densest_windows(np.zeros((0, 4, 2)), (5000, 7000)) == []
     assert densest_windows(np.full((1, 4, 2), 20.0), (300, 1500)) == [(0, 0, 1000, 300)]
+
+
+def test_what_reaches_into_a_window_is_drawn_in_it() -> None:
+    found = make_found([rectangle(95, 150, 20, 10, 90), rectangle(80, 150, 20, 10, 90)])
+    part = part_of(found, Window(100, 120, 200, 320))
+    assert part.size == (200, 100)
+    np.testing.assert_allclose(part.detections.quads.numpy(), [rectangle(-5, 30, 20, 10, 90)])
+    assert len(part_of(make_found(), Window(0, 0, 10, 10)).detections.scores) == 0
 
 
 def test_overview_and_windows_of_a_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
