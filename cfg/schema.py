@@ -12,6 +12,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]  # a probability or a part of a 
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]
+Scale = Annotated[float, Field(ge=0.1, le=4.0)]
+Turns = Annotated[int, Field(ge=0, le=3)]
 STRIDES = (8, 16, 32)  # pixels per cell of the three pyramid levels
 SIZE_STEP = 32  # the coarsest stride: every input side is a multiple of it
 
@@ -212,6 +214,12 @@ class EvalConfig(Section):
     max_detections: Number = 2000  # per image
     metric: Literal["voc07", "voc12"] = "voc12"  # 11-point or all-point average precision
     batch_size: Number = 8
+    # test-time augmentation: each image is shown in every scale with every flip and turn, and merged
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0,)  # factors of the network input
+    flips: Literal["none", "horizontal", "vertical", "both"] = "none"  # shown besides the image as it is
+    turns: Annotated[tuple[Turns, ...], Field(min_length=1)] = (0,)  # quarter turns counter-clockwise
+    merge: Literal["nms", "fuse"] = "nms"  # of views and of tiles: the best of a group, or its weighted mean
+    merge_iou: Share = 0.3  # quads of one class that overlap more are a group (spec 8.2)
 
 
 OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "pictures", "crops"]

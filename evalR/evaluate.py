@@ -155,6 +155,16 @@ def summary(result: EvalResult, metric: Metric) -> dict[str, float]:
     return {name: known_mean(result.ap[metric][:, columns]) for name, columns in _columns(result).items()}
 
 
+def class_summary(result: EvalResult, metric: Metric) -> dict[str, float]:
+    """Return what `summary` does for each class with ground truth, as `AP50/CLASS`."""
+    return {
+        f"{name}/{label}": float(result.ap[metric][row, columns].mean())
+        for name, columns in _columns(result).items()
+        for row, label in enumerate(result.classes)
+        if result.ground_truths[row]
+    }
+
+
 def format_table(result: EvalResult, metric: Metric, overlap: str = QUAD_IOU) -> str:
     """Return a text table in percent: a line per class, then the mean; the protocol stands in the head."""
     columns = _columns(result)

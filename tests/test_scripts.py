@@ -121,6 +121,8 @@ def test_an_unlabelled_split_gets_result_files_alone(
     assert "no labels" in capsys.readouterr().out
     assert (trained / "runs/demo/eval-test/Task1/Task1_ship.txt").is_file()
     assert not (trained / "runs/demo/eval-test/metrics.json").exists()
+    line = assert_refused(evaluation.main, [*words, "sweep=score"], monkeypatch, capsys)
+    assert line == "error: sweep: expected a split with labels, test has none"
 
 
 def test_prediction_writes_pictures_and_text(
