@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -78,7 +79,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("source", nargs="+", help="image, raster, video, folder, pattern or list of paths")
     parser.add_argument("--weights", help="the same as weights=PATH: best.pt, last.pt or a run's folder")
     parser.add_argument("--out", default="runs/predict", help="the same as out=DIR: folder for the results")
-    logging.getLogger("pyogrio").setLevel(logging.WARNING)  # counts the records of each file
+    be_silent()
     arguments, overrides = parse_words(parser, words)
     options, settings = take_options(overrides, OPTIONS)
     if "formats" in options:
@@ -106,6 +107,13 @@ def main(words: Sequence[str]) -> None:
             "%d of %d images are not geo-referenced: their coordinates are pixels", placeless, len(images)
         )
     report(everything, out)
+
+
+def be_silent() -> None:
+    """Keep libraries from adding lines of their own to what is said about a file."""
+    for name in ("pyogrio", "rasterio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def is_true(text: str) -> bool:
@@ -182,16 +190,25 @@ def finish(job: Job, source: Path, detections: Detections) -> SceneDetections:
 def find_in_images(job: Job, paths: Sequence[Path], faults: Faults) -> Iterator[tuple[Path, Detections]]:
     """Yield the images with what is found in them, the small ones in batches; bad ones go to the faults."""
     chunk: list[Path] = []
-    for number, path in enumerate(paths, 1):
-        info = faults.attempt(partial(raster_info, path))
-        is_large = info is not None and far_larger(info.size, job.trained.config.data)
-        chunk += [path] if info and not is_large else []
-        if len(chunk) == CHUNK or number == len(paths) or is_large:
+    for path in paths:
+        if is_large(path, job.trained.config):
+            yield from find_in_chunk(job, chunk, faults)
+            yield from find_one_by_one(job, [path], faults)
+            chunk = []
+        else:
+            chunk.append(path)
+        if len(chunk) == CHUNK:
             yield from find_in_chunk(job, chunk, faults)
             chunk = []
-        if is_large:
-            yield from find_one_by_one(job, [path], faults)
     yield from find_in_chunk(job, chunk, faults)
+
+
+def is_large(path: Path, config: Config) -> bool:
+    """Say whether an image is cut into tiles; what cannot be read is not, and is found out in its turn."""
+    try:
+        return far_larger(raster_info(path).size, config.data)
+    except ImageError:
+        return False
 
 
 def find_in_chunk(job: Job, paths: Sequence[Path], faults: Faults) -> Iterator[tuple[Path, Detections]]:

@@ -27,7 +27,6 @@ compare.csv and compare.html.
 """
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -58,7 +57,7 @@ from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_swee
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script, take_options
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import replacing, write_json
 from utils.records import Annotation, Detections
 
 logger = logging.getLogger("test")
@@ -176,7 +175,7 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
         return
     if writable:
         write_task1(folder / "Task1", detections, names, detector.classes)
-    write_json(folder / "speed.json", speed(len(annotations), seconds, watch))
+    write_json(folder / "speed.json", speed(len(annotations), seconds, watch), indent=1)
     if labelled:
         evaluation = score_detections(folder, detector, annotations, detections)
         if "sweep" in options and evaluation.task1:
@@ -261,12 +260,6 @@ def report(folder: Path, evaluation: Evaluation, config: Config) -> None:
 def number(value: float | None) -> str:
     """Return a figure with three decimals, or nan."""
     return f"{float('nan') if value is None else value:.3f}"
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write plain values."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

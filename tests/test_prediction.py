@@ -196,6 +196,18 @@ def test_a_damaged_image_among_many(
 
 
 @pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("data", [b"", b"no image"])
+def test_what_stands_before_a_damaged_image_is_finished(
+    data: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("in/a.png"), [(10, 20, 40, 20)])
+    draw(Path("in/c.png"), [(10, 20, 40, 20)])
+    Path("in/b.png").write_bytes(data)
+    assert "in/b.png" in refused("in", "out=res", "formats=dota", monkeypatch=monkeypatch, capsys=capsys)
+    assert {path.name for path in Path("res").glob("*.txt")} == {"a.txt"}
+
+
+@pytest.mark.usefixtures("calls")
 def test_a_geo_referenced_raster_gets_geojson(monkeypatch: pytest.MonkeyPatch) -> None:
     rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
     from rasterio.transform import Affine
