@@ -25,16 +25,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from cfg.schema import Config, OutputFormat, PredictConfig
+from cfg.schema import Config, PredictConfig
 from dataloadR.splits import far_larger
 from evalR.load import Detector, load_detector, newest_weights
 from evalR.outputs.kept import FOLDER, is_newer, keep, kept_path, mark_of, read_kept
-from evalR.outputs.overview import dense_paths
 from evalR.outputs.video import predict_video
 from evalR.outputs.write import (
     DEFAULT,
-    SHARED,
     check_extras,
+    files_of,
     formats_of,
     path_of,
     video_paths,
@@ -132,7 +131,7 @@ def check_job(job: Job) -> None:
     check_extras(config.formats)
     inputs = {path.resolve() for path in job.sources}
     is_ours = (job.out / FOLDER).is_dir()
-    for path in planned(job):
+    for path in files_of(job.out, job.names, config.formats or (*DEFAULT, "geojson")):
         if path.resolve() in inputs:
             raise UserError(f"out={job.out}: the results would overwrite {path}; name another folder")
         if not is_ours and path.exists():
@@ -142,18 +141,6 @@ def check_job(job: Job) -> None:
     if find_extra("rasterio") is None and any(path.suffix.lower() in RASTERS for path in job.sources):
         logger.warning("no places on the map without rasterio: pip install rasterio (requirements-extra.txt)")
     (job.out / FOLDER).mkdir(parents=True, exist_ok=True)
-
-
-def planned(job: Job) -> Iterator[Path]:
-    """Yield the files that may be written; of the formats of many files, their folder."""
-    formats: Sequence[OutputFormat] = job.predict.formats or (*DEFAULT, "geojson")
-    yield from (job.out / SHARED[form] for form in formats if form in SHARED)
-    for source, name in job.names.items():
-        if is_video(source):
-            yield from video_paths(job.out, name, formats).values()
-        else:
-            yield from filter(None, (path_of(job.out, name, form) for form in formats))
-            yield from dense_paths(job.out / name) if "pictures" in formats else ()
 
 
 def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
@@ -270,6 +257,9 @@ def run_videos(
     for source, mark in marks.items():
         name = job.names[source]
         paths, place = video_paths(job.out, name, formats), kept_path(job.out, name)
+        if not paths:
+            logger.warning("%s: left out, for videos are written as pictures, dota and csv alone", source)
+            continue
         if kept is not None and all(is_newer(path, place) for path in paths.values()):
             yield SceneDetections(str(source), (0, 0), kept, job.trained.classes, None)
             continue

@@ -244,7 +244,12 @@ def test_without_rasterio_a_line_says_what_to_install(
     assert Path("res/a.txt").is_file()
 
 
-def test_a_video(calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_video(
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
     for k in range(12):
         frame = np.zeros((120, 160, 3), np.uint8)
@@ -268,6 +273,9 @@ def test_a_video(calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     )
     assert run("clip.avi", "out=res", "formats=pictures,dota,csv", monkeypatch=monkeypatch) == 0
     assert len(calls) == 12  # not read again
+    assert run("clip.avi", "out=res", "formats=coco", monkeypatch=monkeypatch) == 0
+    assert "clip.avi: left out" in caplog.text
+    assert len(calls) == 12
 
 
 def test_a_video_that_ends_early_keeps_what_was_read(

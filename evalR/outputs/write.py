@@ -1,6 +1,6 @@
 """All outputs of an image, and those that all images share; any set of formats."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cfg.schema import OutputFormat, PredictConfig
@@ -9,10 +9,11 @@ from evalR.outputs.crops import write_crops
 from evalR.outputs.dota import write_dota
 from evalR.outputs.geojson import write_geojson
 from evalR.outputs.geopackage import write_geopackage
-from evalR.outputs.overview import write_overview
+from evalR.outputs.overview import dense_paths, write_overview
 from evalR.outputs.pictures import write_picture
 from evalR.outputs.table import write_csv
 from evalR.outputs.yolo import write_names, write_yolo
+from evalR.sources import is_video
 from utils.extras import need_extra
 from utils.rasters import Window, open_raster
 from utils.records import SceneDetections
@@ -60,6 +61,21 @@ def path_of(out: Path, name: str, form: OutputFormat) -> Path | None:
 def video_paths(out: Path, name: str, formats: Sequence[OutputFormat]) -> dict[OutputFormat, Path]:
     """Return the files of a video in those formats that there are for videos."""
     return {form: out / f"{name}{VIDEO_SUFFIXES[form]}" for form in formats if form in VIDEO_SUFFIXES}
+
+
+def files_of(out: Path, names: Mapping[Path, str], formats: Sequence[OutputFormat]) -> Iterator[Path]:
+    """Yield the files that may be written for images and videos; of the crops, their folder.
+
+    Args:
+        names: of the outputs of each source, without suffix.
+    """
+    yield from (out / SHARED[form] for form in formats if form in SHARED)
+    for source, name in names.items():
+        if is_video(source):
+            yield from video_paths(out, name, formats).values()
+        else:
+            yield from filter(None, (path_of(out, name, form) for form in formats))
+            yield from dense_paths(out / name) if "pictures" in formats else ()
 
 
 def write_format(
