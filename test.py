@@ -29,7 +29,6 @@ compare.csv and compare.html.
 """
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -59,9 +58,9 @@ from evalR.result_sets import Results, read_labels, read_results
 from evalR.stopwatch import Stopwatch
 from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
 from utils import distributed
-from utils.cli import HelpFormatter, parse_words, pick_device, run_script
+from utils.cli import HelpFormatter, parse_words, pick_device, run_script, take_options
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import replacing, write_json
 from utils.records import Annotation, Detections
 
 logger = logging.getLogger("test")
@@ -79,7 +78,7 @@ def main(words: Sequence[str]) -> None:
         help="a YAML of cfg/, and best.pt, last.pt or a run's folder; default: the newest run",
     )
     arguments, overrides = parse_words(parser, words)
-    options, overrides = take_options(overrides)
+    options, overrides = own_options(overrides)
     yaml, weights = sort_files(arguments.files)
     if weights:
         options["weights"] = weights
@@ -94,11 +93,9 @@ def main(words: Sequence[str]) -> None:
         distributed.leave()
 
 
-def take_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def own_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return the words of this script, and the settings; `data.split` is `eval.split` by another name."""
-    pairs = [word.partition("=") for word in overrides]
-    options = {key: value for key, _, value in pairs if key in OPTIONS}
-    rest = ["=".join((key, value)) for key, _, value in pairs if key not in OPTIONS]
+    options, rest = take_options(overrides, OPTIONS)
     if "data.split" in options:
         rest.append(f"eval.split={options['data.split']}")
     sources = [key for key in SOURCES if key in options]
@@ -184,7 +181,7 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
     if writable:
         write_task1(folder / "Task1", detections, names, detector.classes)
     pace = speed(len(annotations), seconds, watch)
-    write_json(folder / "speed.json", pace)
+    write_json(folder / "speed.json", pace, indent=1)
     if not labelled:
         sys.stdout.write(f"split {config.eval.split} has no labels: there are result files, but no metrics\n")
         sys.stdout.write(f"results: {folder}\n")
@@ -271,12 +268,6 @@ def report(folder: Path, evaluation: Evaluation, config: Config) -> None:
 def number(value: float | None) -> str:
     """Return a figure with three decimals, or nan."""
     return f"{float('nan') if value is None else value:.3f}"
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write plain values."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -222,11 +222,18 @@ class EvalConfig(Section):
     merge_iou: Share = 0.3  # quads of one class that overlap more are a group (spec 8.2)
 
 
+OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "pictures", "crops"]
+
+
 class PredictConfig(Section):
-    """What predict.py shows."""
+    """What predict.py shows and writes (docs/outputs.md)."""
 
     score_threshold: Share = 0.3
     classes: tuple[str, ...] = ()  # empty: all
+    formats: tuple[OutputFormat, ...] = ()  # empty: dota and pictures, and geojson where geo-referenced
+    max_picture: Number = 4000  # px; of larger images an overview and the densest windows are drawn
+    crop_margin: float = Field(default=0.1, ge=0.0)  # around a crop, in parts of its short side
+    crop_limit: Count = 1000  # crops of an image, those of the highest scores; 0: all
 
 
 class Config(Section):
