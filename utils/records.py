@@ -108,3 +108,22 @@ class Detections(NamedTuple):
     quads: Tensor  # (K, 4, 2) float32 or float64 pixels of the source image, convex
     scores: Tensor  # (K,) in [0, 1]
     labels: Tensor  # (K,) int64
+
+
+class GeoReference(NamedTuple):
+    """Where a raster lies on the ground."""
+
+    # a, b, c, d, e, f: x = a * column + b * row + c, y = d * column + e * row + f, as rasterio's Affine
+    # orders them; columns and rows are pixels, (0, 0) is the upper left corner of the first pixel
+    transform: tuple[float, float, float, float, float, float]
+    crs: str  # WKT
+
+
+class SceneDetections(NamedTuple):
+    """What was found in one image or raster."""
+
+    source: str  # path as given
+    size: tuple[int, int]  # height, width in pixels
+    detections: Detections  # float64 quads, pixels of the source
+    classes: tuple[str, ...]
+    geo: GeoReference | None  # None: not geo-referenced
