@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from cfg.schema import PredictConfig
 from dataloadR.annotations import IMAGE_SUFFIXES, is_image
-from evalR.load import Detector, load_detector, newest_weights
+from evalR.load import Trained, load_detector, newest_weights
 from evalR.predict import Image, predict_any
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
 from utils.drawing import draw_quads, save_image
@@ -72,14 +72,14 @@ def find_images(source: Path) -> list[Path]:
     return images
 
 
-def check_classes(detector: Detector) -> None:
+def check_classes(detector: Trained) -> None:
     """Raise a UserError where `predict.classes` names a class that the model does not know."""
     unknown = [name for name in detector.config.predict.classes if name not in detector.classes]
     if unknown:
         raise UserError(f"predict.classes: {unknown[0]!r} is none of {', '.join(detector.classes)}")
 
 
-def select(detections: Detections, detector: Detector) -> Detections:
+def select(detections: Detections, detector: Trained) -> Detections:
     """Return what the user wants to see: scores and classes of the configuration."""
     config: PredictConfig = detector.config.predict
     keep = detections.scores >= config.score_threshold

@@ -32,7 +32,7 @@ from dataloadR.splits import load_split
 from evalR.columns import to_found, to_truth
 from evalR.dota_results import check_names, write_task1
 from evalR.evaluate import BOX_IOU, QUAD_IOU, check_labels, format_table
-from evalR.load import Detector, load_detector, newest_weights
+from evalR.load import Trained, load_detector, newest_weights
 from evalR.metrics import SLANTED, Evaluation, measure, write_metrics
 from evalR.predict import predict_shared
 from evalR.protocol import model_protocol, protocol_of
@@ -170,7 +170,7 @@ def speed(images: int, seconds: float, device: torch.device) -> dict[str, Any]:
 
 
 def score_detections(
-    folder: Path, detector: Detector, annotations: Sequence[Annotation], detections: Sequence[Detections]
+    folder: Path, detector: Trained, annotations: Sequence[Annotation], detections: Sequence[Detections]
 ) -> None:
     """Write and print the metrics of a model, with a picture grid."""
     config = detector.config

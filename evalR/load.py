@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint holds all weights
 
 
-class Detector(NamedTuple):
+class Trained(NamedTuple):
     """What a checkpoint becomes."""
 
     model: GGHL  # in evaluation mode, on `device`
@@ -42,7 +42,7 @@ def newest_weights(runs: Path) -> Path:
 
 def load_detector(
     path: Path, overrides: Sequence[str], pick_device: Callable[[str], torch.device]
-) -> Detector:
+) -> Trained:
     """Load `best.pt` or `last.pt` (its averaged weights), or the best of a run's folder.
 
     Raises:
@@ -63,4 +63,4 @@ def load_detector(
     model = build_model(config.model.model_copy(update=UNFILLED), len(classes))
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
-    return Detector(model, classes, config, device, file)
+    return Trained(model, classes, config, device, file)
