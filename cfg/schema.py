@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]  # a probability or a part of a whole
 Positive = Annotated[float, Field(gt=0.0)]
+Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]
 STRIDES = (8, 16, 32)  # pixels per cell of the three pyramid levels
@@ -215,10 +216,40 @@ class EvalConfig(Section):
 
 
 class PredictConfig(Section):
-    """What predict.py shows."""
+    """What prediction looks for, how large images are cut for it, and what of it is shown."""
 
     score_threshold: Share = 0.3
     classes: tuple[str, ...] = ()  # empty: all
+    tile: Number | None = None  # px, side of the tiles of large images; None: the longer of data.image_size
+    overlap: float = Field(
+        default=0.25, ge=0.0
+    )  # of neighbouring tiles: below 1 a share of the tile, else px
+    rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)  # scales at which it is looked at
+    batch_size: Number = 8  # tiles that the network sees at once
+    merge: Literal["nms", "fuse"] = "nms"  # of several views of an object: the best, or their weighted mean
+    merge_iou: Share = 0.3  # above this two detections of different tiles or rates are one object (spec 8.2)
+    bands: tuple[Number, ...] = ()  # of a raster, from 1, one or three; empty: its colours or the first three
+    # percentiles that become black and white; None: 8 and 16 bits as in training, other numbers by 2 and 98
+    stretch: tuple[Percent, Percent] | None = None
+
+    @field_validator("bands")
+    @classmethod
+    def _grey_or_colour(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(value) not in (0, 1, 3):
+            raise ValueError(f"expected one band, three or none, got {len(value)}")
+        return value
+
+    @field_validator("stretch")
+    @classmethod
+    def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"expected two rising percentiles, got {list(value)}")
+        return value
+
+    @property
+    def slices(self) -> bool:
+        """Whether tiles or rates are asked for, whatever the size of an image."""
+        return self.tile is not None or self.rates != (1.0,)
 
 
 class Config(Section):
