@@ -1,0 +1,161 @@
+"""Objects in images and rasters of any size, found tile by tile.
+
+Three things happen at the same time: a thread reads and scales the next tiles, another has the network look
+at those before, and the caller's own turns what it saw into detections.  Memory holds a row of tiles, a few
+batches of them and what was found, however large the scene is.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cfg.schema import SIZE_STEP, Config
+from evalR.inference import evaluating
+from evalR.postprocess import postprocess
+from evalR.scenes.journal import Journal
+from evalR.scenes.merging import merge_found
+from evalR.scenes.tiling import Batch, Found, found_in_tile, join_found, scene_grid, tile_batches
+from utils.bands import Bands
+from utils.distributed import gather, is_main, main_first, rank, world_size
+from utils.images import FILL, U8, Size
+from utils.precision import mixed_precision
+from utils.rasters import Raster
+from utils.records import Detections, Frame, LevelPrediction
+from utils.threads import read_ahead
+from utils.tiles import scaled_size
+
+AS_IT_IS = np.eye(2, 3, dtype=np.float32)  # tiles keep their pixels
+BATCHES_AHEAD = 2  # that are read while the network works
+
+
+class Tiles(NamedTuple):
+    """Tiles on their way through the network."""
+
+    number: int  # of the batch in the scene
+    shown: Batch  # those that show anything
+    count: int  # with those that do not
+    images: Tensor  # (B, 3, H, W) uint8
+
+
+def find_in_scene(
+    model: nn.Module,
+    raster: Raster,
+    config: Config,
+    device: torch.device,
+    journal: Journal | None = None,
+    shared: bool = False,
+) -> Detections:
+    """Return the objects of a scene, float64 quads in its pixels, highest score first.
+
+    Tiles and merging are those of `config.predict`, what a tile's detections are says `config.eval`.
+
+    Args:
+        model: in any mode.
+        raster: open; it is read by another thread.
+        config: of the model.
+        device: where the model is.
+        journal: where finished batches are kept, and taken from; None: nowhere.
+        shared: every process of a launch does its share of the tiles, and all return the same.
+
+    Raises:
+        UserError: the overlap is as large as a tile, or the raster cannot be read.
+    """
+    batches = tile_batches(raster.size, scene_grid(config), config.predict.batch_size)
+    with main_first():  # it sets the journals of other settings aside
+        done = journal.read() if journal else {}
+    if shared:
+        gather(None)  # nobody writes before all have read
+    missing = [number for number in range(len(batches)) if number not in done]
+    own = np.array_split(missing, world_size())[rank()].tolist() if shared else missing
+    found = _find(model, raster, config, device, [(number, batches[number]) for number in own], journal)
+    for part in gather(found) if shared else [found]:
+        done |= part
+    everything = join_found([done[number] for number in sorted(done)])
+    return merge_found(everything, config.predict.merge, config.predict.merge_iou)
+
+
+def _find(  # noqa: PLR0913
+    model: nn.Module,
+    raster: Raster,
+    config: Config,
+    device: torch.device,
+    batches: Sequence[tuple[int, Batch]],
+    journal: Journal | None,
+) -> dict[int, Found]:
+    """Return what each batch shows, and put it into the journal."""
+    found: dict[int, Found] = {}
+    read = read_ahead(_read(raster, batches), BATCHES_AHEAD)
+    seen = read_ahead(_look(model, read, config, device))
+    total = sum(len(tiles) for _, tiles in batches)
+    progress = tqdm(
+        desc="tiles", total=total, unit="tile", leave=False, dynamic_ncols=True, disable=not is_main()
+    )
+    with progress, torch.inference_mode():
+        for tiles, predictions in seen:
+            found[tiles.number] = _to_found(tiles, predictions, raster.size, config)
+            if journal:
+                journal.append(tiles.number, found[tiles.number])
+            progress.update(tiles.count)
+    return found
+
+
+def _read(raster: Raster, batches: Iterable[tuple[int, Batch]]) -> Iterator[Tiles]:
+    """Yield the tiles of a scene, with the pixels of those that show anything."""
+    rate, bands = 0.0, None
+    for number, batch in batches:
+        if bands is None or batch[0][0].rate != rate:
+            rate = batch[0][0].rate
+            bands = Bands(raster, rate)
+        pictures = [bands.tile(window) for _, window in batch]
+        shown = [k for k, picture in enumerate(pictures) if not _is_blank(picture)]
+        images = _stack([pictures[k] for k in shown])
+        yield Tiles(number, [batch[k] for k in shown], len(batch), images)
+
+
+def _is_blank(picture: U8) -> bool:
+    """Say whether a tile is of one colour: nodata, or nothing that any network could tell."""
+    first = picture[0, 0]
+    return bool((picture[-1, -1] == first).all() and (picture == first).all())
+
+
+def _stack(pictures: Sequence[U8]) -> Tensor:
+    """Return tiles of one size as a batch, grey at the right and below up to the sides that networks take."""
+    height, width = pictures[0].shape[:2] if pictures else (0, 0)
+    sides = (-(-length // SIZE_STEP) * SIZE_STEP for length in (height, width))
+    images = np.full((len(pictures), *sides, 3), FILL, np.uint8)
+    for image, picture in zip(images, pictures, strict=True):
+        image[:height, :width] = picture
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def _look(
+    model: nn.Module, batches: Iterable[Tiles], config: Config, device: torch.device
+) -> Iterator[tuple[Tiles, Sequence[LevelPrediction]]]:
+    """Yield what the network says of each batch; several views of a tile belong here and in `_to_found`."""
+    with evaluating(model):
+        for tiles in batches:
+            if not tiles.shown:
+                yield tiles, ()
+                continue
+            with mixed_precision(device, config.train.amp):
+                yield tiles, model(tiles.images.to(device, non_blocking=True))
+
+
+def _to_found(tiles: Tiles, predictions: Sequence[LevelPrediction], scene: Size, config: Config) -> Found:
+    """Return what was seen in a batch, in the pixels of the scene."""
+    if not tiles.shown:
+        return join_found([])
+    height, width = tiles.images.shape[-2:]
+    frames = [Frame(AS_IT_IS, (height, width), (height, width))] * len(tiles.shown)
+    local = postprocess(predictions, frames, config.eval)
+    scaled = scaled_size(scene, tiles.shown[0][0].rate)
+    return join_found(
+        [
+            found_in_tile(one, tile, window, scaled)
+            for one, (tile, window) in zip(local, tiles.shown, strict=True)
+        ]
+    )
