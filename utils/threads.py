@@ -4,7 +4,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
@@ -45,7 +45,7 @@ def _mark() -> None:
     _here.in_pool = True
 
 
-def read_ahead(items: Iterable[Item], count: int = 1) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item], count: int = 1) -> Generator[Item, None, None]:
     """Yield the items while a thread draws the next `count` of them.
 
     An error of the iterable is raised where its item would have come.  A generator that is left early ends in

@@ -6,6 +6,7 @@ batches of them and what was found, however large the scene is.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class Tiles(NamedTuple):
 
     number: int  # of the batch in the scene
     shown: Batch  # those that show anything
-    count: int  # with those that do not
+    total: int  # with those that do not
     images: Tensor  # (B, 3, H, W) uint8
 
 
@@ -65,10 +66,7 @@ def find_in_scene(
         UserError: the overlap is as large as a tile, or the raster cannot be read.
     """
     batches = tile_batches(raster.size, scene_grid(config), config.predict.batch_size)
-    with main_first():  # it sets the journals of other settings aside
-        done = journal.read() if journal else {}
-    if shared:
-        gather(None)  # nobody writes before all have read
+    done = _done(journal, shared)
     missing = [number for number in range(len(batches)) if number not in done]
     own = np.array_split(missing, world_size())[rank()].tolist() if shared else missing
     found = _find(model, raster, config, device, [(number, batches[number]) for number in own], journal)
@@ -78,7 +76,19 @@ def find_in_scene(
     return merge_found(everything, config.predict.merge, config.predict.merge_iou)
 
 
-def _find(  # noqa: PLR0913
+def _done(journal: Journal | None, shared: bool) -> dict[int, Found]:
+    """Return the finished batches; of several processes none writes before all have read."""
+    if journal is None:
+        return {}
+    if not shared:
+        return journal.read()
+    with main_first():  # it sets the journals of other settings aside
+        done = journal.read()
+    gather(None)
+    return done
+
+
+def _find(
     model: nn.Module,
     raster: Raster,
     config: Config,
@@ -94,12 +104,12 @@ def _find(  # noqa: PLR0913
     progress = tqdm(
         desc="tiles", total=total, unit="tile", leave=False, dynamic_ncols=True, disable=not is_main()
     )
-    with progress, torch.inference_mode():
+    with closing(read), closing(seen), progress, torch.inference_mode():
         for tiles, predictions in seen:
             found[tiles.number] = _to_found(tiles, predictions, raster.size, config)
             if journal:
                 journal.append(tiles.number, found[tiles.number])
-            progress.update(tiles.count)
+            progress.update(tiles.total)
     return found
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from evalR.load import Trained
 from evalR.scenes.tiling import Found, scene_grid
-from utils.distributed import is_main, rank
+from utils.distributed import rank
 
 logger = logging.getLogger(__name__)
 FORMAT = 1  # raised when records change their meaning
@@ -36,7 +36,7 @@ class _Content(NamedTuple):
 
 
 class Journal:
-    """The finished batches of one scene; use it as a context, and `remove` it when the outputs are written.
+    """The finished batches of one scene; `remove` it when the outputs are written.
 
     Args:
         place: PLACE.0, PLACE.1 and so on are the files of the processes; a hidden name beside the output.
@@ -74,9 +74,8 @@ class Journal:
 
     def remove(self) -> None:
         """Forget all: the outputs are written."""
-        if is_main():
-            for path in self._files():
-                path.unlink(missing_ok=True)
+        for path in self._files():
+            path.unlink(missing_ok=True)
 
     def _write(self, record: bytes) -> None:
         with self._own.open("r+b" if self._length else "wb") as file:
@@ -90,8 +89,6 @@ class Journal:
         return sorted(path for path in found if path.suffix[1:].isdigit())
 
     def _set_aside(self, path: Path, header: Mapping[str, Any]) -> None:
-        if not is_main():
-            return
         keys = sorted(key for key in {*header, *self._meaning} if header.get(key) != self._meaning.get(key))
         target = path.with_name(f"{path.name}.{OTHER}")
         logger.warning("%s: of another %s; set aside as %s", path, " and ".join(keys), target.name)
@@ -158,3 +155,8 @@ def _read(path: Path) -> _Content:
     if not records:
         return _Content(None, {}, 0)
     return _Content(json.loads(records[0]), dict(map(_unpack, records[1:])), at)
+
+
+def remove_journal(place: Path) -> None:
+    """Forget the finished tiles of a scene whose outputs are written."""
+    Journal(place, {}).remove()

@@ -35,7 +35,7 @@ def merge_found(found: Found, method: Literal["nms", "fuse"], iou_threshold: flo
         iou_threshold: two detections of a class that overlap by more are one object.
     """
     order = np.lexsort((found.windows[:, 0], found.windows[:, 1], -found.scores))  # whoever found it first
-    everything = Found(*(field[order] for field in found))
+    everything = _chosen(found, order)
     whole = _one_each(_chosen(everything, ~everything.cut), method, iou_threshold)
     parts = _without_shown(_chosen(everything, everything.cut), whole, iou_threshold)
     joined = _joined(parts, iou_threshold)
@@ -48,7 +48,8 @@ def merge_found(found: Found, method: Literal["nms", "fuse"], iou_threshold: flo
 
 
 def _chosen(found: Found, rows: NDArray[np.bool_] | I64) -> Found:
-    return Found(*(field[rows] for field in found))
+    quads, scores, labels, cut, windows = found
+    return Found(quads[rows], scores[rows], labels[rows], cut[rows], windows[rows])
 
 
 def _detections(found: Found) -> Detections:
@@ -89,8 +90,8 @@ def _joined(parts: Found, iou_threshold: float) -> Detections:
     pairs = overlapping_quads(own.quads, own.labels)
     a, b = own.quads[pairs.first], own.quads[pairs.second]
     first, second = windows[pairs.first], windows[pairs.second]
-    low, high = (f(first, second).split(2, dim=1) for f in (torch.maximum, torch.minimum))
-    agreed = _agreement(a, b, torch.cat([low[0], high[1]], dim=1))
+    low, high = torch.maximum(first, second), torch.minimum(first, second)
+    agreed = _agreement(a, b, torch.where(torch.tensor([True, True, False, False]), low, high))
     covered = _shared(a, b, pairs.ious) / torch.minimum(quad_areas(a), quad_areas(b))
     same = (agreed > iou_threshold) | (covered > COVERED)
     groups = _groups(len(own.scores), pairs.first[same].numpy(), pairs.second[same].numpy())
@@ -111,7 +112,7 @@ def _shared(a: Tensor, b: Tensor, ious: Tensor) -> Tensor:
 def _agreement(a: Tensor, b: Tensor, windows: Tensor) -> Tensor:
     """Return the IoU (P,) of what quads (P, 4, 2) show of windows (P, 4); 0 where there is nothing to see."""
     found = [torch.zeros(0, dtype=torch.float64)]
-    for first, second, window in zip(*(x.split(PAIRS_AT_ONCE) for x in (a, b, windows)), strict=True):
+    for first, second, window in zip(*(torch.split(x, PAIRS_AT_ONCE) for x in (a, b, windows)), strict=True):
         first, second = clockwise_quads(first), clockwise_quads(second)
         seen = clip_quads(first, window)
         total = signed_areas(seen) + signed_areas(clip_quads(second, window))

@@ -64,9 +64,9 @@ def test_every_pixel_lies_in_a_tile(size: tuple[int, int]) -> None:
 
     class Recorder(SquareFinder):
         def forward(self, images: Tensor) -> list[LevelPrediction]:
-            codes = images[0].long()
-            inside = codes[2] == 7  # the padding is grey
-            seen[codes[0][inside], codes[1][inside]] += 1
+            for codes in images.long():
+                inside = codes[2] == 7  # the padding is grey
+                seen[codes[0][inside], codes[1][inside]] += 1
             return super().forward(torch.zeros_like(images))
 
     rows, columns = np.indices(size)
