@@ -90,7 +90,10 @@ def test_tiles_of_one_colour_are_not_looked_at(colour: int) -> None:
     wide = np.full((128, 1280, 3), colour, np.uint8)
     wide[:, -128:] = image
     model = SquareFinder()
-    check(find_in_scene(model, array_raster(wide), config("predict.overlap=0"), CPU), centres + [1152, 0])
+    check(
+        find_in_scene(model, array_raster(wide), config("predict.overlap=0"), CPU),
+        centres + np.array([1152, 0]),
+    )
     assert model.tiles == 4
 
 
