@@ -77,11 +77,13 @@ def _without_shown(parts: Found, whole: Detections, iou_threshold: float) -> Fou
     mixed = (pairs.first < count) & (pairs.second >= count)
     of_whole, of_parts = pairs.first[mixed], pairs.second[mixed] - count
     a, b = whole.quads[of_whole], own.quads[of_parts]
-    agreed = _agreement(a, b, torch.from_numpy(parts.windows)[of_parts])
-    covered = _shared(a, b, pairs.ious[mixed]) / quad_areas(b)
-    shown = np.zeros(len(parts.scores), np.bool_)
-    shown[of_parts[(agreed > iou_threshold) | (covered > COVERED)].numpy()] = True
-    return _chosen(parts, ~shown)
+    covered = _shared(a, b, pairs.ious[mixed]) / quad_areas(b) > COVERED
+    shown = torch.zeros(len(own.scores), dtype=torch.bool)
+    shown[of_parts[covered]] = True
+    rest = ~shown[of_parts]  # most are covered; the others cost more
+    agreed = _agreement(a[rest], b[rest], torch.from_numpy(parts.windows)[of_parts[rest]])
+    shown[of_parts[rest][agreed > iou_threshold]] = True
+    return _chosen(parts, ~shown.numpy())
 
 
 def _joined(parts: Found, iou_threshold: float) -> Detections:
@@ -89,11 +91,12 @@ def _joined(parts: Found, iou_threshold: float) -> Detections:
     own, windows = _detections(parts), torch.from_numpy(parts.windows)
     pairs = overlapping_quads(own.quads, own.labels)
     a, b = own.quads[pairs.first], own.quads[pairs.second]
-    first, second = windows[pairs.first], windows[pairs.second]
+    same = _shared(a, b, pairs.ious) / torch.minimum(quad_areas(a), quad_areas(b)) > COVERED
+    rest = (~same).nonzero().squeeze(1)
+    first, second = windows[pairs.first[rest]], windows[pairs.second[rest]]
     low, high = torch.maximum(first, second), torch.minimum(first, second)
-    agreed = _agreement(a, b, torch.where(torch.tensor([True, True, False, False]), low, high))
-    covered = _shared(a, b, pairs.ious) / torch.minimum(quad_areas(a), quad_areas(b))
-    same = (agreed > iou_threshold) | (covered > COVERED)
+    both = torch.where(torch.tensor([True, True, False, False]), low, high)
+    same[rest] = _agreement(a[rest], b[rest], both) > iou_threshold
     groups = _groups(len(own.scores), pairs.first[same].numpy(), pairs.second[same].numpy())
     leaders, group = np.unique(groups, return_inverse=True)  # the best of a group has its lowest row
     quads = own.quads[leaders].clone()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,8 @@ from utils.errors import UserError
 from utils.images import ImageError
 
 CLASSES = ["plane", "ship"]
-SETTINGS = {"train.amp": False, "score_threshold": 0.004, "batch_size": 4}
+SETTINGS = {"train.amp": False, "score_threshold": 0.004, "batch_size": 4, "eval.pre_nms": 9}
+TILES = 21 * 21  # of 64 px that overlap by 16, in the large scene
 CHILD = """
 import sys
 from pathlib import Path
@@ -49,6 +51,14 @@ distributed.leave()
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes that are killed
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network: it finds something everywhere, and differs for every pixel."""
@@ -62,7 +72,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def picture() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
 
 
 @pytest.fixture
@@ -78,7 +88,7 @@ def test_a_file_and_an_array_give_the_same(weights: Path, scene: Path, picture: 
     assert len(found.scores) > 0
     assert found.quads.dtype == torch.float64
     assert found.source == str(scene)
-    assert found.size == (300, 400)
+    assert found.size == (150, 200)
     assert found.classes == tuple(CLASSES)
     assert found.names == [CLASSES[label] for label in found.labels]
     assert found.transform is None
@@ -111,7 +121,7 @@ def test_small_images_are_not_cut_unless_asked(weights: Path, picture: np.ndarra
 
 def test_a_raster_has_its_place(weights: Path, picture: np.ndarray, tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
-    shape = {"count": 3, "height": 300, "width": 400, "dtype": "uint8", "photometric": "rgb"}
+    shape = {"count": 3, "height": 150, "width": 200, "dtype": "uint8", "photometric": "rgb"}
     place = rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5600000)
     path = tmp_path / "a.tif"
     with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32632", transform=place, **shape) as dataset:
@@ -176,7 +186,7 @@ def assert_same(path: Path, other: Path) -> None:
 
 def large_scene(tmp_path: Path) -> Path:
     path = tmp_path / "large.png"
-    cv2.imwrite(str(path), np.random.default_rng(1).integers(0, 256, (1500, 1500, 3), np.uint8))
+    cv2.imwrite(str(path), np.random.default_rng(1).integers(0, 256, (1000, 1000, 3), np.uint8))
     return path
 
 
@@ -186,7 +196,7 @@ def test_a_scene_killed_at_random_moments(weights: Path, tmp_path: Path) -> None
     scene, whole, seen = large_scene(tmp_path), tmp_path / "whole.npz", tmp_path / "seen"
     finish(start([], [weights, scene, whole, seen]))
     total = len(seen.read_text())
-    assert total == 32 * 32
+    assert total == TILES
     seen.unlink()
     rng = np.random.default_rng()
     out = tmp_path / "out" / "found.npz"
@@ -215,4 +225,4 @@ def test_two_processes_find_what_one_finds(weights: Path, tmp_path: Path) -> Non
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     finish(start(launcher, [weights, scene, tmp_path / "two.npz", seen]))
     assert_same(tmp_path / "one.npz", tmp_path / "two.npz")
-    assert len(seen.read_text()) == 2 * 32 * 32  # no tile twice
+    assert len(seen.read_text()) == 2 * TILES  # none twice
