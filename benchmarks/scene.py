@@ -2,7 +2,7 @@
 
     python benchmarks/scene.py runs/demo/best.pt                    5,000 x 5,000 px, 300 objects
     python benchmarks/scene.py runs/demo/best.pt --side 20000 --objects 5000
-    python benchmarks/scene.py runs/demo/best.pt predict.tile=640   settings
+    python benchmarks/scene.py runs/demo/best.pt tile=640 rates=[0.5,1]   settings of `predict`
 
 The scene is a mosaic of synthetic scenes of 320 px, with and without objects, for a model trained on such
 (`make demo`).  The reference is the same model on one tile centred on each object.  An object is found where
@@ -179,12 +179,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("weights", type=Path)
-    parser.add_argument("settings", nargs="*", help="predict.KEY=VALUE")
+    parser.add_argument("settings", nargs="*", help="KEY=VALUE of predict, or SECTION.KEY=VALUE")
     parser.add_argument("--side", type=int, default=5000)
     parser.add_argument("--objects", type=int, default=300)
     parser.add_argument("--scene", type=Path, help="keep the scene there, or take it from there")
     parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.make:
         make(given.scene, given.side, given.objects)
         return
