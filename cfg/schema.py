@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]  # a probability or a part of a whole
 Positive = Annotated[float, Field(gt=0.0)]
+Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]
 Scale = Annotated[float, Field(ge=0.1, le=4.0)]
@@ -226,7 +227,7 @@ OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "
 
 
 class PredictConfig(Section):
-    """What predict.py shows and writes (docs/outputs.md)."""
+    """How large images are cut (docs/prediction.md), what predict.py shows and writes (docs/outputs.md)."""
 
     score_threshold: Share = 0.3
     classes: tuple[str, ...] = ()  # empty: all
@@ -234,6 +235,32 @@ class PredictConfig(Section):
     max_picture: Number = 4000  # px; of larger images an overview and the densest windows are drawn
     crop_margin: float = Field(default=0.1, ge=0.0)  # around a crop, in parts of its short side
     crop_limit: Count = 1000  # crops of an image, those of the highest scores; 0: all
+    tile: Number | None = None  # px, side of the tiles of large images; None: the longer of data.image_size
+    overlap: Annotated[float, Field(ge=0.0)] = 0.25  # of neighbouring tiles: below 1 a share of them, else px
+    rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)  # scales at which it is looked at
+    batch_size: Number = 8  # tiles that the network sees at once
+    bands: tuple[Number, ...] = ()  # of a raster, from 1, one or three; empty: its colours or the first three
+    # percentiles that become black and white; None: 8 and 16 bits as in training, other numbers by 2 and 98
+    stretch: tuple[Percent, Percent] | None = None
+
+    @field_validator("bands")
+    @classmethod
+    def _grey_or_colour(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(value) not in (0, 1, 3):
+            raise ValueError(f"expected one band, three or none, got {len(value)}")
+        return value
+
+    @field_validator("stretch")
+    @classmethod
+    def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"expected two rising percentiles, got {list(value)}")
+        return value
+
+    @property
+    def slices(self) -> bool:
+        """Whether tiles or rates are asked for, whatever the size of an image."""
+        return self.tile is not None or self.rates != (1.0,)
 
 
 class Config(Section):

@@ -26,7 +26,6 @@ import torch
 
 from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
-from datasets_tools.tiles import Tile, parse_tile
 from evalR.dota_results import (
     ResultFile,
     ResultRows,
@@ -40,6 +39,7 @@ from utils.cli import HelpFormatter, finite_number, positive_int, run_script
 from utils.errors import UserError
 from utils.quad_nms import batched_quad_nms, fuse_quads
 from utils.quads import hboxes_to_quads, quads_to_hboxes
+from utils.tiles import Tile, parse_tile
 
 logger = logging.getLogger("merge")
 IMAGES_AT_ONCE = 50  # to be fused; many images lie on one another and slow the search

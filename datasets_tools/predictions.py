@@ -8,8 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from evalR.dota_results import read_task1
-from evalR.load import Detector
-from evalR.predict import predict_any
+from evalR.inference import predict_any
+from evalR.load import Trained
 from utils.errors import UserError
 from utils.images import read_image
 from utils.records import F32, Annotation, Detections
@@ -46,7 +46,7 @@ def read_predictions(folder: Path, image_names: Sequence[str], classes: Sequence
         raise UserError(str(error)) from None
 
 
-def predict_images(detector: Detector, paths: Sequence[str]) -> list[Detections]:
+def predict_images(detector: Trained, paths: Sequence[str]) -> list[Detections]:
     """Return the detections of each image file, under a progress bar."""
     progress = tqdm(paths, desc="predict", unit="image", dynamic_ncols=True)
     model, config, device = detector.model, detector.config, detector.device

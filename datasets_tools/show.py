@@ -34,7 +34,7 @@ from dataloadR.splits import load_split
 from dataloadR.targets import Grid, build_targets
 from datasets_tools.jobs import run_jobs
 from datasets_tools.predictions import Found, predict_images, read_predictions, result_classes, to_found
-from evalR.load import Detector, load_detector
+from evalR.load import Trained, load_detector
 from evalR.report.cells import draw_cells, heat_maps
 from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> Detector | None:
+def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> Trained | None:
     if arguments.augment and (arguments.predictions or arguments.weights):
         raise UserError("--augment: expected no --predictions or --weights, for those are of whole images")
     if arguments.weights is None:
@@ -160,7 +160,7 @@ def choose(count: int, number: int, repeat: bool, rng: np.random.Generator) -> l
 
 def _detections(
     folder: Path | None,
-    detector: Detector | None,
+    detector: Trained | None,
     annotations: Sequence[Annotation],
     rows: Sequence[int],
     classes: Sequence[str],

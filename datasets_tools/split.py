@@ -35,11 +35,11 @@ from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
 from datasets_tools.split_jobs import IMAGES, IN_NONE, KEPT, ONLY_CUT, Done, Job, Options, run_job
 from datasets_tools.split_sources import Source, find_sources
-from datasets_tools.tiles import Grid, Tile, tile_windows
 from utils.cli import HelpFormatter, run_script
 from utils.errors import Faults, UserError
 from utils.files import replacing
 from utils.rasters import RasterInfo, raster_info
+from utils.tiles import Grid, Tile, tile_windows
 
 RECORD = "split.json"  # in DST: how it was cut
 ROWS_AT_ONCE = 8  # rows of tiles of one job, where several processes share an image

@@ -9,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_tools.bands import Bands
 from datasets_tools.formats.records import F64
 from datasets_tools.split_sources import Source
 from datasets_tools.tile_objects import CUT, TileObjects, objects_in_tile
-from datasets_tools.tiles import Grid, Tile, tile_windows
+from utils.bands import Bands
 from utils.drawing import save_image
 from utils.errors import UserError
 from utils.files import replacing
 from utils.images import U8, Size
 from utils.rasters import Raster, Window, array_raster, open_raster
+from utils.tiles import Grid, Tile, tile_windows
 
 IMAGES, LABELS = "images", "labelTxt"  # folders of a split
 IN_NONE, ONLY_CUT, KEPT = 0, 1, 2  # what the tiles show of an object

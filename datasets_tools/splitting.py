@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloadR.annotations import LAYOUTS
-from datasets_tools.tiles import parse_tile
 from utils.errors import UserError
+from utils.tiles import parse_tile
 
 log = logging.getLogger(__name__)
 I64 = NDArray[np.int64]

@@ -27,7 +27,6 @@ import torch
 from cfg.load import load_config
 from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
-from datasets_tools.tiles import parse_tile
 from evalR.dota_results import (
     ResultFile,
     ResultRows,
@@ -51,6 +50,7 @@ from utils.quads import (
     signed_areas,
     uncrossed_quads,
 )
+from utils.tiles import parse_tile
 
 logger = logging.getLogger("submit")
 SETTINGS = Path(__file__).parents[1] / "cfg"

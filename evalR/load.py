@@ -11,13 +11,15 @@ from cfg.load import load_config_text
 from cfg.schema import Config
 from modelR.build import build_model
 from modelR.gghl import GGHL
+from utils import distributed
 from utils.checkpoint import CheckpointError, averaged_weights, find_weights, load_checkpoint, load_state
+from utils.cli import pick_device
 
 logger = logging.getLogger(__name__)
 UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint holds all weights
 
 
-class Detector(NamedTuple):
+class Trained(NamedTuple):
     """What a checkpoint becomes."""
 
     model: GGHL  # in evaluation mode, on `device`
@@ -25,6 +27,14 @@ class Detector(NamedTuple):
     config: Config  # of the training, with the overrides of the command line
     device: torch.device
     path: Path
+
+
+def join(device: str) -> torch.device:
+    """Join the other processes, if there are any, and return the device of this one."""
+    picked = pick_device(distributed.join(device))
+    if not distributed.is_main():
+        logging.getLogger().setLevel(logging.ERROR)  # one process speaks for all
+    return picked
 
 
 def newest_weights(runs: Path) -> Path:
@@ -42,7 +52,7 @@ def newest_weights(runs: Path) -> Path:
 
 def load_detector(
     path: Path, overrides: Sequence[str], pick_device: Callable[[str], torch.device]
-) -> Detector:
+) -> Trained:
     """Load `best.pt` or `last.pt` (its averaged weights), or the best of a run's folder.
 
     Raises:
@@ -63,4 +73,4 @@ def load_detector(
     model = build_model(config.model.model_copy(update=UNFILLED), len(classes))
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
-    return Detector(model, classes, config, device, file)
+    return Trained(model, classes, config, device, file)

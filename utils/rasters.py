@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import first_line
+from utils.extras import find_extra
 from utils.images import (
     GIF,
     JPEG,
@@ -30,6 +31,7 @@ from utils.images import (
     read_image,
     to_8_bits,
 )
+from utils.records import GeoReference
 
 WHOLE_PIXELS = 1 << 26  # up to here an image is decoded at once: 192 MiB
 CACHE_MB = 64  # of blocks that are decoded and not yet used; a row of 512 px blocks of 40,000 px has 59
@@ -51,6 +53,7 @@ class Raster(NamedTuple):
     size: Size  # height, width
     windowed: bool  # False: all of it is in memory
     read: Callable[[Window], U8]  # window inside the image -> (H, W, 3) RGB
+    geo: GeoReference | None = None  # where known and asked for
 
 
 class RasterInfo(NamedTuple):
@@ -73,12 +76,12 @@ def raster_info(path: str | Path) -> RasterInfo:
     Raises:
         ImageError: no such file, or no image.
     """
-    size = _known_size(path)
-    if size is None or _is_large(size):
-        with _open_dataset(path) as dataset:
+    size = known_size(path)
+    if size is None or is_large(size):
+        with open_dataset(path) as dataset:
             if dataset is not None:
                 size = dataset.shape
-                return RasterInfo(size, _is_large(size), dataset.driver in ("GTiff", "COG"))
+                return RasterInfo(size, is_large(size), dataset.driver in ("GTiff", "COG"))
     if size is None:
         with _hinting():
             size = image_size(path)
@@ -92,28 +95,34 @@ def open_raster(path: str | Path) -> Iterator[Raster]:
     Raises:
         ImageError: missing, damaged, of another depth, no image, or one that needs rasterio where it is not.
     """
-    size = _known_size(path)
-    if size is not None and not _is_large(size) and _is_common(path):
+    size = known_size(path)
+    if size is not None and not is_large(size) and is_common(path):
         yield array_raster(read_image(path))
         return
-    with _open_dataset(path) as dataset:
-        is_large = dataset is not None and _is_large(dataset.shape)
-        image = None if is_large else _read_whole(path, is_last=dataset is None)
+    with open_dataset(path) as dataset:
+        windowed = dataset is not None and is_large(dataset.shape)
+        image = None if windowed else _read_whole(path, is_last=dataset is None)
         yield _dataset_raster(dataset, path) if image is None else array_raster(image)
 
 
-def _known_size(path: str | Path) -> Size | None:
+def known_size(path: str | Path) -> Size | None:
+    """Return height and width where the header says them.
+
+    Raises:
+        ImageError: no such file.
+    """
     if not Path(path).is_file():
         raise ImageError(f"{path}: no such image file")
     header = read_header(path)
     return header.size if header else None
 
 
-def _is_large(size: Size) -> bool:
+def is_large(size: Size) -> bool:
+    """Say whether an image of this size is read in windows."""
     return size[0] * size[1] > WHOLE_PIXELS
 
 
-def _is_common(path: str | Path) -> bool:
+def is_common(path: str | Path) -> bool:
     """Say whether OpenCV's word about a small file is the last; rasterio would accept some damaged ones."""
     with Path(path).open("rb") as file:
         return file.read(4).startswith((JPEG, PNG, GIF, RIFF))
@@ -136,22 +145,13 @@ def _hinting() -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        raise error if _import_rasterio() else ImageError(f"{error}; {HINT}") from None
-
-
-def _import_rasterio() -> Any:
-    """Return the module, or None where it is not installed."""
-    try:
-        import rasterio
-    except ImportError:
-        return None
-    return rasterio
+        raise error if find_extra("rasterio") else ImageError(f"{error}; {HINT}") from None
 
 
 @contextmanager
-def _open_dataset(path: str | Path) -> Iterator[Any]:
+def open_dataset(path: str | Path) -> Iterator[Any]:
     """Yield rasterio's dataset; None where rasterio is missing or knows no such file."""
-    rasterio = _import_rasterio()
+    rasterio = find_extra("rasterio")
     if rasterio is None:
         yield None
         return
@@ -171,11 +171,11 @@ def _dataset_raster(dataset: Any, path: str | Path) -> Raster:
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if is_truncated(data):
             raise ImageError(f"{path}: the file is truncated ({len(data)} bytes)")
-    bands = _colour_bands(dataset)
+    bands = colour_bands(dataset)
     dtype = np.dtype(dataset.dtypes[bands[0] - 1])
     to_8_bits(np.zeros((1, 1), dtype), path)  # refuses other depths before anything is read
-    palette = _palette(dataset, bands)
-    errors = _import_rasterio().errors
+    palette = palette_of(dataset, bands)
+    errors = find_extra("rasterio").errors
 
     def read(window: Window) -> U8:
         height, width = window.y_max - window.y_min, window.x_max - window.x_min
@@ -185,12 +185,12 @@ def _dataset_raster(dataset: Any, path: str | Path) -> Raster:
             dataset.read(bands, window=(rows, columns), out=pixels.transpose(2, 0, 1))
         except errors.RasterioError as error:
             raise ImageError(f"{path}: cannot be decoded: {first_line(error.__cause__ or error)}") from None
-        return _to_rgb(to_8_bits(pixels, path).reshape(pixels.shape), palette)
+        return to_rgb(to_8_bits(pixels, path).reshape(pixels.shape), palette)
 
     return Raster((int(dataset.height), int(dataset.width)), True, read)
 
 
-def _colour_bands(dataset: Any) -> list[int]:
+def colour_bands(dataset: Any) -> list[int]:
     """Return the bands, from 1, that say they are red, green and blue; else the first three or the first."""
     names = [band.name for band in dataset.colorinterp]
     if {"red", "green", "blue"} <= set(names):
@@ -198,7 +198,7 @@ def _colour_bands(dataset: Any) -> list[int]:
     return [1, 2, 3] if len(names) >= 3 else [1]
 
 
-def _palette(dataset: Any, bands: list[int]) -> NDArray[np.uint8] | None:
+def palette_of(dataset: Any, bands: list[int]) -> NDArray[np.uint8] | None:
     """Return the RGB colours (256, 3) of an image of indices."""
     if len(bands) > 1 or dataset.colorinterp[0].name != "palette":
         return None
@@ -208,7 +208,8 @@ def _palette(dataset: Any, bands: list[int]) -> NDArray[np.uint8] | None:
     return table
 
 
-def _to_rgb(pixels: U8, palette: NDArray[np.uint8] | None) -> U8:
+def to_rgb(pixels: U8, palette: NDArray[np.uint8] | None) -> U8:
+    """Return pixels (H, W, 1 or 3) as colours (H, W, 3); of a palette's indices, its colours."""
     if palette is not None:
         return palette[pixels[..., 0]]
     if pixels.shape[2] == 1:

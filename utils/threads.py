@@ -1,14 +1,17 @@
-"""Slices of a loop on several threads, for kernels that hold no lock."""
+"""Threads: slices of a loop, for kernels that hold no lock, and iterables that are drawn ahead."""
 
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 
+Item = TypeVar("Item")
 SLICES_PER_THREAD = 4  # slices differ in work: whoever is done early takes another
 _here = threading.local()  # marks the threads of the pool
 
@@ -40,3 +43,22 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
 
 def _mark() -> None:
     _here.in_pool = True
+
+
+def read_ahead(items: Iterable[Item], count: int = 1) -> Generator[Item, None, None]:
+    """Yield the items while a thread draws the next `count` of them.
+
+    An error of the iterable is raised where its item would have come.  A generator that is left early ends in
+    the thread that it ran in.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1, thread_name_prefix="read ahead") as thread:
+        waiting = deque(thread.submit(next, source, end) for _ in range(count))
+        try:
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(thread.submit(next, source, end))
+                yield item  # type: ignore[misc]
+        finally:
+            for future in waiting:
+                future.cancel()
+            thread.submit(getattr(source, "close", lambda: None)).result()

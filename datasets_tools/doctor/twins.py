@@ -11,8 +11,8 @@ from datasets_tools.doctor.files import ALL, shorten
 from datasets_tools.doctor.findings import Finding, found
 from datasets_tools.doctor.images import Facts
 from datasets_tools.doctor.labels import Labelled
-from datasets_tools.tiles import Tile, parse_tile
 from utils.errors import UserError
+from utils.tiles import Tile, parse_tile
 
 MAX_DISTANCE = 80  # of 512 bits; unrelated thermal images begin at 110, JPEG at quality 20 costs 22
 MIN_CORRELATION = 0.95  # of the thumbnails, which tells pictures of little contrast apart

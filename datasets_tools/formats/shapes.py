@@ -5,16 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import shapely
-import torch
 
 from dataloadR.annotations import AnnotationError
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import F64, LabelledImage
 from datasets_tools.formats.rectangles import rectangle_quads
 from utils.images import Size
-from utils.quads import min_area_rectangles, reduce_to_quads
+from utils.polygons import nearest_quad
 
-MANY = 64  # vertices; the work of min_area_rectangles grows with their cube
 Box = tuple[float, float, float, float, float]  # cx, cy, width, height in pixels, radians clockwise
 
 
@@ -46,8 +44,7 @@ def labelled_image(name: str, size: Size | None, shapes: Sequence[Shape], split:
 def polygon_quad(points: F64, place: str, notes: Notes) -> F64:
     """Return a polygon (V, 2) as a quad: four vertices as they are, three with the last one twice.
 
-    Of more vertices, either the smallest rectangle around them or the polygon with its shortest edges
-    shrunk to points, whichever has the higher IoU with the polygon.
+    Of more vertices it is the `nearest_quad`.
 
     Raises:
         AnnotationError: under three vertices, or no area where a quad has to be found.
@@ -64,22 +61,4 @@ def polygon_quad(points: F64, place: str, notes: Notes) -> F64:
     if not polygon.area:
         raise AnnotationError(f"{place}: expected a polygon with an area, got {len(points)} points on a line")
     notes.add("polygons of more than 4 vertices became the nearest quad")
-    reduced = reduce_to_quads(torch.from_numpy(points)[None])[0].numpy()
-    return max((reduced, _smallest_rectangle(points)), key=lambda quad: _overlap(quad, polygon))
-
-
-def _smallest_rectangle(points: F64) -> F64:
-    """Return the smallest rectangle (4, 2) around any number of points."""
-    hull = shapely.get_coordinates(shapely.convex_hull(shapely.MultiPoint(points)))
-    if len(hull) > MANY:
-        hull = shapely.get_coordinates(shapely.oriented_envelope(shapely.Polygon(hull)))
-    return np.asarray(min_area_rectangles(torch.from_numpy(hull)[None])[0].numpy(), np.float64)
-
-
-def _overlap(quad: F64, polygon: shapely.Geometry) -> float:
-    """Return the IoU of a quad with a polygon; 0 for a quad whose edges cross."""
-    shape = shapely.Polygon(quad)
-    if not shape.is_valid:
-        return 0.0
-    shared = float(shape.intersection(polygon).area)
-    return shared / float(shape.area + polygon.area - shared)  # the polygon has an area
+    return nearest_quad(points, polygon)

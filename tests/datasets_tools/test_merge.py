@@ -8,9 +8,9 @@ import pytest
 import shapely
 
 from datasets_tools import merge
-from datasets_tools.tiles import Tile
 from evalR.dota_results import find_results, result_text
 from utils.errors import UserError
+from utils.tiles import Tile
 
 LINE = "P1__1__600___0 0.9 0 0 9 0 9 9 0 9"
 

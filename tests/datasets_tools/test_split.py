@@ -19,11 +19,11 @@ from dataloadR.annotations import read_split
 from dataloadR.splits import split_command
 from datasets_tools import split
 from datasets_tools.split_jobs import split_image
-from datasets_tools.tiles import Grid, parse_tile
 from tests.paths import DATA
 from utils import rasters
 from utils.errors import UserError
 from utils.images import ImageError, read_image
+from utils.tiles import Grid, parse_tile
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--size", "100", "--overlap", "30"]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from dataloadR.label_lines import read_label_file
 from datasets_tools import merge
 from datasets_tools.tile_objects import CUT, objects_in_tile
-from datasets_tools.tiles import Grid, tile_windows
 from tests.paths import DATA
 from utils.errors import Faults
 from utils.images import Size, image_size
+from utils.tiles import Grid, tile_windows
 
 IOU = 0.3
 SAMPLES = DATA / "dota-samples"

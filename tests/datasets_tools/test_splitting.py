@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets_tools.splitting import deal, source_name, unit_keys
-from datasets_tools.tiles import Tile
 from utils.errors import UserError
+from utils.tiles import Tile
 
 SHARES = np.array([0.7, 0.2, 0.1])
 

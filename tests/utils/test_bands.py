@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets_tools.bands import Bands
-from datasets_tools.tiles import Grid, scaled_size, tile_windows
+from utils.bands import Bands
 from utils.rasters import Raster, Window, array_raster
+from utils.tiles import Grid, scaled_size, tile_windows
 
 HEIGHT, WIDTH = 331, 257
 

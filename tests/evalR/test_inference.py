@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cfg.load import load_config
-from evalR.predict import predict_image, predict_settings, predict_split, predict_tiles
+from evalR.inference import predict_image, predict_settings, predict_split, predict_tiles
 from evalR.predictor import Predictor, merge
 from utils.records import Annotation, Detections, LevelPrediction
 
@@ -65,9 +65,9 @@ def test_every_pixel_lies_in_a_tile(size: tuple[int, int]) -> None:
 
     class Recorder(SquareFinder):
         def forward(self, images: Tensor) -> list[LevelPrediction]:
-            codes = images[0].long()
-            inside = codes[2] == 7  # the padding is grey
-            seen[codes[0][inside], codes[1][inside]] += 1
+            for codes in images.long():
+                inside = codes[2] == 7  # the padding is grey
+                seen[codes[0][inside], codes[1][inside]] += 1
             return super().forward(torch.zeros_like(images))
 
     rows, columns = np.indices(size)

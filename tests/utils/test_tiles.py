@@ -1,7 +1,7 @@
 import pytest
 
-from datasets_tools.tiles import Tile, parse_tile, tile_starts
 from utils.errors import UserError
+from utils.tiles import Tile, parse_tile, tile_starts
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,228 @@
+"""The Python call: files, rasters and arrays, and scenes that are killed and shared."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cfg.load import ConfigError, load_config
+from evalR.predict import Detector
+from modelR.build import build_model
+from tests.training_runs import ROOT
+from utils.checkpoint import CheckpointError, save_checkpoint
+from utils.errors import UserError
+from utils.images import ImageError
+
+CLASSES = ["plane", "ship"]
+SETTINGS = {"train.amp": False, "score_threshold": 0.004, "batch_size": 4, "eval.pre_nms": 9}
+TILES = 21 * 21  # of 64 px that overlap by 16, in the large scene
+CHILD = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from evalR.predict import Detector
+from evalR.scenes.journal import remove_journal
+from utils import distributed
+from utils.cli import pick_device
+
+weights, scene, out, seen = sys.argv[1:]
+torch.set_num_threads(1)
+distributed.join("cpu")
+detector = Detector(weights, "cpu", **{settings})
+def note(model, inputs):
+    with open(seen, "a") as file:
+        file.write("x" * len(inputs[0]))
+detector.trained.model.register_forward_pre_hook(note)
+found = detector(scene, journal=Path(out).with_name(".scene.journal"), shared=distributed.launched())
+if distributed.is_main():
+    np.savez(out, quads=found.quads, scores=found.scores, labels=found.labels)
+    remove_journal(Path(out).with_name(".scene.journal"))
+distributed.leave()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes that are killed
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network: it finds something everywhere, and differs for every pixel."""
+    torch.manual_seed(0)
+    config = load_config(None, ["model.size=nano", "data.image_size=64"])
+    path = tmp_path_factory.mktemp("weights") / "best.pt"
+    state = build_model(config.model, len(CLASSES)).state_dict()
+    save_checkpoint(path, {"config": config.model_dump_json(), "classes": CLASSES, "model": state})
+    return path
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, picture: np.ndarray) -> Path:
+    path = tmp_path / "scene.png"
+    cv2.imwrite(str(path), picture[..., ::-1])
+    return path
+
+
+def test_a_file_and_an_array_give_the_same(weights: Path, scene: Path, picture: np.ndarray) -> None:
+    detector = Detector(weights, "cpu", **SETTINGS)
+    found, same = detector(scene), detector(picture)
+    assert len(found.scores) > 0
+    assert found.quads.dtype == torch.float64
+    assert found.source == str(scene)
+    assert found.size == (150, 200)
+    assert found.classes == tuple(CLASSES)
+    assert found.names == [CLASSES[label] for label in found.labels]
+    assert found.transform is None
+    assert found.crs is None
+    assert (found.scores >= 0.004).all()
+    for a, b in zip(found.detections, same.detections, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_settings_by_name(weights: Path, picture: np.ndarray) -> None:
+    everything = Detector(weights, "cpu", **SETTINGS)(picture)
+    ships = Detector(weights, "cpu", **SETTINGS, classes=("ship",))(picture)
+    assert set(ships.names) <= {"ship"}
+    assert len(ships.scores) == (everything.labels == 1).sum()
+    none = Detector(weights, "cpu", **SETTINGS | {"score_threshold": 1.0})(picture)
+    assert none.quads.shape == (0, 4, 2)
+    assert none.names == []
+
+
+def test_small_images_are_not_cut_unless_asked(weights: Path, picture: np.ndarray) -> None:
+    seen: list[tuple[int, ...]] = []
+    for settings in ({}, {"tile": 64}):
+        detector = Detector(weights, "cpu", **SETTINGS, **settings)
+        detector.trained.model.register_forward_pre_hook(
+            lambda _, inputs: seen.append(tuple(inputs[0].shape))
+        )
+        detector(picture[:100, :100])
+    assert seen == [(1, 3, 64, 64), (4, 3, 64, 64)]
+
+
+def test_a_raster_has_its_place(weights: Path, picture: np.ndarray, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
+    shape = {"count": 3, "height": 150, "width": 200, "dtype": "uint8", "photometric": "rgb"}
+    place = rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5600000)
+    path = tmp_path / "a.tif"
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32632", transform=place, **shape) as dataset:
+        dataset.write(picture.transpose(2, 0, 1))
+    found = Detector(weights, "cpu", **SETTINGS)(path)
+    assert found.transform == tuple(place)[:6]
+    assert found.crs is not None
+    assert rasterio.CRS.from_wkt(found.crs).to_epsg() == 32632
+    same = Detector(weights, "cpu", **SETTINGS)(picture)
+    assert torch.equal(found.quads, same.quads)
+
+
+def test_bad_input(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pt: no such file"):
+        Detector(tmp_path / "none.pt")
+    with pytest.raises(ConfigError, match=r"predict\.tiles"):
+        Detector(weights, "cpu", tiles=3)
+    with pytest.raises(UserError, match=r"predict.classes: 'boat' is none of plane, ship"):
+        Detector(weights, "cpu", classes=["boat"])
+    detector = Detector(weights, "cpu")
+    with pytest.raises(ImageError, match=r"none\.tif: no such image file"):
+        detector(tmp_path / "none.tif")
+    for image in (np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((0, 9, 3), np.uint8)):
+        with pytest.raises(ImageError, match=r"image in memory: expected \(H, W, 3\) uint8, got"):
+            detector(image)
+
+
+def start(launcher: list[str], words: list[Path]) -> "subprocess.Popen[str]":
+    code = words[0].with_name("child.py")
+    code.write_text(CHILD.replace("{settings}", repr(SETTINGS)))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *launcher, str(code), *map(str, words)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> None:
+    try:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+    finally:
+        kill(process)
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """End a process and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+
+
+def assert_same(path: Path, other: Path) -> None:
+    with np.load(path) as a, np.load(other) as b:
+        assert len(a["scores"]) > 0
+        for key in a.files:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+def large_scene(tmp_path: Path) -> Path:
+    path = tmp_path / "large.png"
+    cv2.imwrite(str(path), np.random.default_rng(1).integers(0, 256, (1000, 1000, 3), np.uint8))
+    return path
+
+
+@pytest.mark.slow
+def test_a_scene_killed_at_random_moments(weights: Path, tmp_path: Path) -> None:
+    """And in the end by one process where two had begun."""
+    scene, whole, seen = large_scene(tmp_path), tmp_path / "whole.npz", tmp_path / "seen"
+    finish(start([], [weights, scene, whole, seen]))
+    total = len(seen.read_text())
+    assert total == TILES
+    seen.unlink()
+    rng = np.random.default_rng()
+    out = tmp_path / "out" / "found.npz"
+    out.parent.mkdir()
+    for kills in range(5):
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if kills == 2 else []
+        before = len(seen.read_text()) if seen.exists() else 0
+        process = start(launcher, [weights, scene, out, seen])
+        end = time.monotonic() + 60
+        share = before + rng.uniform(0.02, 0.15) * total
+        while time.monotonic() < end and not (seen.exists() and len(seen.read_text()) > share):
+            time.sleep(0.002)
+        kill(process)
+    assert not out.exists()
+    finish(start([], [weights, scene, out, seen]))
+    assert_same(out, whole)
+    lost = len(seen.read_text()) - total
+    assert 0 <= lost <= 6 * 3 * SETTINGS["batch_size"]  # at each kill what was on its way, in each process
+    assert sorted(path.name for path in out.parent.iterdir()) == ["found.npz"]
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(weights: Path, tmp_path: Path) -> None:
+    scene, seen = large_scene(tmp_path), tmp_path / "seen"
+    finish(start([], [weights, scene, tmp_path / "one.npz", seen]))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    finish(start(launcher, [weights, scene, tmp_path / "two.npz", seen]))
+    assert_same(tmp_path / "one.npz", tmp_path / "two.npz")
+    assert len(seen.read_text()) == 2 * TILES  # none twice
