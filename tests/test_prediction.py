@@ -14,9 +14,11 @@ import torch
 
 import predict
 from cfg.schema import Config, DataConfig
-from evalR.load import Detector
+from evalR.load import Trained
+from evalR.predictor import Predictor
 from utils.cli import run_script
 from utils.images import read_image
+from utils.rasters import Raster, Window
 from utils.records import Annotation, Detections
 
 CLASSES = ("block", "square")
@@ -44,11 +46,11 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
     (tmp_path / "best.pt").write_text("weights")
     monkeypatch.chdir(tmp_path)
 
-    def load(path: Path, overrides: Sequence[str], _: object) -> Detector:
+    def load(path: Path, overrides: Sequence[str], _: object) -> Trained:
         from cfg.load import load_config
 
         config = load_config(None, ["data.image_size=128", *overrides])
-        return Detector(None, CLASSES, config, torch.device("cpu"), path)  # type: ignore[arg-type]
+        return Trained(None, CLASSES, config, torch.device("cpu"), path)  # type: ignore[arg-type]
 
     def split(_: object, annotations: Sequence[Annotation], config: Config, __: object) -> list[Detections]:
         assert config.data.on_error == "stop"
@@ -60,9 +62,15 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
         seen.append("one")
         return find_blobs(image)
 
+    def scene(_: Predictor, raster: Raster, *__: object) -> list[Detections]:
+        seen.append("scene")
+        return [find_blobs(raster.read(Window(0, 0, *raster.size[::-1])))]
+
     monkeypatch.setattr(predict, "load_detector", load)
-    monkeypatch.setattr(predict, "predict_split", split)
-    monkeypatch.setattr(predict, "predict_any", whole)
+    monkeypatch.setattr("evalR.many.predict_shared", split)
+    monkeypatch.setattr("evalR.predict.predict_image", whole)
+    monkeypatch.setattr("evalR.predict.find_in_scene", scene)
+    monkeypatch.setattr("evalR.predict.scene_meaning", lambda *_: {})
     return seen
 
 
