@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +17,13 @@ import pytest
 import torch
 
 import predict
+from cfg.load import load_config
 from cfg.schema import Config, DataConfig
 from evalR.load import Trained
 from evalR.predictor import Predictor
+from modelR.build import build_model
+from tests.training_runs import ROOT
+from utils.checkpoint import save_checkpoint
 from utils.cli import run_script
 from utils.images import read_image
 from utils.rasters import Raster, Window
@@ -24,6 +32,7 @@ from utils.records import Annotation, Detections
 CLASSES = ("block", "square")
 EVERYTHING = "formats=[dota,yolo,coco,csv,geojson,geopackage,pictures,crops]"
 Calls = list[str]
+FIVE_BATCHES = 20_000  # bytes of a journal
 
 
 def find_blobs(image: np.ndarray) -> Detections:
@@ -47,8 +56,6 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.chdir(tmp_path)
 
     def load(path: Path, overrides: Sequence[str], _: object) -> Trained:
-        from cfg.load import load_config
-
         config = load_config(None, ["data.image_size=128", *overrides])
         return Trained(None, CLASSES, config, torch.device("cpu"), path)  # type: ignore[arg-type]
 
@@ -309,3 +316,56 @@ def test_a_video_that_ends_early_keeps_what_was_read(
     error = refused("none.mp4", "out=res", monkeypatch=monkeypatch, capsys=capsys)
     assert "none.mp4" in error
     assert not Path("res/none.mp4").exists()
+
+
+def start(launcher: Sequence[str], out: Path) -> "subprocess.Popen[str]":
+    settings = ["predict.score_threshold=0.004", "predict.batch_size=4", "eval.pre_nms=9", "train.amp=false"]
+    words = ["in", f"out={out}", "weights=best.pt", "formats=[dota,csv]", "train.device=cpu", *settings]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *launcher, str(ROOT / "predict.py"), *words],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def texts(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+@pytest.mark.slow
+def test_killed_and_shared_calls_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small images in batches and a scene in tiles: by one process, by two, after a kill inside the scene."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    config = load_config(None, ["model.size=nano", "data.image_size=64"])
+    state = build_model(config.model, len(CLASSES)).state_dict()
+    save_checkpoint(Path("best.pt"), {"config": config.model_dump_json(), "classes": CLASSES, "model": state})
+    rng = np.random.default_rng(0)
+    Path("in").mkdir()
+    for name, side in (("a", 60), ("b", 64), ("c", 100), ("d", 61), ("scene", 900)):
+        cv2.imwrite(f"in/{name}.png", rng.integers(0, 256, (side, side, 3), np.uint8))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    for out, words in (("one", []), ("two", launcher)):
+        process = start(words, Path(out))
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert len(texts(Path("one"))) == 6
+    assert all(texts(Path("one")).values())
+    assert texts(Path("one")) == texts(Path("two"))
+    process = start([], Path("three"))
+    end = time.monotonic() + 120
+    journal = Path("three/.predictions/scene.journal.0")
+    while time.monotonic() < end and not (journal.exists() and journal.stat().st_size > FIVE_BATCHES):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert not Path("three/scene.txt").exists()
+    process = start([], Path("three"))
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "going on" in errors
+    assert texts(Path("three")) == texts(Path("one"))
+    assert not list(Path("three/.predictions").glob("*journal*"))
