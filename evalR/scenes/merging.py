@@ -77,11 +77,13 @@ def _without_shown(parts: Found, whole: Detections, iou_threshold: float) -> Fou
     mixed = (pairs.first < count) & (pairs.second >= count)
     of_whole, of_parts = pairs.first[mixed], pairs.second[mixed] - count
     a, b = whole.quads[of_whole], own.quads[of_parts]
-    covered = _shared(a, b, pairs.ious[mixed]) / quad_areas(b) > COVERED
+    areas, windows = quad_areas(own.quads), torch.from_numpy(parts.windows)
+    shared = _shared(quad_areas(whole.quads)[of_whole], areas[of_parts], pairs.ious[mixed])
     shown = torch.zeros(len(own.scores), dtype=torch.bool)
-    shown[of_parts[covered]] = True
-    rest = ~shown[of_parts]  # most are covered; the others cost more
-    agreed = _agreement(a[rest], b[rest], torch.from_numpy(parts.windows)[of_parts[rest]])
+    shown[of_parts[shared > COVERED * areas[of_parts]]] = True
+    visible = signed_areas(clip_quads(clockwise_quads(own.quads), windows))
+    rest = ~shown[of_parts] & (shared > iou_threshold * visible[of_parts])  # others cannot agree so far
+    agreed = _agreement(a[rest], b[rest], windows[of_parts[rest]])
     shown[of_parts[rest][agreed > iou_threshold]] = True
     return _chosen(parts, ~shown.numpy())
 
@@ -91,7 +93,9 @@ def _joined(parts: Found, iou_threshold: float) -> Detections:
     own, windows = _detections(parts), torch.from_numpy(parts.windows)
     pairs = overlapping_quads(own.quads, own.labels)
     a, b = own.quads[pairs.first], own.quads[pairs.second]
-    same = _shared(a, b, pairs.ious) / torch.minimum(quad_areas(a), quad_areas(b)) > COVERED
+    areas = quad_areas(own.quads)
+    areas_a, areas_b = areas[pairs.first], areas[pairs.second]
+    same = _shared(areas_a, areas_b, pairs.ious) > COVERED * torch.minimum(areas_a, areas_b)
     rest = (~same).nonzero().squeeze(1)
     first, second = windows[pairs.first[rest]], windows[pairs.second[rest]]
     low, high = torch.maximum(first, second), torch.minimum(first, second)
@@ -107,9 +111,9 @@ def _joined(parts: Found, iou_threshold: float) -> Detections:
     return Detections(quads, own.scores[leaders], own.labels[leaders])
 
 
-def _shared(a: Tensor, b: Tensor, ious: Tensor) -> Tensor:
-    """Return the areas that quads share row by row, from their IoU."""
-    return ious / (1 + ious) * (quad_areas(a) + quad_areas(b))
+def _shared(areas_a: Tensor, areas_b: Tensor, ious: Tensor) -> Tensor:
+    """Return the areas that quads share row by row, from their own areas and their IoU."""
+    return ious / (1 + ious) * (areas_a + areas_b)
 
 
 def _agreement(a: Tensor, b: Tensor, windows: Tensor) -> Tensor:
