@@ -209,6 +209,9 @@ def test_a_scene_killed_at_random_moments(weights: Path, tmp_path: Path) -> None
         share = before + rng.uniform(0.02, 0.15) * total
         while time.monotonic() < end and not (seen.exists() and len(seen.read_text()) > share):
             time.sleep(0.002)
+        if kills == 1:  # Ctrl-C ends it by itself
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(60) != 0
         kill(process)
     assert not out.exists()
     finish(start([], [weights, scene, out, seen]))
