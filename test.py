@@ -4,18 +4,31 @@
     python test.py runs/demo/best.pt eval.split=train
     python test.py cfg/dota.yaml weights=runs/dota out=scores data.root=/data/DOTA data.split=val
     python test.py results=DIR data.root=/data/DOTA data.images=val.txt out=scores
+    python test.py compare=runs/a,runs/b data.root=/data/DOTA data.split=val out=a-b
     torchrun --standalone --nproc_per_node=2 test.py runs/dota      the same numbers on two GPUs
+    python test.py runs/dota eval.flips=both eval.scales=[0.8,1,1.25]    test-time augmentation
+    python test.py runs/dota sweep=0.1,0.2,0.3,0.45,0.6              thresholds of NMS, from one pass
+    python test.py runs/dota sweep=score                             thresholds of the score alone
 
-A model leaves metrics.json, metrics.csv, metrics.txt, speed.json, Task1/ (DOTA result files) and
-predictions.jpg in `out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone.
+A model leaves metrics.json, metrics.csv, metrics.txt, report/index.html (all figures, curves and pictures of
+the worst errors, to be opened in any browser), speed.json, Task1/ (DOTA result files) and predictions.jpg in
+`out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone.
+
+`sweep` adds sweep.csv and sweep.png, and prints what is in them: AP for each NMS IoU (those named, and
+eval.nms_iou, which all other files are of), and precision, recall and F1 at scores from 0.05 to 0.95.
 
 `results` is a folder of Task1_CLASS.txt or Task2_CLASS.txt, whole images; neither a model nor images are
-needed then, and `out` (by default DIR/eval-SPLIT) gets the metrics.  `data.images` is a list of image names,
-one a line; without it the images of the split count.  Class names are those of the labels, or `data.classes`.
+needed then, and `out` (by default DIR/eval-SPLIT) gets the metrics and the report, with
+pictures where the split has its images.  `data.images` is a list of image names, one a line; without it the
+images of the split count.  Class names are those of the labels, or `data.classes`.
+
+`compare` takes two folders: of Task1_CLASS.txt, of an earlier evaluation, or of a run.  Both are scored on
+the same labels; `bootstrap` resamples of the images (1000) say how much of the difference may be chance.
+What metrics.json beside both says alike need not be given.  `out` (by default B/compare) gets compare.json,
+compare.csv and compare.html.
 """
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -27,25 +40,32 @@ import torch
 
 from cfg.load import file_words, load_config
 from cfg.schema import Config
-from dataloadR.annotations import read_named, read_split, split_is_labelled
+from dataloadR.annotations import split_is_labelled
 from dataloadR.splits import load_split
 from evalR.columns import to_found, to_truth
+from evalR.compare import compare, find_sides, known_data, resampling
 from evalR.dota_results import check_names, write_task1
 from evalR.evaluate import BOX_IOU, QUAD_IOU, check_labels, format_table
 from evalR.load import Trained, load_detector, newest_weights
 from evalR.metrics import SLANTED, Evaluation, measure, write_metrics
-from evalR.predict import predict_shared
-from evalR.protocol import model_protocol, protocol_of
+from evalR.predict import predict_settings
+from evalR.predictor import Predictor
+from evalR.protocol import model_protocol, named_data, protocol_of
+from evalR.report.comparison import comparison_table, write_comparison
 from evalR.report.grid import prediction_grid
-from evalR.result_sets import Results, image_names, read_results
+from evalR.report.page import write_report
+from evalR.result_sets import Results, read_labels, read_results
+from evalR.stopwatch import Stopwatch
+from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
 from utils import distributed
-from utils.cli import HelpFormatter, parse_words, pick_device, run_script
+from utils.cli import HelpFormatter, parse_words, pick_device, run_script, take_options
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import replacing, write_json
 from utils.records import Annotation, Detections
 
 logger = logging.getLogger("test")
-OPTIONS = ("weights", "results", "out", "data.images", "data.split")  # words of this script alone
+SOURCES = ("weights", "results", "compare")  # what is scored: one of them
+OPTIONS = (*SOURCES, "sweep", "bootstrap", "out", "data.images", "data.split")  # words of this script alone
 SECTIONS = ("data", "eval", "predict")  # of a YAML that matter to a trained model
 
 
@@ -58,12 +78,14 @@ def main(words: Sequence[str]) -> None:
         help="a YAML of cfg/, and best.pt, last.pt or a run's folder; default: the newest run",
     )
     arguments, overrides = parse_words(parser, words)
-    options, overrides = take_options(overrides)
+    options, overrides = own_options(overrides)
     yaml, weights = sort_files(arguments.files)
     if weights:
         options["weights"] = weights
     try:
-        if "results" in options:
+        if "compare" in options:
+            compare_results(options, [*(file_words(yaml, SECTIONS) if yaml else []), *overrides])
+        elif "results" in options:
             score_results(options, load_config(yaml, overrides))
         else:
             score_model(options, [*(file_words(yaml, SECTIONS) if yaml else []), *overrides])
@@ -71,17 +93,20 @@ def main(words: Sequence[str]) -> None:
         distributed.leave()
 
 
-def take_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def own_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return the words of this script, and the settings; `data.split` is `eval.split` by another name."""
-    pairs = [word.partition("=") for word in overrides]
-    options = {key: value for key, _, value in pairs if key in OPTIONS}
-    rest = ["=".join((key, value)) for key, _, value in pairs if key not in OPTIONS]
+    options, rest = take_options(overrides, OPTIONS)
     if "data.split" in options:
         rest.append(f"eval.split={options['data.split']}")
-    if "data.images" in options and "results" not in options:
-        raise UserError("data.images: expected with results=DIR alone; a model takes the images of a split")
-    if "weights" in options and "results" in options:
-        raise UserError("weights, results: expected one of the two")
+    sources = [key for key in SOURCES if key in options]
+    if len(sources) > 1:
+        raise UserError(f"{', '.join(sources)}: expected one of them")
+    if "data.images" in options and sources in ([], ["weights"]):
+        raise UserError("data.images: expected with results or compare; a model takes the images of a split")
+    if parse_sweep(options.get("sweep", SCORE_ALONE)) and "results" in options:
+        raise UserError(
+            f"sweep={options['sweep']}: result files are suppressed already, expected sweep=score"
+        )
     return options, rest
 
 
@@ -96,22 +121,40 @@ def sort_files(files: Sequence[str]) -> tuple[str | None, str | None]:
 
 def score_results(options: dict[str, str], config: Config) -> None:
     """Score the result files of a folder."""
-    source, data = Path(options["results"]), config.data
-    split = data.split(config.eval.split)
-    if "data.images" in options:
-        names = image_names(Path(options["data.images"]))
-        annotations, classes = read_named(data.root, names, split, data.classes)
-    else:
-        annotations, classes = read_split(data.root, split, data.classes)
-        names = [Path(annotation.image_path).stem for annotation in annotations]
-    check_names(names, classes)
-    truth = to_truth(annotations)
-    protocol = protocol_of(truth, len(names), options.get("data.images", split)) | {"results": str(source)}
+    source, split = Path(options["results"]), config.data.split(config.eval.split)
+    images = options.get("data.images")
+    labels = read_labels(config.data, split, images)
+    truth, names, classes = labels.truth, labels.names, labels.classes
+    data = named_data(config.data, split, images)
+    protocol = protocol_of(truth, len(names), data) | {"results": str(source)}
     evaluation = measure(classes, truth, read_results(source, classes, names), protocol)
     folder = Path(options.get("out", source / f"eval-{Path(split).stem}"))
     write_metrics(folder, evaluation.metrics)
     report(folder, evaluation, config)
-    sys.stdout.write(f"results: {folder}\n")
+    scored = evaluation.task1 or evaluation.task2
+    if "sweep" in options and scored:
+        sys.stdout.write(write_sweep(folder, [Swept(None, scored)], config.eval.metric))
+    page = write_report(folder, evaluation, labels.annotations, config.eval.metric)
+    sys.stdout.write(f"results: {folder}\nreport: {page}\n")
+
+
+def compare_results(options: dict[str, str], words: Sequence[str]) -> None:
+    """Score two folders of result files on the same labels and say how far the difference can be trusted."""
+    draws = options.get("bootstrap", "1000")
+    if not draws.isdecimal() or not int(draws):
+        raise UserError(f"bootstrap: expected a whole number above 0, got {draws!r}")
+    sides = find_sides(options["compare"], Path(load_config(None, words).eval.split).stem)
+    known, images = known_data(sides, words)
+    config = load_config(None, [*known, *words])
+    data, split = config.data, config.data.split(config.eval.split)
+    images = options.get("data.images", images)
+    labels = read_labels(data, split, images)
+    comparison = compare(sides, labels, config.eval.metric, int(draws), config.train.seed)
+    protocol = protocol_of(labels.truth, len(labels.names), named_data(data, split, images))
+    protocol |= resampling(config.eval.metric, int(draws), config.train.seed)
+    folder = Path(options.get("out", Path(sides[1].word) / "compare"))
+    write_comparison(folder, comparison, protocol)
+    sys.stdout.write(comparison_table(comparison, protocol) + f"results: {folder}\n")
 
 
 def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
@@ -125,19 +168,31 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
         annotations, _ = load_split(config.data, split, detector.classes)
     names = [Path(annotation.image_path).stem for annotation in annotations]
     writable = can_be_written(names, detector.classes)
-    began = time.perf_counter()
-    detections = predict_shared(detector.model, annotations, config, detector.device)
+    labelled = split_is_labelled(config.data.root, split)
+    if "sweep" in options and not labelled:
+        raise UserError(f"sweep: expected a split with labels, {config.eval.split} has none")
+    ious = tuple(x for x in parse_sweep(options.get("sweep", SCORE_ALONE)) if x != config.eval.nms_iou)
+    watch, began = Stopwatch(detector.device), time.perf_counter()
+    predictor = Predictor(detector.model, config, detector.device, ious, watch)
+    detections, *others = predict_settings(predictor, annotations)
     seconds = time.perf_counter() - began
     if not distributed.is_main():
         return
     if writable:
         write_task1(folder / "Task1", detections, names, detector.classes)
-    write_json(folder / "speed.json", speed(len(annotations), seconds, detector.device))
-    if split_is_labelled(config.data.root, split):
-        score_detections(folder, detector, annotations, detections)
-    else:
+    pace = speed(len(annotations), seconds, watch)
+    write_json(folder / "speed.json", pace, indent=1)
+    if not labelled:
         sys.stdout.write(f"split {config.eval.split} has no labels: there are result files, but no metrics\n")
-    sys.stdout.write(f"results: {folder}\n")
+        sys.stdout.write(f"results: {folder}\n")
+        return
+    evaluation = score_detections(folder, detector, annotations, detections)
+    if "sweep" in options and evaluation.task1:
+        own = Swept(config.eval.nms_iou, evaluation.task1)
+        swept = score_sweep(own, dict(zip(ious, others, strict=True)))
+        sys.stdout.write(write_sweep(folder, swept, config.eval.metric))
+    page = write_report(folder, evaluation, annotations, config.eval.metric, pace)
+    sys.stdout.write(f"results: {folder}\nreport: {page}\n")
 
 
 def join(device: str) -> torch.device:
@@ -158,31 +213,37 @@ def can_be_written(names: Sequence[str], classes: Sequence[str]) -> bool:
     return True
 
 
-def speed(images: int, seconds: float, device: torch.device) -> dict[str, Any]:
-    """Return how fast the images were read and predicted; apart from the metrics, which never vary."""
+def speed(images: int, seconds: float, watch: Stopwatch) -> dict[str, Any]:
+    """Return how fast the images were read and predicted; apart from the metrics, which never vary.
+
+    The milliseconds are those of the first process, all views of an image together, without warm-up.
+    """
     return {
         "images": images,
         "seconds": seconds,
         "images_per_second": images / max(seconds, 1e-9),
-        "device": device.type,
+        "device": watch.device.type,
         "processes": distributed.world_size(),
+        **watch.summary(),
     }
 
 
 def score_detections(
     folder: Path, detector: Trained, annotations: Sequence[Annotation], detections: Sequence[Detections]
-) -> None:
-    """Write and print the metrics of a model, with a picture grid."""
+) -> Evaluation:
+    """Write, print and return the metrics of a model, with a picture grid."""
     config = detector.config
     check_labels(detections, annotations, len(detector.classes))
     truth = to_truth(annotations)
-    protocol = protocol_of(truth, len(annotations), config.eval.split)
+    data = named_data(config.data, config.data.split(config.eval.split))
+    protocol = protocol_of(truth, len(annotations), data)
     protocol = model_protocol(protocol, detector.path, config.eval)
     evaluation = measure(detector.classes, truth, Results(to_found(detections), None), protocol)
     write_metrics(folder, evaluation.metrics)
     report(folder, evaluation, config)
     rows = list(zip(annotations, detections, strict=True))
     prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.score_threshold)
+    return evaluation
 
 
 def report(folder: Path, evaluation: Evaluation, config: Config) -> None:
@@ -207,12 +268,6 @@ def report(folder: Path, evaluation: Evaluation, config: Config) -> None:
 def number(value: float | None) -> str:
     """Return a figure with three decimals, or nan."""
     return f"{float('nan') if value is None else value:.3f}"
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write plain values."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

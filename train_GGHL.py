@@ -32,7 +32,7 @@ from dataloadR.loader import to_device, training_data
 from dataloadR.samplers import TrainBatches
 from dataloadR.splits import check_objects, check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
-from evalR.evaluate import EvalResult, evaluate, format_table, summary
+from evalR.evaluate import EvalResult, class_summary, evaluate, format_table, summary
 from evalR.predict import predict_shared
 from evalR.report.cells import assigned_cells
 from evalR.report.grid import prediction_grid
@@ -165,6 +165,8 @@ def run_epochs(
             position = position._replace(best=row["AP50"] if better else position.best, stale=stale)
             logger.info("epoch %d: AP50 %.4f, AP75 %.4f", position.epoch + 1, row["AP50"], row["AP75"])
             over |= 0 < config.patience <= stale
+            if run.log:
+                run.log.scalars(class_summary(last, run.config.eval.metric), position.epoch + 1)
         if run.log:
             run.log.write(row)
         sums = torch.zeros_like(position.sums)

@@ -13,6 +13,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]
+Scale = Annotated[float, Field(ge=0.1, le=4.0)]
+Turns = Annotated[int, Field(ge=0, le=3)]
 STRIDES = (8, 16, 32)  # pixels per cell of the three pyramid levels
 SIZE_STEP = 32  # the coarsest stride: every input side is a multiple of it
 
@@ -213,24 +215,33 @@ class EvalConfig(Section):
     max_detections: Number = 2000  # per image
     metric: Literal["voc07", "voc12"] = "voc12"  # 11-point or all-point average precision
     batch_size: Number = 8
+    # test-time augmentation: each image is shown in every scale with every flip and turn, and merged
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0,)  # factors of the network input
+    flips: Literal["none", "horizontal", "vertical", "both"] = "none"  # shown besides the image as it is
+    turns: Annotated[tuple[Turns, ...], Field(min_length=1)] = (0,)  # quarter turns counter-clockwise
+    merge: Literal["nms", "fuse"] = "nms"  # of views and of tiles: the best of a group, or its weighted mean
+    merge_iou: Share = 0.3  # quads of one class that overlap more are a group (spec 8.2)
+
+
+OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "pictures", "crops"]
 
 
 class PredictConfig(Section):
-    """What prediction looks for, how large images are cut for it, and what of it is shown."""
+    """What prediction looks for, how large images are cut for it, and what is written (docs/outputs.md)."""
 
     score_threshold: Share = 0.3
     classes: tuple[str, ...] = ()  # empty: all
     tile: Number | None = None  # px, side of the tiles of large images; None: the longer of data.image_size
-    overlap: float = Field(
-        default=0.25, ge=0.0
-    )  # of neighbouring tiles: below 1 a share of the tile, else px
+    overlap: float = Field(default=0.25, ge=0.0)  # of neighbours: below 1 a share of the tile, else px
     rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)  # scales at which it is looked at
     batch_size: Number = 8  # tiles that the network sees at once
-    merge: Literal["nms", "fuse"] = "nms"  # of several views of an object: the best, or their weighted mean
-    merge_iou: Share = 0.3  # above this two detections of different tiles or rates are one object (spec 8.2)
     bands: tuple[Number, ...] = ()  # of a raster, from 1, one or three; empty: its colours or the first three
     # percentiles that become black and white; None: 8 and 16 bits as in training, other numbers by 2 and 98
     stretch: tuple[Percent, Percent] | None = None
+    formats: tuple[OutputFormat, ...] = ()  # empty: dota and pictures, and geojson where geo-referenced
+    max_picture: Number = 4000  # px; of larger images an overview and the densest windows are drawn
+    crop_margin: float = Field(default=0.1, ge=0.0)  # around a crop, in parts of its short side
+    crop_limit: Count = 1000  # crops of an image, those of the highest scores; 0: all
 
     @field_validator("bands")
     @classmethod

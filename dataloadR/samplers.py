@@ -131,21 +131,27 @@ class TrainBatches(Sampler[list[SampleKey]]):
 
 @dataclass
 class EvalBatches(Sampler[list[SampleKey]]):
-    """Every image once, in order, the short last batch included; process r of n takes each n-th batch."""
+    """Every image once, in order, the short last batch included; process r of n takes each n-th batch.
+
+    Each batch comes in `size` and then, of the same images, in each of `more_sizes`.
+    """
 
     count: int
     batch_size: int
     size: Size
     rank: int = 0
     world_size: int = 1
+    more_sizes: tuple[Size, ...] = ()
 
     def __len__(self) -> int:
-        return len(range(self.rank * self.batch_size, self.count, self.batch_size * self.world_size))
+        blocks = range(self.rank * self.batch_size, self.count, self.batch_size * self.world_size)
+        return len(blocks) * (1 + len(self.more_sizes))
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         for first in range(self.rank * self.batch_size, self.count, self.batch_size * self.world_size):
             rows = range(first, min(first + self.batch_size, self.count))
-            yield [(0, row, row, self.size) for row in rows]
+            for size in (self.size, *self.more_sizes):
+                yield [(0, row, row, size) for row in rows]
 
 
 def training_batches(

@@ -213,7 +213,7 @@ def _show_subject(subject: Subject, view: View) -> Thumbnail:
 
 def _save(image: Image, subject: Subject, view: View) -> Thumbnail:
     size = (image.shape[0], image.shape[1])
-    scale = legible_scale(subject.truth, size, LEGIBLE, LARGEST)
+    scale = legible_scale(subject.truth.quads, size, LEGIBLE, LARGEST)
     save_image(view.out / f"{subject.name}{view.suffix}", _draw(image, subject, view.classes, scale, True))
     small = min(1.0, THUMBNAIL / max(size))
     return Thumbnail(subject.name, _draw(image, subject, view.classes, small, False))

@@ -45,6 +45,11 @@ def average_precision(recall: F64, precision: F64, metric: Metric) -> float:
 
 def average_precision_101(recall: F64, precision: F64) -> float:
     """Return COCO's AP in [0, 1]: the mean of the best precision at a recall of at least 0, 0.01, ..., 1."""
+    return float(precision_at_101(recall, precision).sum() / 101)
+
+
+def precision_at_101(recall: F64, precision: F64) -> F64:
+    """Return the best precision at a recall of at least 0, 0.01, ..., 1; (101,), 0 beyond."""
     best_to_come = np.maximum.accumulate(precision[::-1])[::-1]
     places = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
-    return float(best_to_come[places[places < len(recall)]].sum() / 101)
+    return np.append(best_to_come, 0.0)[places]

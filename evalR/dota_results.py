@@ -208,7 +208,9 @@ def find_images(rows: ResultRows, known: dict[str, int], path: Path) -> I64:
     if len(unknown):
         row = int(unknown[0])
         name = rows.names[rows.images[row]]
-        raise UserError(f"{path}:{rows.lines[row]}: expected an image of the list, got {name!r}")
+        wanted, words = rows.coordinates.shape[1] + 2, len(name.split())
+        excess = f": {wanted + words - 1} fields, expected {wanted}" if words > 1 else ""
+        raise UserError(f"{path}:{rows.lines[row]}: expected an image of the list, got {name!r}{excess}")
     return numbers
 
 

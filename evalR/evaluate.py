@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from evalR.average_precision import METRICS, Metric, average_precision, precision_recall
-from evalR.columns import F64, I64, Found, Truth, shape_areas, to_boxes, to_found, to_truth
-from evalR.matching import FALSE, TRUE, Matches, judge, match
+from evalR.columns import F64, I64, Bools, Found, Truth, shape_areas, to_boxes, to_found, to_truth
+from evalR.matching import FALSE, NEITHER, TRUE, Matches, judge, match
 from evalR.pairs import Pairs, find_pairs
 from utils.quads import self_crossing
 from utils.records import Annotation, Detections
@@ -86,10 +86,37 @@ def score(
 
 
 def score_slanted(scored: Scored, max_area_ratio: float) -> EvalResult:
-    """Return the AP over slanted objects, from pairs that were found before; see `evaluate`."""
+    """Return the AP over slanted objects, from matches that were found before; see `evaluate`."""
     truth = only_slanted(scored.truth, max_area_ratio)
-    matches = match(scored.found, truth, scored.pairs, len(scored.classes))
-    return _to_result(matches, scored.classes, scored.result.thresholds, max_area_ratio)
+    (result,) = score_cuts(scored, [~truth.difficult])
+    return result._replace(max_area_ratio=max_area_ratio)
+
+
+def score_cuts(scored: Scored, cuts: Sequence[Bools]) -> list[EvalResult]:
+    """Return the AP over some of the objects, from matches that were found before.
+
+    The others count as difficult: neither to be found nor wrong to find.  Which detection is the first on a
+    ground truth does not depend on the others, so one judgement serves all cuts.
+
+    Args:
+        cuts: (G,) each, the ground truths that count, unless they are difficult anyway.
+    """
+    matches, thresholds = scored.matches, scored.result.thresholds
+    narrowed = [_narrow(matches, scored.truth, inside) for inside in cuts]
+    results = [_empty_result(own, scored.classes, thresholds) for own in narrowed]
+    for column, threshold in enumerate(thresholds):
+        verdicts, hit = judge(matches, threshold), matches.best_iou > threshold
+        for own, result in zip(narrowed, results, strict=True):
+            left_out = hit & own.difficult[own.best_truth] if len(own.difficult) else hit
+            _fill_ap(result.ap, column, own, np.where(left_out, NEITHER, verdicts))
+    return results
+
+
+def _narrow(matches: Matches, truth: Truth, inside: Bools) -> Matches:
+    """Return the matches with the ground truths outside a cut counted as difficult."""
+    difficult = truth.difficult | ~inside
+    counted = np.bincount(truth.labels[~difficult], minlength=len(matches.counted))
+    return matches._replace(difficult=difficult, counted=counted)
 
 
 def only_slanted(truth: Truth, max_area_ratio: float | None) -> Truth:
@@ -110,15 +137,24 @@ def class_curve(matches: Matches, verdicts: NDArray[np.int8], label: int) -> tup
 def _to_result(
     matches: Matches, classes: Sequence[str], thresholds: Sequence[float], max_area_ratio: float | None
 ) -> EvalResult:
-    ap: dict[str, F64] = {metric: np.full((len(classes), len(thresholds)), np.nan) for metric in METRICS}
+    result = _empty_result(matches, classes, thresholds)
     for column, threshold in enumerate(thresholds):
-        verdicts = judge(matches, threshold)
-        for label in np.flatnonzero(matches.counted).tolist():
-            precision, recall = class_curve(matches, verdicts, label)
-            for metric in METRICS:
-                ap[metric][label, column] = average_precision(recall, precision, metric)
+        _fill_ap(result.ap, column, matches, judge(matches, threshold))
+    return result._replace(max_area_ratio=max_area_ratio)
+
+
+def _empty_result(matches: Matches, classes: Sequence[str], thresholds: Sequence[float]) -> EvalResult:
+    ap: dict[str, F64] = {metric: np.full((len(classes), len(thresholds)), np.nan) for metric in METRICS}
     found = np.diff(matches.starts)
-    return EvalResult(tuple(classes), tuple(thresholds), ap, matches.counted, found, max_area_ratio)
+    return EvalResult(tuple(classes), tuple(thresholds), ap, matches.counted, found, None)
+
+
+def _fill_ap(ap: dict[str, F64], column: int, matches: Matches, verdicts: NDArray[np.int8]) -> None:
+    """Write the AP of each class with ground truth at one threshold."""
+    for label in np.flatnonzero(matches.counted).tolist():
+        precision, recall = class_curve(matches, verdicts, label)
+        for metric in METRICS:
+            ap[metric][label, column] = average_precision(recall, precision, metric)
 
 
 def _count_self_crossing(truth: Truth) -> None:
@@ -153,6 +189,16 @@ def mean_ap(result: EvalResult, metric: Metric, threshold: float | None = None) 
 def summary(result: EvalResult, metric: Metric) -> dict[str, float]:
     """Return the means by name: AP50, AP75 and AP50:95, as far as their thresholds were evaluated."""
     return {name: known_mean(result.ap[metric][:, columns]) for name, columns in _columns(result).items()}
+
+
+def class_summary(result: EvalResult, metric: Metric) -> dict[str, float]:
+    """Return what `summary` does for each class with ground truth, as `AP50/CLASS`."""
+    return {
+        f"{name}/{label}": float(result.ap[metric][row, columns].mean())
+        for name, columns in _columns(result).items()
+        for row, label in enumerate(result.classes)
+        if result.ground_truths[row]
+    }
 
 
 def format_table(result: EvalResult, metric: Metric, overlap: str = QUAD_IOU) -> str:

@@ -1,7 +1,8 @@
 """Every figure of an evaluation as plain values, for metrics.json and metrics.csv; n/a is None.
 
 {"protocol": .., "task1": {"voc07": {"AP50": {"mean": .., "per_class": {NAME: ..}}, "AP55": ..,
-"AP50:95": ..}, "voc12": .., "slanted": .., "sizes": .., "best_f1": .., "confusion": .., "errors": ..,
+"AP50:95": ..}, "voc12": .., "slanted": .., "sizes": .., "aspect": ..,
+"angle_bins": .., "best_f1": .., "confusion": .., "errors": ..,
 "angle": .., "calibration": ..}, "task2": ..}
 """
 
@@ -19,12 +20,13 @@ from evalR.angles import angle_errors
 from evalR.average_precision import METRICS
 from evalR.best_f1 import BestF1, best_f1
 from evalR.calibration import calibrate
-from evalR.columns import F64, Truth, to_boxes
+from evalR.columns import F64, Bools, Truth, to_boxes
 from evalR.confusion import confusion_matrix
 from evalR.errors import KINDS, MISSED, error_costs, find_errors, kind_counts
-from evalR.evaluate import EvalResult, Scored, known_mean, score, score_slanted
+from evalR.evaluate import EvalResult, Scored, known_mean, score, score_cuts, score_slanted
 from evalR.matching import I8, judge
 from evalR.result_sets import Results
+from evalR.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
 from evalR.sizes import MAX_DETECTIONS, TABLES, Range, SizeResult, score_sizes
 from utils.files import replacing
 
@@ -69,6 +71,8 @@ def task_metrics(scored: Scored) -> Values:
         **_ap_tables(result),
         "slanted": _ap_tables(score_slanted(scored, SLANTED)) if quads else None,
         "sizes": _sizes(scored),
+        "aspect": _cuts(scored, ASPECTS, aspect_bins(scored.truth)) if quads else None,
+        "angle_bins": _cuts(scored, ANGLES, angle_bins(scored.truth)) if quads else None,
         "best_f1": _best_f1(classes, best),
         "confusion": _confusion(scored, verdicts, best.score),
         "errors": _errors(scored, verdicts),
@@ -121,6 +125,21 @@ def _size(scored: Scored, area: Range, result: SizeResult) -> Values:
         "objects": _by_class(scored.classes, result.objects),
         **{name: values for name, values in table.items() if name in COLUMNS},
         "AR": _mean_and_classes(scored.classes, result.recall.mean(axis=1)),
+    }
+
+
+def _cuts(scored: Scored, bins: dict[str, tuple[float, float]], cuts: Sequence[Bools]) -> Values:
+    """Return the figures over the ground truths of each bin alone."""
+    results = dict(zip(bins, score_cuts(scored, cuts), strict=True))
+    return {name: _cut(scored, bins[name], result) for name, result in results.items()}
+
+
+def _cut(scored: Scored, ends: tuple[float, float], result: EvalResult) -> Values:
+    return {
+        "from": ends[0],
+        "to": ends[1] if np.isfinite(ends[1]) else None,
+        "objects": _by_class(scored.classes, result.ground_truths),
+        **{metric: {name: table[name] for name in COLUMNS} for metric, table in _ap_tables(result).items()},
     }
 
 

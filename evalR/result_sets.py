@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataloadR.annotations import IMAGE_SUFFIXES, is_image
+from cfg.schema import DataConfig
+from dataloadR.annotations import IMAGE_SUFFIXES, is_image, read_named, read_split
 from dataloadR.label_lines import read_lines
-from evalR.columns import Found
+from evalR.columns import Found, Truth, to_truth
 from evalR.dota_results import (
     ResultFile,
     ResultRows,
@@ -20,6 +21,7 @@ from evalR.dota_results import (
     read_rows,
 )
 from utils.errors import Faults, UserError
+from utils.records import Annotation
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,31 @@ class Results(NamedTuple):
 
     quads: Found | None  # Task1_CLASS.txt
     boxes: Found | None  # Task2_CLASS.txt
+
+
+class Labels(NamedTuple):
+    """What result files are scored on."""
+
+    truth: Truth
+    names: list[str]  # of the images, without folder and suffix
+    classes: tuple[str, ...]
+    annotations: Sequence[Annotation] = ()  # with the paths of the images, where they are known
+
+
+def read_labels(data: DataConfig, split: str, images: str | None) -> Labels:
+    """Return the labels of a split: of its images, or of those of a folder or list, which need not be there.
+
+    Raises:
+        UserError: they cannot be read, or the names cannot stand in result files.
+    """
+    if images:
+        names = image_names(Path(images))
+        annotations, classes = read_named(data.root, names, split, data.classes)
+    else:
+        annotations, classes = read_split(data.root, split, data.classes)
+        names = [Path(annotation.image_path).stem for annotation in annotations]
+    check_names(names, classes)
+    return Labels(to_truth(annotations), names, classes, annotations)
 
 
 def read_results(folder: Path, classes: Sequence[str], image_names: Sequence[str]) -> Results:
@@ -58,10 +85,22 @@ def _read_file(file: ResultFile, label: int, known: dict[str, int]) -> Found:
     rows = read_rows(file.path, file.coordinates)
     images = find_images(rows, known, file.path)
     check_boxes(rows, file)
+    _warn_of_scores(rows, file.path)
     numbers = np.column_stack([images, rows.scores, rows.coordinates])
     check_twice([line.tobytes() for line in numbers], rows, file.path)
     shapes = rows.coordinates.reshape(-1, 4, 2) if file.task == 1 else rows.coordinates
     return Found(images, np.full(len(images), label, np.int64), rows.scores, shapes)
+
+
+def _warn_of_scores(rows: ResultRows, path: Path) -> None:
+    """Point out scores outside 0 to 1: AP ranks by any number, but a score may stand in the wrong column."""
+    odd = np.flatnonzero((rows.scores < 0) | (rows.scores > 1))
+    if len(odd):
+        place = f"{path}:{rows.lines[odd[0]]}"
+        what = "ranked as they are, without a calibration"
+        logger.warning(
+            "%s: score %g, expected 0 to 1; %d such are %s", place, rows.scores[odd[0]], len(odd), what
+        )
 
 
 def choose_files(folder: Path, classes: Sequence[str], task: int, hint: str = "") -> list[ResultFile]:
@@ -76,6 +115,8 @@ def choose_files(folder: Path, classes: Sequence[str], task: int, hint: str = ""
             names = ", ".join(classes) or "data.classes, which names none"
             meant = file.label.replace("_", "-").replace(" ", "-").lower()
             other = f"; the server calls it {meant}" if meant in classes else ""
+            if not file.path.name.startswith("Task"):
+                other += f"; files are called Task{task}_CLASS.txt"
             raise UserError(f"{file.path}: expected one of the classes {names}{other}")
         if file.label in by_label:
             raise UserError(

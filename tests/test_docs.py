@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfg.schema import Config
+from cfg.schema import Config, DataConfig
 from dataloadR.annotations import read_split
+from evalR.columns import to_found, to_truth
+from evalR.metrics import measure
+from evalR.protocol import named_data, protocol_of
+from evalR.result_sets import Results
 from utils.images import read_image
+from utils.records import Annotation
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*/README.md"))]
@@ -71,3 +76,14 @@ def test_the_example_reads_as_documented() -> None:
     assert annotation.labels.tolist() == [0, 0, 1]
     assert annotation.difficult.tolist() == [0, 0, 1]
     assert read_image(annotation.image_path).shape == (64, 64, 3)
+
+
+def test_every_key_of_the_metrics_is_explained() -> None:
+    annotation = Annotation("a", np.zeros((0, 4, 2), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int8))
+    truth = to_truth([annotation])
+    found = to_found([])
+    protocol = protocol_of(truth, 1, named_data(DataConfig(), "val"))
+    metrics = measure(["a"], truth, Results(found, None), protocol).metrics
+    words = set(re.findall(r"\w+", (ROOT / "docs/evaluation.md").read_text()))
+    keys = {*metrics, *metrics["protocol"], *metrics["protocol"]["data"], *metrics["task1"]}
+    assert keys | set(metrics["task1"]["errors"]) <= words

@@ -2,17 +2,24 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import test as evaluation
 import train_GGHL
 from dataloadR.demo_scenes import write_demo_scenes
+from evalR.predict import predict_shared
 from tests.paths import GOLDEN
 from utils.cli import run_script
+from utils.records import Annotation, Detections
+from utils.runlog import read_rows
 
 ROOT = Path(__file__).parents[1]
 DEVKIT = GOLDEN / "dota_eval"
@@ -55,6 +62,7 @@ def test_result_files_without_a_model(task: int, tmp_path: Path, monkeypatch: py
         "metrics.json",
         "metrics.csv",
         "metrics.txt",
+        "report",
     }
 
 
@@ -87,10 +95,13 @@ def test_labels_of_a_split(results: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["results=nowhere"], "nowhere: expected a folder of result files"),
         (["data.images=nowhere.txt"], "nowhere.txt: expected a folder of images or a list"),
         (["data.root=found"], "found: expected label files in labelTxt/, val/labelTxt/ or Annotations/"),
-        (["weights=best.pt"], "weights, results: expected one of the two"),
+        (["weights=best.pt"], "weights, results: expected one of them"),
         (["a.yaml", "b.yaml"], "expected one YAML and one checkpoint at most, got a.yaml b.yaml"),
         (["data.imags=list.txt"], "data.imags"),
         (["data.classes=[plane]"], "unknown class 'ship'"),
+        (["sweep=0.3"], "sweep=0.3: result files are suppressed already, expected sweep=score"),
+        (["sweep=0.2,many"], "sweep=0.2,many: expected `score`, or NMS IoUs from 0 to 1"),
+        (["compare=found,found"], "results, compare: expected one of them"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -107,14 +118,148 @@ def test_bad_words(
     assert expected in line
 
 
-def test_bad_lines_leave_nothing(
+def test_a_sweep_over_scores(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"results={results}/found", f"data.root={results}", f"data.images={results}/list.txt"]
+    assert run([*words, "sweep=score", f"out={results}/out"], monkeypatch) == 0
+    assert "      0.05    100.00    100.00    100.00  <- best" in capsys.readouterr().out.splitlines()
+    lines = (results / "out/sweep.csv").read_text().splitlines()
+    assert lines[:3] == [
+        "nms_iou,class,score,precision,recall,f1,AP50,AP75,AP50:95",
+        ",ship,,,,,1,1,1",
+        ",ship,0.05,1,1,1,,,",
+    ]
+    assert lines[20] == ",ship,0.95,,0,0,,,"
+    assert (results / "out/sweep.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        (
+            "Task1_ship.txt",
+            f"P1 0.9 {QUAD}\nP3 0.9 {QUAD}\n",
+            "Task1_ship.txt:2: expected an image of the list",
+        ),
+        ("Task1_boat.txt", f"P1 0.9 {QUAD}\n", "Task1_boat.txt: expected one of the classes"),
+        ("Task1_ship.txt", "P1 0.9 1 2 3 4\n", "Task1_ship.txt:1: expected 10 fields, got 6"),
+        ("Task1_ship.txt", f"P1 nan {QUAD}\n", "Task1_ship.txt:1: expected 9 finite numbers"),
+        ("Task1_ship.txt", f"P1 .9 {QUAD}\n" * 2, "Task1_ship.txt:2: expected each detection once"),
+        ("Task1_ship.txt", "P1 \udcff\n", "Task1_ship.txt:1: expected UTF-8 text"),
+        ("Task1_ship.txt", None, "found: expected result files such as"),
+    ],
+    ids=["image", "class", "fields", "nan", "twice", "bytes", "empty folder"],
+)
+def test_bad_files_leave_nothing(
+    name: str,
+    content: str | None,
+    expected: str,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(results)
+    Path("found/Task1_ship.txt").unlink()
+    if content is not None:
+        Path("found", name).write_text(content, errors="surrogateescape")
+    assert run(["results=found", "data.root=.", "data.images=list.txt", "out=out"], monkeypatch) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert expected in line
+    assert not Path("out").exists()
+
+
+def test_two_folders_are_compared(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(results)
-    Path("found/Task1_ship.txt").write_text(f"P1 0.9 {QUAD}\nP3 0.9 {QUAD}\n")
-    assert run(["results=found", "data.root=.", "data.images=list.txt", "out=out"], monkeypatch) == 2
-    assert "found/Task1_ship.txt:2: expected an image of the list" in capsys.readouterr().err
-    assert not Path("out").exists()
+    Path("less").mkdir()
+    Path("less/Task1_ship.txt").write_text("")
+    words = ["compare=less,found", "bootstrap=50", "data.root=.", "data.images=list.txt"]
+    assert run(words, monkeypatch) == 0
+    assert "results: found/compare" in capsys.readouterr().out
+    values = json.loads(Path("found/compare/compare.json").read_text())
+    assert (values["rows"][0]["a"], values["rows"][0]["b"], values["rows"][0]["name"]) == (0.0, 1.0, "mAP50")
+    assert 0 < values["rows"][0]["draws"] < 50, "resamples without P1 have no objects"
+    assert values["protocol"]["bootstrap"] == {"draws": 50, "seed": 0, "percentiles": [2.5, 97.5]}
+    (image,) = values["images"]
+    assert (image["name"], image["a"], image["b"], image["fewer_errors"]) == ("P1", [0, 1, 0], [1, 0, 0], 1)
+    assert Path("found/compare/compare.csv").read_text().startswith("name,objects,a,b,difference,low,high,")
+    assert "http" not in Path("found/compare/compare.html").read_text()
+
+
+def test_data_that_both_sides_name_need_not_be_given(
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(results)
+    shutil.copytree("found", "other")
+    for folder in ("found", "other"):
+        words = [f"results={folder}", "data.root=.", "data.images=list.txt", "data.classes=[plane,ship]"]
+        assert run(words, monkeypatch) == 0
+    assert run(["compare=found,other", "bootstrap=5", "out=out"], monkeypatch) == 0
+    assert json.loads(Path("out/compare.json").read_text())["protocol"]["images"] == 2
+    assert run(["results=other", "data.root=.", "data.images=labelTxt/../list.txt"], monkeypatch) == 0
+    assert run(["compare=found,other", "out=more"], monkeypatch) == 2
+    assert "compare: expected data.root=ROOT" in capsys.readouterr().err
+    caplog.clear()
+    words = ["compare=found,other", "bootstrap=5", "out=more", "data.root=.", "data.images=list.txt"]
+    assert run(words, monkeypatch) == 0
+    assert "made differently: data.images: list.txt in A, labelTxt/../list.txt in B" in caplog.text
+
+
+def jittered(annotation: Annotation, row: int) -> Detections:
+    """Return detections near the objects, more or less well placed."""
+    rng = np.random.default_rng(row)
+    quads = annotation.quads + rng.uniform(-2, 2, (len(annotation.labels), 1, 2))
+    scores = rng.uniform(0.1, 0.9, len(quads))
+    return Detections(*(torch.from_numpy(values) for values in (quads, scores, annotation.labels)))
+
+
+@pytest.mark.slow
+def test_training_logs_what_the_evaluation_of_its_checkpoint_says(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table on the screen, results.csv, TensorBoard and metrics.json of best.pt: the same numbers.
+
+    One epoch finds nothing, so the figures are those of jittered labels; the network's own detections are
+    kept and compared, too.
+    """
+    own = []
+
+    def predict(model: object, annotations: list[Annotation], *others: object) -> list[Detections]:
+        own.append(predict_shared(model, annotations, *others))
+        return [jittered(annotation, row) for row, annotation in enumerate(annotations)]
+
+    for script in (train_GGHL, evaluation):
+        monkeypatch.setattr(script, "predict_shared", predict)
+    settings = ["train.epochs=1", "train.eval_every=1", "eval.score_threshold=0.0001", "train.name=one"]
+    train_GGHL.main([*words, *settings])
+    printed = capsys.readouterr().out
+    assert run(["weights=runs/one"], monkeypatch) == 0
+    again = capsys.readouterr().out
+    assert sum(len(found.scores) for found in own[0]) > 0
+    for one, two in zip(*own, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(one, two, strict=True))
+    values = json.loads(Path("runs/one/eval-val/metrics.json").read_text())["task1"]["voc12"]
+    board = EventAccumulator("runs/one/tensorboard").Reload()
+    logged = {tag: board.Scalars(tag)[-1] for tag in board.Tags()["scalars"]}
+    row = read_rows("runs/one/results.csv")[-1]
+    for name in ("AP50", "AP75", "AP50:95"):
+        mean = values[name]["mean"]
+        assert 0 < mean < 1
+        assert (logged[name].value, logged[name].step) == (pytest.approx(mean, rel=1e-6), 1)
+        assert float(row[name]) == pytest.approx(mean, rel=1e-5)
+        assert f"m{name} {mean:.3f}" in again
+        known = {label: value for label, value in values[name]["per_class"].items() if value is not None}
+        for label, value in known.items():
+            assert logged[f"{name}/{label}"].value == pytest.approx(value, rel=1e-6)
+    starts = ("class", "mean", *values["AP50"]["per_class"])
+    table = [line for line in printed.splitlines() if line.startswith(starts)]
+    assert len(table) == 6
+    assert "\n".join(table) in again
 
 
 @pytest.mark.slow
@@ -130,6 +275,7 @@ def test_two_processes_give_the_same_metrics(tmp_path: Path, monkeypatch: pytest
     ]
     train_GGHL.main([f"data.root={root}", CLASSES, *quick])
     words = ["weights=runs/demo", "eval.batch_size=2", "eval.score_threshold=0.0001", "train.amp=false"]
+    words += ["sweep=0.2,0.6", "eval.flips=both", "eval.scales=[1,1.5]", "eval.merge_iou=0.5"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     for out, start in (("one", []), ("two", launcher)):
@@ -138,6 +284,13 @@ def test_two_processes_give_the_same_metrics(tmp_path: Path, monkeypatch: pytest
     metrics = json.loads(Path("one/metrics.json").read_text())
     assert sum(metrics["task1"]["detections"].values()) > 0
     assert len(metrics["protocol"]["checkpoint_sha256"]) == 64
-    for name in ("metrics.json", "metrics.csv"):
+    assert metrics["protocol"]["flips"] == "both"
+    assert metrics["protocol"]["scales"] == [1.0, 1.5]
+    sweep = Path("one/sweep.csv").read_text().splitlines()
+    assert {line.partition(",")[0] for line in sweep[1:]} == {"0.2", "0.45", "0.6"}
+    assert set(json.loads(Path("one/speed.json").read_text())["milliseconds_per_image"]) == {
+        *("data", "network", "postprocessing", "sweep")
+    }
+    for name in ("metrics.json", "metrics.csv", "sweep.csv"):
         assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
     assert json.loads(Path("two/speed.json").read_text())["processes"] == 2

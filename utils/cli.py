@@ -29,6 +29,13 @@ def parse_words(
     return parser.parse_intermixed_args(rest), overrides  # a YAML may follow the options
 
 
+def take_options(overrides: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the words of a script itself, ``name=value`` by name, and the settings that are left."""
+    pairs = [word.partition("=") for word in overrides]
+    options = {key: value for key, _, value in pairs if key in names}
+    return options, ["=".join((key, value)) for key, _, value in pairs if key not in names]
+
+
 def positive_int(text: str) -> int:
     """Return a whole number above 0, for argparse."""
     if not text.isdecimal() or not int(text):

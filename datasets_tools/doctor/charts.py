@@ -1,45 +1,15 @@
-"""Bar charts as plain shapes, for a page that draws them as SVG."""
+"""Bar charts of how objects are spread."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from datasets_tools.doctor.statistics import Figure
+from utils.charts import Bar, Chart, Word, shorten
 
 WIDTH = 360.0  # units of the drawing; the page scales it
 ROW, BAR, LABEL, NUMBER, CHARACTERS = 15.0, 10.0, 120.0, 62.0, 20  # sideways bars, one class each
 TALL, FOOT, HEAD = 150.0, 20.0, 16.0  # upright bars
 MAX_ROWS = 40
 MAX_WORDS = 12  # under upright bars
-
-
-class Bar(NamedTuple):
-    """A rectangle."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    colour: str
-    title: str  # shown under the pointer
-
-
-class Word(NamedTuple):
-    """A text; y is its base line."""
-
-    x: float
-    y: float
-    text: str
-    anchor: str = "middle"
-
-
-class Chart(NamedTuple):
-    """One drawing."""
-
-    title: str
-    width: float
-    height: float
-    bars: list[Bar]
-    words: list[Word]
 
 
 def sideways(figure: Figure, colours: Mapping[str, str]) -> Chart:
@@ -49,8 +19,7 @@ def sideways(figure: Figure, colours: Mapping[str, str]) -> Chart:
     totals = [sum(row) for row in zip(*figure.counts.values(), strict=True)]
     scale = (WIDTH - LABEL - NUMBER) / max([*totals, 1])
     for n, name in enumerate(figure.bins[:MAX_ROWS]):
-        short = name if len(name) <= CHARACTERS else name[: CHARACTERS - 1] + "…"
-        words.append(Word(LABEL - 5, n * ROW + 11, short, "end"))
+        words.append(Word(LABEL - 5, n * ROW + 11, shorten(name, CHARACTERS), "end"))
         x = LABEL
         for split, counts in figure.counts.items():
             width = round(counts[n] * scale, 2)

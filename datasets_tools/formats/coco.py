@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from datasets_tools.formats.json_values import Value, load_json, pixel_size, rounded, write_json
+from datasets_tools.formats.json_values import Value, load_json, pixel_size
 from datasets_tools.formats.layout import find_files, split_of_file
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import F64, LabelledImage
 from datasets_tools.formats.rectangles import Rectangles, count_other_quads, enclosing_rectangles
 from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from evalR.outputs.coco import coco_document, horizontal_boxes, image_row, object_rows
 from utils.errors import Faults, UserError
+from utils.files import write_json
 from utils.images import Size
-from utils.quads import quad_areas
 
 FULL_TURN = 2 * math.pi + 1e-6
 FEW = 10  # angles, of which all may be small by chance
@@ -182,17 +182,11 @@ def write_coco(
     splits = sorted({image.split for image in images}) or [""]
     for split in splits:
         chosen = [image for image in images if image.split == split]
-        document: dict[str, Any] = {
-            "images": [_image_row(number, image) for number, image in enumerate(chosen, 1)],
-            "annotations": [
-                row
-                for number, image in enumerate(chosen, 1)
-                for row in _rows(number, image, classes, rotated)
-            ],
-            "categories": [{"id": k, "name": name} for k, name in enumerate(classes, 1)],
-        }
-        for number, row in enumerate(document["annotations"], 1):
-            row["id"] = number
+        images_of_split = [_image_row(number, image) for number, image in enumerate(chosen, 1)]
+        rows = [
+            row for number, image in enumerate(chosen, 1) for row in _rows(number, image, classes, rotated)
+        ]
+        document = coco_document(images_of_split, rows, classes)
         write_json(target / "annotations" / f"{split or 'all'}.json", document)
         if rotated:
             others = sum(count_other_quads(i.quads, enclosing_rectangles(i.quads)) for i in chosen)
@@ -202,35 +196,20 @@ def write_coco(
 def _image_row(number: int, image: LabelledImage) -> dict[str, Any]:
     if image.size is None:
         raise UserError(f"{image.name}: COCO needs the size of the image")
-    height, width = image.size
-    return {"id": number, "file_name": image.name, "width": width, "height": height}
+    return image_row(number, image.name, image.size)
 
 
 def _rows(number: int, image: LabelledImage, classes: Sequence[str], rotated: str) -> list[dict[str, Any]]:
     rectangles = enclosing_rectangles(image.quads)
-    boxes = _rotated_boxes(rectangles, rotated) if rotated else _horizontal_boxes(image.quads)
-    areas = quad_areas(torch.from_numpy(image.quads)).numpy()
-    table = zip(image.quads, boxes, areas, image.classes, image.difficult.tolist(), strict=True)
+    boxes = _rotated_boxes(rectangles, rotated) if rotated else horizontal_boxes(image.quads)
+    labels = [classes.index(name) for name in image.classes]
+    rows = object_rows(number, labels, image.quads, boxes)
     return [
-        {
-            "id": 0,
-            "image_id": number,
-            "category_id": classes.index(name) + 1,
-            "segmentation": [rounded(quad.ravel())],
-            "bbox": rounded(box),
-            "area": rounded(area),
-            "iscrowd": int(flag > 0),
-            "ignore": int(flag > 0),
-            "difficult": flag,
-        }
-        for quad, box, area, name, flag in table
+        {**row, "iscrowd": int(flag > 0), "ignore": int(flag > 0), "difficult": flag}
+        for row, flag in zip(rows, image.difficult.tolist(), strict=True)
     ]
 
 
 def _rotated_boxes(rectangles: Rectangles, angle: str) -> F64:
     angles = rectangles.radians / ANGLES[angle]
     return np.concatenate([rectangles.centres, rectangles.sizes, angles[:, None]], axis=1)
-
-
-def _horizontal_boxes(quads: F64) -> F64:
-    return np.concatenate([quads.min(axis=1), np.ptp(quads, axis=1)], axis=1)

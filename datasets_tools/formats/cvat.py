@@ -21,13 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_tools.formats.layout import split_of, to_text
+from datasets_tools.formats.layout import split_of
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import F64, LabelledImage
 from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
 from datasets_tools.formats.xml_files import find_xml_files, plain_name
 from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, shown
 from datasets_tools.formats.xml_writing import add_texts, write_xml
+from utils.decimals import to_text
 from utils.errors import Faults, UserError
 from utils.images import Size
 

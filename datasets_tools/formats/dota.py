@@ -1,6 +1,5 @@
 """DOTA: one text file per image, `x1 y1 x2 y2 x3 y3 x4 y4 class difficult` (docs/formats.md)."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +8,13 @@ import numpy as np
 
 from dataloadR.annotations import LAYOUTS, is_image
 from dataloadR.label_lines import AnnotationError, LabelledQuad, read_label_file, read_lines
-from datasets_tools.formats.layout import SPLITS, stem_of, to_text, write_text
+from datasets_tools.formats.layout import SPLITS, stem_of
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
+from evalR.outputs.dota import class_word
+from utils.decimals import to_text
 from utils.errors import Faults, UserError
+from utils.files import write_text
 from utils.images import Size
 
 Names = dict[str, list[str]]  # stem of an image -> its splits
@@ -143,7 +145,7 @@ def write_dota(images: Sequence[LabelledImage], target: Path, notes: Notes) -> N
 
 def _to_word(name: str, notes: Notes) -> str:
     """Return a class name as one word."""
-    word = re.sub(r"\s+", "-", name)
+    word = class_word(name)
     try:
         float(word)
     except ValueError:

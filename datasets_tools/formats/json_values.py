@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from dataloadR.label_lines import BYTE_ORDER_MARK, MAX_COORDINATE, SHOWN, AnnotationError
-from datasets_tools.formats.layout import DECIMALS, write_text
 from datasets_tools.formats.records import F64
 
 
@@ -126,17 +125,6 @@ def load_json(path: Path) -> Value:
         raise AnnotationError(f"{path}:{error.lineno}: {message}") from None
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists in lists in lists
         raise AnnotationError(f"{path}: expected JSON of an ordinary depth and numbers: {error}") from None
-
-
-def write_json(path: Path, value: Any, indent: int | None = None) -> None:
-    """Write a value as JSON, on one line or indented, keys in the given order."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False) + "\n")
-
-
-def rounded(points: F64) -> list[Any]:
-    """Return an array as lists of numbers with the decimals that are kept."""
-    values: list[Any] = (np.round(points, DECIMALS) + 0.0).tolist()
-    return values
 
 
 def pixel_size(node: Value, height: str, width: str) -> tuple[int, int] | None:

@@ -1,11 +1,10 @@
-"""What the folders of label formats have in common: splits by name, files below a folder, numbers as text."""
+"""What the folders of label formats have in common: splits by name, files below a folder."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from dataloadR.annotations import IMAGE_SUFFIXES, AnnotationError
-from utils.files import replacing
 
 SPLITS = {
     "train": "train",
@@ -17,7 +16,6 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-DECIMALS = 6  # of coordinates in pixels
 
 
 def split_of(words: Iterable[str]) -> str:
@@ -56,15 +54,3 @@ def stem_of(name: str) -> str:
     """Return an image's name without folders and without the suffix of an image; names may hold dots."""
     path = Path(name)
     return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
-
-
-def to_text(value: float, decimals: int = DECIMALS) -> str:
-    """Return a number without needless zeros."""
-    text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")

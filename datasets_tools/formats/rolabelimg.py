@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_tools.formats.layout import to_text
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.rectangles import count_other_quads, enclosing_rectangles
@@ -24,6 +23,7 @@ from datasets_tools.formats.voc import ROOT, Outline, read_voc
 from datasets_tools.formats.xml_boxes import read_rotated_box, read_upright_box
 from datasets_tools.formats.xml_nodes import Node
 from datasets_tools.formats.xml_writing import add_texts, target_files, write_name_files, write_xml
+from utils.decimals import to_text
 from utils.errors import Faults
 
 SIDES = ("cx", "cy", "w", "h", "angle")

@@ -9,10 +9,12 @@ import torch
 
 from dataloadR.label_lines import AnnotationError, parse_list_line, read_lines
 from datasets_tools.formats.dota import image_of_quads
-from datasets_tools.formats.layout import split_of_file, to_text, write_text
+from datasets_tools.formats.layout import split_of_file
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import F64, LabelledImage
+from utils.decimals import to_text
 from utils.errors import Faults
+from utils.files import write_text
 from utils.glides import approximate_quads
 from utils.quads import clockwise_quads, quad_areas, quads_to_hboxes
 from utils.rboxes import quads_to_rboxes

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from datasets_tools.formats.json_values import rounded
 from datasets_tools.formats.labelme import count_cut, read_labelme, write_document
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import F64, LabelledImage
+from utils.decimals import rounded
 
 read_xanylabeling = read_labelme
 VERSION = "2.4.4"  # of the program whose files these are

@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets_tools.formats.layout import write_text
 from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.xml_files import plain_name, stem_with_folders
 from utils.errors import UserError
+from utils.files import write_text
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, section 2.2
 

@@ -10,14 +10,14 @@ import yaml
 
 from dataloadR.annotations import AnnotationError, is_image
 from dataloadR.label_lines import CORNERS, SHOWN, read_lines, to_index, to_numbers
-from datasets_tools.formats.layout import folder_of, split_of, stem_of, to_text, write_text
+from datasets_tools.formats.layout import folder_of, split_of, stem_of
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.shapes import Shape, labelled_image
+from evalR.outputs.yolo import shares_of, write_names, yolo_lines
 from utils.errors import Faults, UserError, first_line
+from utils.files import write_text
 from utils.images import Size, image_size
-
-SHARE_DECIMALS = 10  # of coordinates as shares: 1e-5 px of 100,000
 
 
 def read_yolo(
@@ -112,12 +112,12 @@ def write_yolo(images: Sequence[LabelledImage], target: Path, notes: Notes, clas
     for image in images:
         if image.size is None:
             raise UserError(f"{image.name}: YOLO labels need the size of the image")
-        shares = image.quads / np.array(image.size[::-1], np.float64)
-        lines = [
-            f"{index[name]} {' '.join(to_text(share, SHARE_DECIMALS) for share in quad)}\n"
-            for name, quad in zip(image.classes, shares.reshape(-1, 8).tolist(), strict=True)
-        ]
-        write_text(target / "labels" / image.split / f"{stem_of(image.name)}.txt", "".join(lines))
+        shares = shares_of(image.quads, image.size)
+        lines = [f"{line}\n" for line in yolo_lines((index[name] for name in image.classes), shares)]
+        write_text(
+            target / "labels" / image.split / f"{stem_of(image.name)}.txt",
+            "".join(lines),
+        )
         outside = ((shares < 0) | (shares > 1)).any(axis=(1, 2))
         notes.add("quads reach beyond the image, which some YOLO trainers refuse", outside.sum())
         notes.add("difficult flags are lost: YOLO labels have none", (image.difficult > 0).sum())
@@ -125,5 +125,4 @@ def write_yolo(images: Sequence[LabelledImage], target: Path, notes: Notes, clas
     if not splits:
         notes.add("data set has no splits: data.yaml trains and validates on all of it")
     folders = {split: f"images/{split}" for split in splits} or {"train": "images", "val": "images"}
-    table = {**folders, "names": dict(enumerate(classes))}
-    write_text(target / "data.yaml", yaml.safe_dump(table, sort_keys=False, allow_unicode=True))
+    write_names(target / "data.yaml", folders, classes)

@@ -55,7 +55,7 @@ def label_picture(
     return with_legend(canvas, _legend(objects, classes))
 
 
-def legible_scale(objects: Annotation, size: tuple[int, int], legible: float, largest: float) -> float:
+def legible_scale(quads: ArrayLike, size: tuple[int, int], legible: float, largest: float) -> float:
     """Return the whole factor, 1 to 4, after which nine of ten objects are `legible` px across.
 
     Less where the picture would become larger than `largest` px.
@@ -63,9 +63,10 @@ def legible_scale(objects: Annotation, size: tuple[int, int], legible: float, la
     Args:
         size: height and width of the image.
     """
-    if not len(objects.quads):
+    corners = np.asarray(quads, np.float64)
+    if not len(corners):
         return 1.0
-    edges = np.linalg.norm(objects.quads - np.roll(objects.quads, -1, axis=1), axis=-1)
+    edges = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=-1)
     smallest = max(float(np.quantile(edges.min(axis=1), 0.1)), 1.0)
     return float(max(1, min(4, int(np.ceil(legible / smallest)), int(largest / max(size)))))
 

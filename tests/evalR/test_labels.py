@@ -84,10 +84,10 @@ def test_eight_pixels_stay_legible() -> None:
     small = [[[50, 50], [58, 50], [58, 58], [50, 58]]]
     picture = label_picture(grey(), annotation(small, [0], [0]), CLASSES)
     assert (picture[53:56, 53:56] == 90).all()
-    assert legible_scale(annotation(small, [0], [0]), (160, 200), 16.0, 2400.0) == 2
-    assert legible_scale(annotation(small, [0], [0]), (1600, 2000), 16.0, 2400.0) == 1
-    assert legible_scale(annotation(SKEWED, [0, 1], [0, 0]), (160, 200), 16.0, 2400.0) == 1
-    assert legible_scale(annotation([[[1, 1]] * 4], [0], [0]), (160, 200), 16.0, 2400.0) == 4
+    assert legible_scale(annotation(small, [0], [0]).quads, (160, 200), 16.0, 2400.0) == 2
+    assert legible_scale(annotation(small, [0], [0]).quads, (1600, 2000), 16.0, 2400.0) == 1
+    assert legible_scale(annotation(SKEWED, [0, 1], [0, 0]).quads, (160, 200), 16.0, 2400.0) == 1
+    assert legible_scale(annotation([[[1, 1]] * 4], [0], [0]).quads, (160, 200), 16.0, 2400.0) == 4
 
 
 def test_the_legend_counts_the_classes() -> None:
@@ -102,7 +102,7 @@ def test_no_objects_and_scores() -> None:
     picture = label_picture(grey(), annotation([], [], []), CLASSES)
     assert (picture[:160] == 90).all()
     assert len(picture) > 160
-    assert legible_scale(annotation([], [], []), (160, 200), 16.0, 2400.0) == 1
+    assert legible_scale(annotation([], [], []).quads, (160, 200), 16.0, 2400.0) == 1
     plain = label_picture(grey(), annotation(SKEWED, [0, 1], [0, 0]), CLASSES)
     assert (label_picture(grey(), annotation(SKEWED, [0, 1], [0, 0]), CLASSES, [0.5, 0.25]) != plain).any()
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from dataloadR.annotations import read_named
-from evalR.columns import F64, Found, Truth, to_boxes, to_truth
+from evalR.columns import to_boxes, to_truth
 from evalR.evaluate import COCO_THRESHOLDS, score
 from evalR.metrics import csv_text, measure, write_metrics
 from evalR.result_sets import Results, image_names, read_results
+from tests.evalR.cases import empty_case, random_case
 from tests.evalR.slow_evaluator import average_precision
 from tests.paths import GOLDEN
 
@@ -59,36 +60,6 @@ def test_figures_agree_with_one_another(devkit_metrics: dict) -> None:
         assert float(mean["voc07_AP75"]) == values["voc07"]["AP75"]["mean"]
 
 
-def random_quads(rng: np.random.Generator, count: int) -> F64:
-    """Return rectangles at any angle, every third with a vertex pushed in until it is concave."""
-    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * rng.uniform(4, 14, (count, 1, 2))
-    corners[::3, 2] *= -0.2
-    angles = rng.uniform(0, np.pi, count)
-    turn = np.stack([np.cos(angles), -np.sin(angles), np.sin(angles), np.cos(angles)], -1).reshape(-1, 2, 2)
-    return corners @ turn.transpose(0, 2, 1) + rng.uniform(0, 60, (count, 1, 2))
-
-
-def random_case(seed: int) -> tuple[Found, Truth]:
-    """Return jittered copies of the objects and some of nothing; some cases lack one or the other."""
-    rng = np.random.default_rng(seed)
-    objects = 0 if seed % 7 == 1 else int(rng.integers(1, 30))
-    truth = Truth(
-        np.sort(rng.integers(0, 3, objects)),
-        rng.integers(0, 2, objects),
-        rng.uniform(size=objects) < 0.2,
-        random_quads(rng, objects),
-    )
-    chosen = rng.integers(0, objects, 0 if seed % 7 == 2 or not objects else 2 * objects)
-    quads = (
-        truth.shapes[chosen] + rng.normal(0, 2, (len(chosen), 1, 2)) + rng.normal(0, 0.3, (len(chosen), 4, 2))
-    )
-    quads = np.concatenate([quads, random_quads(rng, 5)]) if seed % 7 != 2 else quads
-    images = np.concatenate([truth.images[chosen], rng.integers(0, 3, len(quads) - len(chosen))])
-    order = np.argsort(images, kind="stable")
-    scores = rng.permutation(len(quads)) / max(len(quads), 1)
-    return Found(images[order], rng.integers(0, 2, len(quads)), scores, quads[order]), truth
-
-
 @pytest.mark.parametrize("seed", range(50))
 def test_agrees_with_the_plain_evaluator(seed: int) -> None:
     found, truth = random_case(seed)
@@ -112,17 +83,11 @@ def test_agrees_with_the_plain_evaluator(seed: int) -> None:
                 assert result.ap[metric][label, column] == pytest.approx(slow, abs=1e-9, nan_ok=True)
 
 
-def empty(dimensions: int = 3) -> tuple[Found, Truth]:
-    shapes = np.zeros((0, 4, 2)[:dimensions])
-    none = np.zeros(0, np.int64)
-    return Found(none, none, np.zeros(0), shapes), Truth(none, none, none.astype(bool), shapes)
-
-
 @pytest.mark.parametrize("what", ["images", "truths", "detections", "classes"])
 def test_nothing_gives_null_and_is_json(what: str, tmp_path: Path) -> None:
     found, truth = random_case(3)
-    found = empty()[0] if what != "truths" else found
-    truth = empty()[1] if what != "detections" else truth
+    found = empty_case()[0] if what != "truths" else found
+    truth = empty_case()[1] if what != "detections" else truth
     classes = [] if what == "classes" else ["a", "b"]
     evaluation = measure(classes, truth, Results(found, None), {"split": "val"})
     write_metrics(tmp_path, evaluation.metrics)

@@ -45,6 +45,9 @@ def test_empty_files(tmp_path: Path) -> None:
             r"ship\.txt:2: expected an image .*, got 'P3'",
         ),
         ("Task1_ship", "P1 .9 1 2 3 4", r"ship\.txt:1: expected 10 fields, got 6"),
+        ("Task1_ship", f"P1 .9 {QUAD} 0", r"ship\.txt:1: .* got 'P1 .9': 11 fields, expected 10"),
+        ("Task1_ship", f"P1 .9 inf {QUAD[2:]}", r"ship\.txt:1: expected 9 finite numbers .*, got 0\.9 inf"),
+        ("results_ship", "", r"results_ship\.txt: .* ship, plane; files are called Task1_CLASS\.txt"),
         ("Task2_ship", f"P1 .9 {QUAD}", r"ship\.txt:1: .*"),
         ("Task1_ship", f"\nP1 nan {QUAD}", r"ship\.txt:2: expected 9 finite numbers .*, got nan"),
         ("Task1_ship", f"P1 .9 {QUAD[:-1]}x", r"ship\.txt:1: .*'x'"),
@@ -67,3 +70,19 @@ def test_no_files_and_two_of_a_class(tmp_path: Path) -> None:
         read_results(tmp_path, CLASSES, IMAGES)
     with pytest.raises(UserError, match=r"expected one file per class, .* is another"):
         read_results(write(tmp_path, Task1_ship="", ship=""), CLASSES, IMAGES)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "Task1_ship.txt").write_bytes(f"P1 .9 {QUAD}\n".encode() + b"P\xff .9")
+    with pytest.raises(UserError, match=r"Task1_ship\.txt:2: expected UTF-8 text"):
+        read_results(tmp_path, CLASSES, IMAGES)
+    (tmp_path / "Task1_ship.txt").write_text(f"P1 .9 {QUAD}\n", encoding="utf-16")
+    with pytest.raises(UserError, match=r"Task1_ship\.txt:1: expected UTF-8 text"):
+        read_results(tmp_path, CLASSES, IMAGES)
+
+
+@pytest.mark.parametrize("score", [-0.5, 95])
+def test_odd_scores_are_pointed_out(score: float, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    quads, _ = read_results(write(tmp_path, Task1_ship=f"P1 .9 {QUAD}\nP2 {score} {QUAD}"), CLASSES, IMAGES)
+    assert sorted(quads.scores.tolist()) == sorted([0.9, score])
+    assert f"Task1_ship.txt:2: score {score}" in caplog.text

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import shapely
 
-from datasets_tools.formats.layout import split_of_file, stem_of, to_text
+from datasets_tools.formats.layout import split_of_file, stem_of
 from datasets_tools.formats.notes import Notes
 from datasets_tools.formats.shapes import Shape, labelled_image, polygon_quad
+from utils.decimals import to_text
 from utils.errors import UserError
 
 

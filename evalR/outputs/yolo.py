@@ -1,0 +1,42 @@
+"""YOLO-OBB: one text file an image, `class x1 y1 x2 y2 x3 y3 x4 y4` in shares of width and height."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from evalR.outputs.measures import quads_of
+from utils.decimals import to_text
+from utils.files import write_text
+from utils.georeference import F64
+from utils.records import SceneDetections
+
+SHARE_DECIMALS = 10  # 1e-5 px of 100,000
+
+
+def shares_of(quads: F64, size: tuple[int, int]) -> F64:
+    """Return quads (N, 4, 2) in shares of the width and the height of the image."""
+    return np.asarray(quads / np.array(size[::-1], np.float64), np.float64)
+
+
+def yolo_lines(labels: Iterable[int], shares: F64) -> list[str]:
+    """Return a line for each object, without its end."""
+    return [
+        f"{label} {' '.join(to_text(share, SHARE_DECIMALS) for share in quad)}"
+        for label, quad in zip(labels, shares.reshape(-1, 8).tolist(), strict=True)
+    ]
+
+
+def write_names(path: Path, folders: dict[str, str], classes: Sequence[str]) -> None:
+    """Write data.yaml: image folders by split, and the class names by their number."""
+    table = {**folders, "names": dict(enumerate(classes))}
+    write_text(path, yaml.safe_dump(table, sort_keys=False, allow_unicode=True))
+
+
+def write_yolo(path: Path, found: SceneDetections) -> None:
+    """Write labels/NAME.txt, the score as tenth field, as YOLO writes its own predictions."""
+    shares = shares_of(quads_of(found), found.size)
+    lines = yolo_lines(found.detections.labels.tolist(), shares)
+    scores = found.detections.scores.tolist()
+    write_text(path, "".join(f"{line} {score:.4f}\n" for line, score in zip(lines, scores, strict=True)))

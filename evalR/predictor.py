@@ -1,0 +1,91 @@
+"""A network that looks at inputs in every view, and what suppression at several thresholds leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cfg.schema import Config, EvalConfig
+from evalR.postprocess import postprocess
+from evalR.stopwatch import Stopwatch
+from evalR.views import View, views_of
+from utils.precision import mixed_precision
+from utils.quad_nms import fuse_quads, quad_nms
+from utils.records import Detections, Frame, LevelPrediction
+
+
+class Look(NamedTuple):
+    """What a network said about a batch in one view."""
+
+    predictions: Sequence[LevelPrediction]
+    frames: Sequence[Frame]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model and how it is used; gradients and modes are up to the caller (`evaluating`)."""
+
+    model: nn.Module
+    config: Config
+    device: torch.device
+    nms_ious: tuple[float, ...] = ()  # of more suppressions of the same predictions, besides eval.nms_iou
+    watch: Stopwatch | None = None
+
+    @property
+    def settings(self) -> list[EvalConfig]:
+        """The settings of each suppression, those of the configuration first."""
+        config = self.config.eval
+        return [config, *(config.model_copy(update={"nms_iou": iou}) for iou in self.nms_ious)]
+
+    @property
+    def scales(self) -> list[tuple[float, list[View]]]:
+        """Each scale with its views."""
+        views = views_of(self.config.eval)
+        scales = dict.fromkeys(view.scale for view in views)
+        return [(scale, [view for view in views if view.scale == scale]) for scale in scales]
+
+    def look(self, images: Tensor, frames: Sequence[Frame], views: Sequence[View]) -> list[Look]:
+        """Return what the network says about a batch (B, 3, H, W) uint8 of one scale, view by view."""
+        self.lap("data")
+        images = images.to(self.device, non_blocking=True)
+        with mixed_precision(self.device, self.config.train.amp):
+            looks = [Look(self.model(v.turned(images)), [v.frame(f) for f in frames]) for v in views]
+        self.lap("network")
+        return looks
+
+    def detect(self, looks: Sequence[Look]) -> list[list[Detections]]:
+        """Return the detections of each image of a batch, from all its views, one for each of `settings`."""
+        by_setting = []
+        for setting in self.settings:
+            views = [postprocess(*look, setting) for look in looks]
+            merged = [merge(own, setting, len(views)) for own in zip(*views, strict=True)]
+            by_setting.append(merged if len(views) > 1 else views[0])
+            self.lap("sweep" if len(by_setting) > 1 else "postprocessing")
+        return [list(own) for own in zip(*by_setting, strict=True)]
+
+    def lap(self, part: str) -> None:
+        """Count the time since the last lap, where somebody wants to know."""
+        if self.watch:
+            self.watch.lap(part)
+
+    def turn(self, images: int) -> None:
+        """Say that so many images are done."""
+        if self.watch:
+            self.watch.turn(images)
+
+
+def merge(parts: Sequence[Detections], config: EvalConfig, views: int | None = None) -> Detections:
+    """Return the detections of several views or tiles of one image as one set, class by class.
+
+    Args:
+        views: of the whole image, for `eval.merge=fuse` (`utils.quad_nms.fuse_quads`); None: tiles.
+    """
+    everything = Detections(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+    if config.merge == "nms":
+        kept = quad_nms(*everything, config.merge_iou, config.max_detections)
+        return Detections(*(field[kept] for field in everything))
+    quads, scores, leaders = fuse_quads(*everything, config.merge_iou, views)
+    best = scores.argsort(descending=True, stable=True)[: config.max_detections]
+    return Detections(quads[best], scores[best], everything.labels[leaders[best]])

@@ -1,0 +1,94 @@
+"""What there is to predict on: the images and videos that the words of a command line mean."""
+
+import glob
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataloadR.annotations import IMAGE_SUFFIXES, is_image
+from dataloadR.label_lines import read_lines
+from utils.errors import Faults, UserError
+
+SHARED_STEM = "detections"  # of the files that all images share
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts")
+
+
+def is_video(path: Path) -> bool:
+    """Say whether a name is that of a video; hidden files are unfinished ones."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+
+
+def find_sources(words: Sequence[str]) -> list[Path]:
+    """Return the images and videos that words mean, each once, in the order of the words.
+
+    A word is an image, a raster or a video, a folder of them, a pattern with `*`, `?` or `[`, or a list: a
+    .txt with one path a line, relative to the list or to the working folder.
+
+    Raises:
+        UserError: a word or a line that means no file.
+    """
+    found: dict[Path, Path] = {}
+    for word in words:
+        for path in _of_word(word):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _of_word(word: str) -> list[Path]:
+    path = Path(word)
+    if path.is_dir():
+        return _of_folder(path)
+    if path.is_file():
+        return _of_list(path) if path.suffix.lower() == ".txt" else [path]
+    if not glob.has_magic(word):
+        raise UserError(f"{word}: no such image, folder, list or video")
+    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207 - of any root
+    files = [match for match in matches if is_image(match) or is_video(match)]
+    if not files:
+        raise UserError(f"{word}: expected images or videos to match, found none among {len(matches)} files")
+    return files
+
+
+def _of_folder(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.iterdir() if is_image(path) or is_video(path))
+    if not found:
+        raise UserError(f"{folder}: no images in this folder; looked for {', '.join(IMAGE_SUFFIXES)}")
+    return found
+
+
+def _of_list(path: Path) -> list[Path]:
+    found = []
+    for number, line in read_lines(path, Faults(skip=False)):
+        places = [path.parent / line, Path(line)]
+        file = next((place for place in places if place.is_file()), None)
+        if file is None:
+            raise UserError(f"{path}:{number}: expected the path of an image, found no file {line!r}")
+        found.append(file)
+    if not found:
+        raise UserError(f"{path}: expected a list with the path of an image on each line, found none")
+    return found
+
+
+def output_names(sources: Sequence[Path]) -> dict[Path, str]:
+    """Return a name for the results of each source, no two alike.
+
+    It is the stem; where several share it, the whole name; where several share that, folders before it; at
+    last a number.
+    """
+    paths = {source: source.resolve() for source in sources}
+    names: dict[Path, str] = {}
+    taken = {SHARED_STEM}
+    levels = max((len(path.parts) for path in paths.values()), default=0)
+    for level in range(levels + 1):
+        rest = [source for source in sources if source not in names]
+        labels = {source: _label(paths[source], level) for source in rest}
+        counts = Counter(label.lower() for label in labels.values())  # some disks do not tell case
+        for source, label in labels.items():
+            if counts[label.lower()] == 1 and label.lower() not in taken:
+                names[source] = label
+        taken |= {names[source].lower() for source in rest if source in names}
+    return {source: names.get(source, f"{source.name}-{row}") for row, source in enumerate(sources)}
+
+
+def _label(path: Path, level: int) -> str:
+    return path.stem if level == 0 else "_".join(part for part in path.parts[-level:] if part != path.anchor)

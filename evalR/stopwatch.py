@@ -1,0 +1,46 @@
+"""Where the time of predicting goes."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import torch
+
+
+class Stopwatch:
+    """Adds up the time of each part of the work; the first turn warms up and is left out.
+
+    In the first turn loader processes start, kernels are compiled and libraries choose their algorithms.
+    A GPU is waited for after each lap; post-processing, which begins by counting candidates, waits anyway.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.images = 0
+        self.warm_up: int | None = None  # images of the first turn
+        self.last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """Count the time since the last lap as that of `part`."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        self.seconds[part] += now - self.last
+        self.last = now
+
+    def turn(self, images: int) -> None:
+        """End the work on some images; the next lap begins here."""
+        if self.warm_up is None:
+            self.warm_up = images
+            self.seconds.clear()
+        else:
+            self.images += images
+        self.last = time.perf_counter()
+
+    def summary(self) -> dict[str, Any]:
+        """Return milliseconds per image by part, None where all was warm-up, and the images left out."""
+        per_image = {
+            part: 1000 * seconds / self.images for part, seconds in self.seconds.items() if self.images
+        }
+        return {"milliseconds_per_image": per_image or None, "warm_up_images": self.warm_up or 0}

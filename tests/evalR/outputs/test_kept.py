@@ -1,0 +1,44 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cfg.load import load_config
+from evalR.outputs.kept import keep, mark_of, read_kept
+from tests.evalR.outputs.found import make_found, random_quads
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_what_is_kept_comes_back(count: int, tmp_path: Path) -> None:
+    detections = make_found(random_quads(count)).detections
+    keep(tmp_path / "a.npz", detections, "mark")
+    back = read_kept(tmp_path / "a.npz", "mark")
+    assert back is not None
+    for first, second in zip(back, detections, strict=True):
+        np.testing.assert_array_equal(first, second)
+        assert first.dtype == second.dtype
+    assert read_kept(tmp_path / "a.npz", "other") is None
+    assert read_kept(tmp_path / "b.npz", "mark") is None
+    data = (tmp_path / "a.npz").read_bytes()
+    for length in (0, 10, len(data) // 2, len(data) - 5):
+        (tmp_path / "a.npz").write_bytes(data[:length])
+        assert read_kept(tmp_path / "a.npz", "mark") is None
+
+
+def test_the_mark_changes_with_all_that_matters(tmp_path: Path) -> None:
+    image, weights = tmp_path / "a.png", tmp_path / "best.pt"
+    image.write_text("a")
+    weights.write_text("w")
+    config = load_config()
+    first = mark_of(image, weights, config)
+    for word in ("predict.formats=[csv]", "data.on_error=skip", "data.workers=0"):
+        assert mark_of(image, weights, load_config(None, [word])) == first
+    for word in ("data.image_size=320", "eval.nms_iou=0.3", "predict.classes=[a]"):
+        assert mark_of(image, weights, load_config(None, [word])) != first
+    assert mark_of(image, weights, load_config(None, ["predict.score_threshold=0.4"])) != first
+    os.utime(weights, ns=(0, 0))
+    second = mark_of(image, weights, config)
+    assert second != first
+    image.write_text("longer")
+    assert mark_of(image, weights, config) != second

@@ -1,0 +1,153 @@
+"""Pictures, overviews and crops: what is drawn where."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from evalR.outputs import overview
+from evalR.outputs.crops import crop_upright, remove_crops, write_crops
+from evalR.outputs.overview import densest_windows, draw_overview, reduce_raster, write_overview
+from evalR.outputs.pictures import annotate, part_of, write_picture
+from tests.evalR.outputs.found import make_found, random_quads, rectangle
+from utils.drawing import LEGEND_ROW, class_colour
+from utils.images import read_image
+from utils.rasters import Window, array_raster
+
+BLACK = np.zeros((400, 500, 3), np.uint8)
+
+
+def painted(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.abs(picture.astype(int) - colour).max(axis=-1) < 25  # lines are smoothed
+
+
+def test_outlines_lie_on_the_quads_in_the_colours_of_the_classes() -> None:
+    quads = [
+        [[100, 100], [140, 100], [140, 120], [100, 120]],
+        [[300, 200], [308, 200], [308, 208], [300, 208]],
+    ]
+    picture = annotate(BLACK, make_found(np.array(quads) + 0.5))  # the centres of pixels
+    assert painted(picture, class_colour(0))[100, 102:139].all()
+    assert not picture[102:119, 102:139].any()  # nothing hides the object
+    assert not picture[202:207, 202:207].any()  # nor one of 8 px
+    assert painted(picture, class_colour(1))[196:213, 296:313].sum() > 20
+
+
+@pytest.mark.parametrize(("side", "scale"), [(8, 2), (5, 4), (40, 1)])
+def test_images_of_small_objects_are_enlarged(side: int, scale: int, tmp_path: Path) -> None:
+    quad = [[[50, 50], [50 + side, 50], [50 + side, 50 + side], [50, 50 + side]]]
+    write_picture(tmp_path / "a.jpg", BLACK, make_found(quad))
+    assert read_image(tmp_path / "a.jpg").shape == (400 * scale + LEGEND_ROW, 500 * scale, 3)
+
+
+def test_a_picture_of_nothing(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.jpg", BLACK, make_found())
+    assert read_image(tmp_path / "a.jpg").shape == (400 + LEGEND_ROW, 500, 3)
+    write_overview(tmp_path / "b", array_raster(BLACK), make_found())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "b.jpg"]
+
+
+def test_a_reduced_scene_is_the_mean_of_its_pixels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (707, 503, 3), np.uint8)
+    view = reduce_raster(array_raster(image), 5)
+    expected = image[:705, :500].reshape(141, 5, 100, 5, 3).mean(axis=(1, 3))
+    assert np.abs(view.image - expected).max() <= 0.51
+
+
+def test_small_objects_are_dots_in_an_overview() -> None:
+    view = reduce_raster(array_raster(BLACK), 5)
+    picture = draw_overview(view, make_found([rectangle(250, 200, 20, 10, 0)]))
+    rows, columns = np.nonzero(painted(picture, class_colour(0)))
+    assert np.mean(rows) == pytest.approx(40, abs=0.6)
+    assert np.mean(columns) == pytest.approx(50, abs=0.6)
+    assert len(rows) < 25
+
+
+def test_densest_windows_against_a_slow_search() -> None:
+    rng = np.random.default_rng(2)
+    quads = random_quads(400, (5000, 7000)) + rng.normal(0, 1, (400, 1, 1))
+    quads[:60] += np.array([3300.0, 2100.0]) - quads[:60].mean(axis=1, keepdims=True) + rng.uniform(0, 600)
+    windows = densest_windows(quads, (5000, 7000))
+    assert len(windows) == 4
+    x, y = quads.mean(axis=1).T
+    counts = [
+        int(((x >= left) & (x < left + 1000) & (y >= top) & (y < top + 1000)).sum())
+        for top in range(0, 4001, 250)
+        for left in range(0, 6001, 250)
+    ]
+    left, top, right, bottom = windows[0]
+    assert int(((x >= left) & (x < right) & (y >= top) & (y < bottom)).sum()) == max(counts)
+    for window in windows:
+        assert (window.x_max - window.x_min, window.y_max - window.y_min) == (1000, 1000)
+        assert window.x_min >= 0
+        assert window.x_max <= 7000
+    assert densest_windows(np.zeros((0, 4, 2)), (5000, 7000)) == []
+    assert densest_windows(np.full((1, 4, 2), 20.0), (300, 1500)) == [(0, 0, 1000, 300)]
+
+
+def test_what_reaches_into_a_window_is_drawn_in_it() -> None:
+    found = make_found([rectangle(95, 150, 20, 10, 90), rectangle(80, 150, 20, 10, 90)])
+    part = part_of(found, Window(100, 120, 200, 320))
+    assert part.size == (200, 100)
+    np.testing.assert_allclose(part.detections.quads.numpy(), [rectangle(-5, 30, 20, 10, 90)])
+    assert len(part_of(make_found(), Window(0, 0, 10, 10)).detections.scores) == 0
+
+
+def test_overview_and_windows_of_a_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "OVERVIEW", 100)
+    monkeypatch.setattr(overview, "WINDOW", 200)
+    paths = write_overview(tmp_path / "s", array_raster(BLACK), make_found([rectangle(30, 30, 20, 10, 0)]))
+    assert [path.name for path in paths] == ["s.jpg", "s_dense1.jpg"]
+    assert read_image(paths[0]).shape == (80 + LEGEND_ROW, 100, 3)
+    assert read_image(paths[1]).shape == (200 + LEGEND_ROW, 200, 3)
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 70, 90, 110, 160, 179])
+def test_a_crop_is_upright(degrees: float) -> None:
+    """A white rectangle whose upper third is red: the crop shows it upright, the red end on top."""
+    image = np.zeros((300, 300, 3), np.uint8)
+    quad = rectangle(150.3, 140.7, 90, 30, degrees)
+    top_first = quad if quad[:2, 1].mean() <= quad[2:, 1].mean() + 1e-9 else np.roll(quad, 2, axis=0)
+    cv2.fillPoly(image, [np.round(quad).astype(np.int32)], (255, 255, 255))
+    part = np.stack([*top_first[:2], *(top_first[[2, 3]] * 0.34 + top_first[[1, 0]] * 0.66)])
+    cv2.fillPoly(image, [np.round(part).astype(np.int32)], (255, 0, 0))
+    crop = crop_upright(array_raster(image), quad, 0.0)
+    assert crop is not None
+    assert crop.shape == (90, 30, 3)
+    assert (crop[4:-4, 4:-4, 0] > 200).all()
+    if degrees not in (90,):  # level: neither end is on top
+        assert (crop[4:24, 4:-4, 1] < 60).all()
+        assert (crop[40:-4, 4:-4, 1] > 200).all()
+    wide = crop_upright(array_raster(image), quad, 0.5)
+    assert wide is not None
+    assert wide.shape == (120, 60, 3)
+    assert (wide[:10, 20:40] == 0).all()
+
+
+def test_crops_beyond_the_image_are_grey_or_left_out() -> None:
+    raster = array_raster(np.full((50, 50, 3), 255, np.uint8))
+    crop = crop_upright(raster, rectangle(50, 25, 40, 20, 0), 0.0)
+    assert crop is not None
+    assert crop.shape == (40, 20, 3)
+    assert (crop[:, :8] == 255).all()
+    assert (crop[:, 12:] == 128).all()
+    assert crop_upright(raster, rectangle(500, 25, 40, 20, 0), 0.0) is None
+
+
+def test_crops_of_an_image_replace_those_before(tmp_path: Path) -> None:
+    raster, found = array_raster(BLACK), make_found(random_quads(5) * 0.5 + 50)
+    assert write_crops(tmp_path, "a", raster, found, 0.1, 0) == 5
+    assert write_crops(tmp_path, "a_0001", raster, found, 0.1, 3) == 3
+    assert write_crops(tmp_path, "a", raster, found, 0.1, 2) == 2
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg"))
+    assert names == [
+        "large ship/a_0001_0002.jpg",
+        "large ship/a_0002.jpg",
+        "plane/a_0001.jpg",
+        "plane/a_0001_0001.jpg",
+        "plane/a_0001_0003.jpg",
+    ]
+    remove_crops(tmp_path, "a_0001")
+    assert len(list(tmp_path.rglob("*.jpg"))) == 2
+    assert write_crops(tmp_path, "b", raster, make_found(), 0.1, 0) == 0

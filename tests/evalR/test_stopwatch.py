@@ -1,0 +1,26 @@
+"""The parts of the time, with a clock that is turned by hand."""
+
+import pytest
+import torch
+
+from evalR import stopwatch
+from evalR.stopwatch import Stopwatch
+
+
+def test_parts_per_image_without_the_first_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: now[0])
+    watch = Stopwatch(torch.device("cpu"))
+    assert watch.summary() == {"milliseconds_per_image": None, "warm_up_images": 0}
+    for images, waited in ((4, 9.0), (4, 0.1), (1, 0.4)):
+        for part, seconds in (("data", waited), ("network", 1.0)):
+            now[0] += seconds
+            watch.lap(part)
+        now[0] += 5.0  # nobody's
+        watch.turn(images)
+        if waited == 9.0:
+            assert watch.summary() == {"milliseconds_per_image": None, "warm_up_images": 4}
+    assert watch.summary() == {
+        "milliseconds_per_image": {"data": pytest.approx(100.0), "network": pytest.approx(400.0)},
+        "warm_up_images": 4,
+    }

@@ -1,0 +1,304 @@
+"""predict.py: sources, formats, what it refuses, how it goes on; a fake network finds blobs."""
+
+import csv
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import predict
+from cfg.schema import Config, DataConfig
+from evalR.load import Trained
+from utils.cli import run_script
+from utils.images import read_image
+from utils.records import Annotation, Detections
+
+CLASSES = ("block", "square")
+EVERYTHING = "formats=[dota,yolo,coco,csv,geojson,geopackage,pictures,crops]"
+Calls = list[str]
+
+
+def find_blobs(image: np.ndarray) -> Detections:
+    """White rectangles on black: squares and blocks."""
+    mask = (image[..., 0] > 128).astype(np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = [cv2.boundingRect(contour) for contour in contours]
+    quads = [[[x, y], [x + w, y], [x + w, y + h], [x, y + h]] for x, y, w, h in boxes]
+    return Detections(
+        torch.tensor(quads, dtype=torch.float32).reshape(-1, 4, 2),
+        torch.linspace(0.9, 0.5, len(boxes)) if boxes else torch.zeros(0),
+        torch.tensor([int(w == h) for _, _, w, h in boxes], dtype=torch.int64),
+    )
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """A working folder of its own, and a detector that needs no network; the images that it has seen."""
+    seen: Calls = []
+    (tmp_path / "best.pt").write_text("weights")
+    monkeypatch.chdir(tmp_path)
+
+    def load(path: Path, overrides: Sequence[str], _: object) -> Trained:
+        from cfg.load import load_config
+
+        config = load_config(None, ["data.image_size=128", *overrides])
+        return Trained(None, CLASSES, config, torch.device("cpu"), path)  # type: ignore[arg-type]
+
+    def split(_: object, annotations: Sequence[Annotation], config: Config, __: object) -> list[Detections]:
+        assert config.data.on_error == "stop"
+        images = [read_image(a.image_path) for a in annotations]
+        seen.extend(a.image_path for a in annotations)
+        return [find_blobs(image) for image in images]
+
+    def whole(_: object, image: np.ndarray, __: DataConfig, ___: object) -> Detections:
+        seen.append("one")
+        return find_blobs(image)
+
+    monkeypatch.setattr(predict, "load_detector", load)
+    monkeypatch.setattr(predict, "predict_split", split)
+    monkeypatch.setattr(predict, "predict_any", whole)
+    monkeypatch.setattr("evalR.predict.predict_image", whole)
+    return seen
+
+
+def draw(path: Path, boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int] = (120, 160)) -> Path:
+    image = np.zeros((*size, 3), np.uint8)
+    for x, y, w, h in boxes:
+        image[y : y + h, x : x + w] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def run(*words: object, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["predict.py", "weights=best.pt", *map(str, words)])
+    return run_script(predict.main)
+
+
+def refused(*words: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run, expect exit code 2 and one error line, and return it."""
+    assert run(*words, monkeypatch=monkeypatch) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def test_every_format_of_a_folder(
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("pyogrio", reason="pyogrio is not installed (requirements-extra.txt)")
+    draw(Path("in/a.png"), [(10, 20, 40, 20), (100, 60, 30, 30)])
+    draw(Path("in/b.png"), [])
+    assert run("in", "out=res", EVERYTHING, monkeypatch=monkeypatch) == 0
+    files = {path.relative_to("res").as_posix() for path in Path("res").rglob("*") if path.is_file()}
+    per_image = {f"{name}{suffix}" for name in "ab" for suffix in (".txt", ".jpg", ".geojson", ".gpkg")}
+    crops = {"crops/block/a_0002.jpg", "crops/square/a_0001.jpg"}
+    kept = {".predictions/a.npz", ".predictions/b.npz"}
+    shared = {"detections.csv", "detections.json", "data.yaml", "labels/a.txt", "labels/b.txt"}
+    assert files == per_image | crops | kept | shared
+    lines = Path("res/a.txt").read_text().splitlines()
+    assert "10.00 20.00 50.00 20.00 50.00 40.00 10.00 40.00 block 0.5000" in lines
+    assert Path("res/b.txt").read_text() == ""
+    assert len(json.loads(Path("res/detections.json").read_text())["annotations"]) == 2
+    output = capsys.readouterr().out
+    assert "2 objects in 2 images" in output
+    assert "block" in output
+    assert "2 of 2 images are not geo-referenced" in caplog.text
+    assert calls == ["in/a.png", "in/b.png"]
+
+
+def test_a_second_call_goes_on_and_adds_formats(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(Path("in/a.png"), [(10, 20, 40, 20)])
+    assert run("in", "out=res", monkeypatch=monkeypatch) == 0
+    text, written = Path("res/a.txt").read_bytes(), Path("res/a.jpg").stat().st_mtime_ns
+    Path("res/a.txt").unlink()  # lost: written again, without predicting again
+    draw(Path("in/b.png"), [(10, 20, 40, 20)])
+    assert run("in", "out=res", "formats=dota,csv,pictures", monkeypatch=monkeypatch) == 0
+    assert calls == ["in/a.png", "in/b.png"]
+    assert Path("res/a.txt").read_bytes() == text
+    assert Path("res/a.jpg").stat().st_mtime_ns == written
+    assert len(Path("res/detections.csv").read_text().splitlines()) == 3
+    for word in ("overwrite=true", "predict.score_threshold=0.95"):
+        assert run("in", "out=res", word, monkeypatch=monkeypatch) == 0
+    assert calls == ["in/a.png", "in/b.png"] * 3
+    assert Path("res/a.txt").read_text() == ""  # nothing reaches 0.95
+
+
+def test_all_kinds_of_sources_each_once(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("x/a.png", "y/a.png", "z/c.jpg"):
+        draw(Path(name), [(10, 20, 40, 20)])
+    Path("z/list.txt").write_text("c.jpg\n\nx/a.png\n")
+    assert run("z/list.txt", "*/a.png", "y", "out=res", "formats=dota", monkeypatch=monkeypatch) == 0
+    assert calls == ["z/c.jpg", "x/a.png", "y/a.png"]
+    assert {path.name for path in Path("res").glob("*.txt")} == {"c.txt", "x_a.png.txt", "y_a.png.txt"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["nowhere.png"], "nowhere.png: no such image"),
+        (["*.png"], "*.png: expected images or videos to match, found none"),
+        (["empty"], "empty: no images in this folder"),
+        (["list.txt"], "list.txt:2: expected the path of an image, found no file 'missing.png'"),
+        (["in", "formats=[dota,shapefile]"], "predict.formats"),
+        (["in", "overwrite=maybe"], "overwrite: expected true or false, got 'maybe'"),
+        (["in", "predict.classes=[boat]"], "'boat' is none of block, square"),
+        (["in", "out=in/a.png"], "in/a.png"),
+        (["in/a.png", "out=in", "formats=dota"], "in/a.txt: is there, and not of predict.py"),
+        (["in/c.jpg", "out=in"], "would overwrite in/c.jpg"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+@pytest.mark.usefixtures("calls")
+def test_bad_input_is_one_line_and_changes_nothing(
+    words: list[str], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("in/a.png"), [(10, 20, 40, 20)])
+    draw(Path("in/c.jpg"), [(10, 20, 40, 20)])
+    Path("in/a.txt").write_text("labels")
+    Path("empty").mkdir()
+    Path("list.txt").write_text("in/a.png\nmissing.png\n")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert expected in refused(*words, monkeypatch=monkeypatch, capsys=capsys)
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_a_damaged_image_among_many(
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in "abc":
+        draw(Path(f"in/{name}.png"), [(10, 20, 40, 20)])
+    whole = Path("in/b.png").read_bytes()
+    Path("in/b.png").write_bytes(whole[:-20])
+    error = refused("in", "out=res", "formats=dota,csv", monkeypatch=monkeypatch, capsys=capsys)
+    assert "in/b.png: the file is truncated" in error
+    assert {path.name for path in Path("res").glob("*.txt")} == {"a.txt"}
+    assert len(Path("res/detections.csv").read_text().splitlines()) == 2
+    calls.clear()
+    assert run("in", "out=res", "data.on_error=skip", "formats=dota", monkeypatch=monkeypatch) == 0
+    assert "in/a.png" not in calls  # found before
+    assert "left out 1 files" in caplog.text
+    assert {path.name for path in Path("res").glob("*.txt")} == {"a.txt", "c.txt"}
+    Path("in/b.png").write_bytes(whole)
+    calls.clear()
+    assert run("in", "out=res", "formats=dota", monkeypatch=monkeypatch) == 0
+    assert {path.name for path in Path("res").glob("*.txt")} == {"a.txt", "b.txt", "c.txt"}
+
+
+@pytest.mark.usefixtures("calls")
+@pytest.mark.parametrize("data", [b"", b"no image"])
+def test_what_stands_before_a_damaged_image_is_finished(
+    data: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("in/a.png"), [(10, 20, 40, 20)])
+    draw(Path("in/c.png"), [(10, 20, 40, 20)])
+    Path("in/b.png").write_bytes(data)
+    assert "in/b.png" in refused("in", "out=res", "formats=dota", monkeypatch=monkeypatch, capsys=capsys)
+    assert {path.name for path in Path("res").glob("*.txt")} == {"a.txt"}
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_geo_referenced_raster_gets_geojson(monkeypatch: pytest.MonkeyPatch) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
+    from rasterio.transform import Affine
+
+    pixels = np.zeros((3, 120, 160), np.uint8)
+    pixels[:, 20:40, 10:50] = 255
+    place = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_500_000)}
+    with rasterio.open("a.tif", "w", "GTiff", 160, 120, 3, dtype="uint8", **place) as dataset:
+        dataset.write(pixels)
+    assert run("a.tif", "out=res", monkeypatch=monkeypatch) == 0
+    (row,) = json.loads(Path("res/a.geojson").read_text())["features"]
+    assert row["properties"]["class"] == "block"
+    assert row["properties"]["length_m"] == pytest.approx(20, rel=1e-3)
+    assert Path("res/a.txt").is_file()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open("b.tif", "w", "GTiff", 160, 120, 3, dtype="uint8") as dataset:
+            dataset.write(pixels)
+    assert run("b.tif", "out=res", monkeypatch=monkeypatch) == 0
+    assert not Path("res/b.geojson").exists()
+
+
+@pytest.mark.usefixtures("calls")
+def test_without_rasterio_a_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    draw(Path("a.tif"), [(10, 20, 40, 20)])
+    for name in ("rasterio", "pyogrio"):
+        monkeypatch.setitem(sys.modules, name, None)
+    error = refused("a.tif", "formats=geopackage", monkeypatch=monkeypatch, capsys=capsys)
+    assert "pip install rasterio" in error
+    assert run("a.tif", "out=res", monkeypatch=monkeypatch) == 0
+    assert "pip install rasterio" in caplog.text
+    assert Path("res/a.txt").is_file()
+
+
+def test_a_video(
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for k in range(12):
+        frame = np.zeros((120, 160, 3), np.uint8)
+        frame[32:64, 16 + 4 * k : 48 + 4 * k] = 255
+        writer.write(frame)
+    writer.release()
+    assert run("clip.avi", "out=res", "formats=pictures,dota,csv", monkeypatch=monkeypatch) == 0
+    assert "12 objects in 1 files" in capsys.readouterr().out
+    assert len(calls) == 12
+    capture = cv2.VideoCapture("res/clip.mp4")
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 12
+    assert capture.get(cv2.CAP_PROP_FPS) == 10
+    capture.release()
+    with Path("res/clip.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["frame"]) for row in rows] == list(range(12))
+    for k, row in enumerate(rows):
+        assert float(row["centre_x"]) == pytest.approx(32 + 4 * k, abs=1.5)
+    assert [line.split()[0] for line in Path("res/clip.txt").read_text().splitlines()] == list(
+        map(str, range(12))
+    )
+    assert run("clip.avi", "out=res", "formats=pictures,dota,csv", monkeypatch=monkeypatch) == 0
+    assert len(calls) == 12  # not read again
+    assert run("clip.avi", "out=res", "formats=coco", monkeypatch=monkeypatch) == 0
+    assert "clip.avi: left out" in caplog.text
+    assert len(calls) == 12
+
+
+def test_a_video_that_ends_early_keeps_what_was_read(
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        writer.write(rng.integers(0, 100, (120, 160, 3), np.uint8))
+    writer.release()
+    data = Path("clip.avi").read_bytes()
+    Path("clip.avi").write_bytes(data[: len(data) // 2])
+    assert run("clip.avi", "out=res", "formats=pictures,dota", monkeypatch=monkeypatch) == 0
+    (line,) = [line for line in caplog.messages if "what was read is kept" in line]
+    assert "clip.avi: ends after" in line
+    assert "of 40 frames" in line
+    assert 10 < len(calls) < 30
+    assert Path("res/clip.mp4").stat().st_size > 0
+    Path("none.mp4").write_bytes(data[:100])
+    error = refused("none.mp4", "out=res", monkeypatch=monkeypatch, capsys=capsys)
+    assert "none.mp4" in error
+    assert not Path("res/none.mp4").exists()

@@ -1,0 +1,58 @@
+"""HTML pages in one file that needs no network: a template, and pictures inside the text."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.files import replacing
+from utils.images import FILL, U8, Matrix, compose, shift, warp_image
+
+SHARED = Path(__file__).parent  # of pages.html
+QUALITY = 80  # of JPEGs
+MARGIN = 3.0  # times the size of the object are shown around it
+MIN_WINDOW = 48.0  # px of the image
+
+
+class Picture(NamedTuple):
+    """A JPEG in the page."""
+
+    data: str  # base64
+    width: int
+    height: int
+    caption: str
+
+
+def write_page(path: Path, template: Path, values: Mapping[str, object]) -> None:
+    """Write a template with its values, all of them escaped; it may import from utils/pages.html."""
+    loader = jinja2.FileSystemLoader([template.parent, SHARED])
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    text = environment.get_template(template.name).render(values)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def close_up(image: U8 | None, quad: NDArray[np.floating], side: int) -> tuple[U8, Matrix]:
+    """Return the surroundings of a quad (4, 2), `side` px square, and the matrix that leads there.
+
+    Without an image they are grey.
+    """
+    middle = (quad.min(axis=0) + quad.max(axis=0)) / 2
+    scale = side / max(MARGIN * float(np.ptp(quad, axis=0).max()), MIN_WINDOW)
+    away = compose(shift(side / 2, side / 2), np.array([[scale, 0, 0], [0, scale, 0]]))
+    matrix = compose(away, shift(-float(middle[0]), -float(middle[1])))
+    canvas = np.full((side, side, 3), FILL, np.uint8)
+    return canvas if image is None else warp_image(image, matrix, (side, side)), matrix
+
+
+def encode(image: U8, caption: str) -> Picture:
+    """Return a picture (H, W, 3) for a page."""
+    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    height, width, _ = image.shape
+    return Picture(base64.b64encode(data.tobytes()).decode("ascii"), width, height, caption)
