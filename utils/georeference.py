@@ -31,12 +31,18 @@ def read_geo(path: str | Path) -> GeoReference | None:
                 lack = _lack(dataset)
                 if lack:
                     log.warning("%s: %s; coordinates are pixels", path, lack)
-                if lack is None and dataset.crs:
-                    a, b, c, d, e, f = map(float, dataset.transform[:6])
-                    return GeoReference((a, b, c, d, e, f), dataset.crs.to_wkt())
+                return dataset_geo(dataset)
         except rasterio.errors.RasterioError:
             pass  # no raster for rasterio: whoever reads the pixels says what is wrong
     return None
+
+
+def dataset_geo(dataset: Any) -> GeoReference | None:
+    """Return where an open dataset of rasterio lies, None where it does not say."""
+    if _lack(dataset) or not dataset.crs:
+        return None
+    a, b, c, d, e, f = map(float, dataset.transform[:6])
+    return GeoReference((a, b, c, d, e, f), dataset.crs.to_wkt())
 
 
 def _lack(dataset: Any) -> str | None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import first_line
+from utils.georeference import dataset_geo
 from utils.images import FILL, STEPS_OF_16_BITS, U8, ImageError
 from utils.rasters import (
     HINT,
@@ -30,7 +31,6 @@ from utils.rasters import (
     palette_of,
     to_rgb,
 )
-from utils.records import GeoReference
 
 logger = logging.getLogger(__name__)
 Values = NDArray[Any]  # (H, W, B) numbers of a raster
@@ -87,19 +87,13 @@ def _is_ordinary(dataset: Any) -> bool:
     """Say whether nothing would be lost by reading a dataset as any other picture."""
     kinds = {np.dtype(name) for name in dataset.dtypes}
     is_known = bool(kinds) and kinds <= {np.dtype(np.uint8), np.dtype(np.uint16)}
-    return is_known and not is_large(dataset.shape) and not _has_mask(dataset) and _geo(dataset) is None
+    return (
+        is_known and not is_large(dataset.shape) and not _has_mask(dataset) and dataset_geo(dataset) is None
+    )
 
 
 def _has_mask(dataset: Any) -> bool:
     return any(flags[0].name != "all_valid" for flags in dataset.mask_flag_enums)
-
-
-def _geo(dataset: Any) -> GeoReference | None:
-    """Return where a dataset lies; None without a reference system or a transform."""
-    if dataset.crs is None or dataset.transform.is_identity:
-        return None
-    t = dataset.transform
-    return GeoReference((t.a, t.b, t.c, t.d, t.e, t.f), dataset.crs.to_wkt())
 
 
 def _scene_raster(dataset: Any, path: str | Path, reading: Reading) -> Raster:
@@ -117,7 +111,7 @@ def _scene_raster(dataset: Any, path: str | Path, reading: Reading) -> Raster:
             pixels[~valid] = FILL
         return pixels
 
-    return Raster((int(dataset.height), int(dataset.width)), True, read, _geo(dataset))
+    return Raster((int(dataset.height), int(dataset.width)), True, read, dataset_geo(dataset))
 
 
 def _chosen_bands(dataset: Any, path: str | Path, wanted: Sequence[int]) -> list[int]:
