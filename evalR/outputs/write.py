@@ -15,8 +15,9 @@ from evalR.outputs.table import write_csv
 from evalR.outputs.yolo import write_names, write_yolo
 from evalR.sources import is_video
 from utils.extras import need_extra
-from utils.rasters import Window, open_raster
+from utils.rasters import Window
 from utils.records import SceneDetections
+from utils.scene_rasters import Reading, open_scene
 
 DEFAULT: tuple[OutputFormat, ...] = ("dota", "pictures")
 CROPS = "crops"  # folder
@@ -84,7 +85,7 @@ def write_format(
     """Write what `path_of` says, or the crops of an image."""
     path = path_of(out, name, form)
     if form == "crops":
-        with open_raster(found.source) as raster:
+        with open_scene(found.source, Reading(config.bands, config.stretch)) as raster:
             write_crops(out / CROPS, name, raster, found, config.crop_margin, config.crop_limit)
     if path is None:
         return
@@ -103,7 +104,7 @@ def write_format(
 
 def _draw(path: Path, found: SceneDetections, config: PredictConfig) -> None:
     height, width = found.size
-    with open_raster(found.source) as raster:
+    with open_scene(found.source, Reading(config.bands, config.stretch)) as raster:
         if max(found.size) > config.max_picture:
             write_overview(path.with_suffix(""), raster, found)
         else:
