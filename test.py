@@ -36,8 +36,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cfg.load import file_words, load_config
 from cfg.schema import Config
 from dataloadR.annotations import split_is_labelled
@@ -46,9 +44,9 @@ from evalR.columns import to_found, to_truth
 from evalR.compare import compare, find_sides, known_data, resampling
 from evalR.dota_results import check_names, write_task1
 from evalR.evaluate import BOX_IOU, QUAD_IOU, check_labels, format_table
-from evalR.load import Trained, load_detector, newest_weights
+from evalR.inference import predict_settings
+from evalR.load import Trained, join, load_detector, newest_weights
 from evalR.metrics import SLANTED, Evaluation, measure, write_metrics
-from evalR.predict import predict_settings
 from evalR.predictor import Predictor
 from evalR.protocol import model_protocol, named_data, protocol_of
 from evalR.report.comparison import comparison_table, write_comparison
@@ -58,7 +56,7 @@ from evalR.result_sets import Results, read_labels, read_results
 from evalR.stopwatch import Stopwatch
 from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
 from utils import distributed
-from utils.cli import HelpFormatter, parse_words, pick_device, run_script, take_options
+from utils.cli import HelpFormatter, parse_words, run_script, take_options
 from utils.errors import UserError
 from utils.files import replacing, write_json
 from utils.records import Annotation, Detections
@@ -193,14 +191,6 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
         sys.stdout.write(write_sweep(folder, swept, config.eval.metric))
     page = write_report(folder, evaluation, annotations, config.eval.metric, pace)
     sys.stdout.write(f"results: {folder}\nreport: {page}\n")
-
-
-def join(device: str) -> torch.device:
-    """Join the other processes, if there are any, and return the device of this one."""
-    picked = pick_device(distributed.join(device))
-    if not distributed.is_main():
-        logging.getLogger().setLevel(logging.ERROR)  # one process speaks for all
-    return picked
 
 
 def can_be_written(names: Sequence[str], classes: Sequence[str]) -> bool:

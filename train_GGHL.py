@@ -33,7 +33,7 @@ from dataloadR.samplers import TrainBatches
 from dataloadR.splits import check_objects, check_sizes, load_split
 from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, class_summary, evaluate, format_table, summary
-from evalR.predict import predict_shared
+from evalR.inference import predict_shared
 from evalR.report.cells import assigned_cells
 from evalR.report.grid import prediction_grid
 from modelR.build import build_for_training

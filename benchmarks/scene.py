@@ -29,7 +29,8 @@ sys.path.insert(0, str(ROOT))
 from dataloadR.demo_scenes import CLASSES, make_scene  # noqa: E402
 from dataloadR.scene_grounds import render_ground  # noqa: E402
 from dataloadR.scene_plan import plan_scene  # noqa: E402
-from evalR.predict import Detector, predict_image  # noqa: E402
+from evalR.inference import predict_image  # noqa: E402
+from evalR.predict import Detector  # noqa: E402
 from utils.quad_iou import pairwise_quad_iou  # noqa: E402
 from utils.rasters import Window  # noqa: E402
 from utils.records import Detections  # noqa: E402

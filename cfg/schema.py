@@ -227,21 +227,21 @@ OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "
 
 
 class PredictConfig(Section):
-    """What prediction looks for, how large images are cut for it, and what is written (docs/outputs.md)."""
+    """How large images are cut (docs/prediction.md), what predict.py shows and writes (docs/outputs.md)."""
 
     score_threshold: Share = 0.3
     classes: tuple[str, ...] = ()  # empty: all
+    formats: tuple[OutputFormat, ...] = ()  # empty: dota and pictures, and geojson where geo-referenced
+    max_picture: Number = 4000  # px; of larger images an overview and the densest windows are drawn
+    crop_margin: float = Field(default=0.1, ge=0.0)  # around a crop, in parts of its short side
+    crop_limit: Count = 1000  # crops of an image, those of the highest scores; 0: all
     tile: Number | None = None  # px, side of the tiles of large images; None: the longer of data.image_size
-    overlap: float = Field(default=0.25, ge=0.0)  # of neighbours: below 1 a share of the tile, else px
+    overlap: Annotated[float, Field(ge=0.0)] = 0.25  # of neighbouring tiles: below 1 a share of them, else px
     rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)  # scales at which it is looked at
     batch_size: Number = 8  # tiles that the network sees at once
     bands: tuple[Number, ...] = ()  # of a raster, from 1, one or three; empty: its colours or the first three
     # percentiles that become black and white; None: 8 and 16 bits as in training, other numbers by 2 and 98
     stretch: tuple[Percent, Percent] | None = None
-    formats: tuple[OutputFormat, ...] = ()  # empty: dota and pictures, and geojson where geo-referenced
-    max_picture: Number = 4000  # px; of larger images an overview and the densest windows are drawn
-    crop_margin: float = Field(default=0.1, ge=0.0)  # around a crop, in parts of its short side
-    crop_limit: Count = 1000  # crops of an image, those of the highest scores; 0: all
 
     @field_validator("bands")
     @classmethod

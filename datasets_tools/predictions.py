@@ -8,8 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from evalR.dota_results import read_task1
+from evalR.inference import predict_any
 from evalR.load import Trained
-from evalR.predict import predict_any
 from utils.errors import UserError
 from utils.images import read_image
 from utils.records import F32, Annotation, Detections

@@ -11,7 +11,9 @@ from cfg.load import load_config_text
 from cfg.schema import Config
 from modelR.build import build_model
 from modelR.gghl import GGHL
+from utils import distributed
 from utils.checkpoint import CheckpointError, averaged_weights, find_weights, load_checkpoint, load_state
+from utils.cli import pick_device
 
 logger = logging.getLogger(__name__)
 UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint holds all weights
@@ -25,6 +27,14 @@ class Trained(NamedTuple):
     config: Config  # of the training, with the overrides of the command line
     device: torch.device
     path: Path
+
+
+def join(device: str) -> torch.device:
+    """Join the other processes, if there are any, and return the device of this one."""
+    picked = pick_device(distributed.join(device))
+    if not distributed.is_main():
+        logging.getLogger().setLevel(logging.ERROR)  # one process speaks for all
+    return picked
 
 
 def newest_weights(runs: Path) -> Path:

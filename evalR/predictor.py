@@ -1,6 +1,7 @@
 """A network that looks at inputs in every view, and what suppression at several thresholds leaves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,18 @@ from evalR.views import View, views_of
 from utils.precision import mixed_precision
 from utils.quad_nms import fuse_quads, quad_nms
 from utils.records import Detections, Frame, LevelPrediction
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode without gradients, and back into the mode it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
 
 
 class Look(NamedTuple):

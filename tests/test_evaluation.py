@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import test as evaluation
 import train_GGHL
 from dataloadR.demo_scenes import write_demo_scenes
-from evalR.predict import predict_shared
+from evalR.inference import predict_shared
 from tests.paths import GOLDEN
 from utils.cli import run_script
 from utils.records import Annotation, Detections

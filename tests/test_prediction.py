@@ -15,8 +15,10 @@ import torch
 import predict
 from cfg.schema import Config, DataConfig
 from evalR.load import Trained
+from evalR.predictor import Predictor
 from utils.cli import run_script
 from utils.images import read_image
+from utils.rasters import Raster, Window
 from utils.records import Annotation, Detections
 
 CLASSES = ("block", "square")
@@ -60,10 +62,15 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
         seen.append("one")
         return find_blobs(image)
 
+    def scene(_: Predictor, raster: Raster, *__: object) -> list[Detections]:
+        seen.append("scene")
+        return [find_blobs(raster.read(Window(0, 0, *raster.size[::-1])))]
+
     monkeypatch.setattr(predict, "load_detector", load)
-    monkeypatch.setattr(predict, "predict_split", split)
-    monkeypatch.setattr(predict, "predict_any", whole)
+    monkeypatch.setattr("evalR.many.predict_shared", split)
     monkeypatch.setattr("evalR.predict.predict_image", whole)
+    monkeypatch.setattr("evalR.predict.find_in_scene", scene)
+    monkeypatch.setattr("evalR.predict.scene_meaning", lambda *_: {})
     return seen
 
 

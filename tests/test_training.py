@@ -152,7 +152,7 @@ import torch
 from pathlib import Path
 from dataloadR.splits import load_split
 from evalR.load import load_detector
-from evalR.predict import predict_shared, predict_split
+from evalR.inference import predict_shared, predict_split
 from utils import distributed
 from utils.cli import pick_device
 

@@ -31,14 +31,14 @@ def read_geo(path: str | Path) -> GeoReference | None:
                 lack = _lack(dataset)
                 if lack:
                     log.warning("%s: %s; coordinates are pixels", path, lack)
-                return dataset_geo(dataset)
+                return geo_of(dataset)
         except rasterio.errors.RasterioError:
             pass  # no raster for rasterio: whoever reads the pixels says what is wrong
     return None
 
 
-def dataset_geo(dataset: Any) -> GeoReference | None:
-    """Return where an open dataset of rasterio lies, None where it does not say."""
+def geo_of(dataset: Any) -> GeoReference | None:
+    """Return where an open dataset of rasterio lies."""
     if _lack(dataset) or not dataset.crs:
         return None
     a, b, c, d, e, f = map(float, dataset.transform[:6])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import first_line
+from utils.extras import find_extra
 from utils.images import (
     GIF,
     JPEG,
@@ -144,22 +145,13 @@ def _hinting() -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        raise error if import_rasterio() else ImageError(f"{error}; {HINT}") from None
-
-
-def import_rasterio() -> Any:
-    """Return the module, or None where it is not installed."""
-    try:
-        import rasterio
-    except ImportError:
-        return None
-    return rasterio
+        raise error if find_extra("rasterio") else ImageError(f"{error}; {HINT}") from None
 
 
 @contextmanager
 def open_dataset(path: str | Path) -> Iterator[Any]:
     """Yield rasterio's dataset; None where rasterio is missing or knows no such file."""
-    rasterio = import_rasterio()
+    rasterio = find_extra("rasterio")
     if rasterio is None:
         yield None
         return
@@ -183,7 +175,7 @@ def _dataset_raster(dataset: Any, path: str | Path) -> Raster:
     dtype = np.dtype(dataset.dtypes[bands[0] - 1])
     to_8_bits(np.zeros((1, 1), dtype), path)  # refuses other depths before anything is read
     palette = palette_of(dataset, bands)
-    errors = import_rasterio().errors
+    errors = find_extra("rasterio").errors
 
     def read(window: Window) -> U8:
         height, width = window.y_max - window.y_min, window.x_max - window.x_min

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import first_line
-from utils.georeference import dataset_geo
+from utils.extras import find_extra
+from utils.georeference import geo_of
 from utils.images import FILL, STEPS_OF_16_BITS, U8, ImageError
 from utils.rasters import (
     HINT,
     Raster,
     Window,
     colour_bands,
-    import_rasterio,
     is_common,
     is_large,
     known_size,
@@ -74,7 +74,7 @@ def open_scene(path: str | Path, reading: Reading = PLAIN) -> Iterator[Raster]:
         return
     with open_dataset(path) as dataset:
         if dataset is None and not is_plain:
-            help_line = "no raster that rasterio reads" if import_rasterio() else HINT
+            help_line = "no raster that rasterio reads" if find_extra("rasterio") else HINT
             raise ImageError(f"{path}: bands and stretch cannot be chosen: {help_line}")
         if dataset is not None and (not is_plain or not _is_ordinary(dataset)):
             yield _scene_raster(dataset, path, reading)
@@ -87,9 +87,7 @@ def _is_ordinary(dataset: Any) -> bool:
     """Say whether nothing would be lost by reading a dataset as any other picture."""
     kinds = {np.dtype(name) for name in dataset.dtypes}
     is_known = bool(kinds) and kinds <= {np.dtype(np.uint8), np.dtype(np.uint16)}
-    return (
-        is_known and not is_large(dataset.shape) and not _has_mask(dataset) and dataset_geo(dataset) is None
-    )
+    return is_known and not is_large(dataset.shape) and not _has_mask(dataset) and geo_of(dataset) is None
 
 
 def _has_mask(dataset: Any) -> bool:
@@ -111,7 +109,7 @@ def _scene_raster(dataset: Any, path: str | Path, reading: Reading) -> Raster:
             pixels[~valid] = FILL
         return pixels
 
-    return Raster((int(dataset.height), int(dataset.width)), True, read, dataset_geo(dataset))
+    return Raster((int(dataset.height), int(dataset.width)), True, read, geo_of(dataset))
 
 
 def _chosen_bands(dataset: Any, path: str | Path, wanted: Sequence[int]) -> list[int]:
@@ -149,7 +147,7 @@ def _read(dataset: Any, path: str | Path, bands: Sequence[int], window: Window) 
     place = (window.y_min, window.y_max), (window.x_min, window.x_max)
     try:
         dataset.read(list(bands), window=place, out=values.transpose(2, 0, 1))
-    except import_rasterio().errors.RasterioError as error:
+    except find_extra("rasterio").errors.RasterioError as error:
         raise ImageError(f"{path}: cannot be decoded: {first_line(error.__cause__ or error)}") from None
     return values
 

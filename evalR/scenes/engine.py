@@ -5,26 +5,24 @@ at those before, and the caller's own turns what it saw into detections.  Memory
 batches of them and what was found, however large the scene is.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from cfg.schema import SIZE_STEP, Config, EvalConfig
-from evalR.inference import evaluating
-from evalR.predictor import Look, Predictor
+from cfg.schema import SIZE_STEP
+from evalR.predictor import Look, Predictor, evaluating
 from evalR.scenes.journal import Journal
 from evalR.scenes.merging import merge_found
 from evalR.scenes.tiling import Batch, Found, found_in_tile, join_found, scene_grid, tile_batches
 from utils.bands import Bands
 from utils.distributed import gather, is_main, main_first, rank, world_size
-from utils.images import FILL, U8, Size, warp_image
+from utils.images import FILL, U8, Size
 from utils.rasters import Raster
 from utils.records import Detections, Frame
 from utils.threads import read_ahead
@@ -44,71 +42,56 @@ class Tiles(NamedTuple):
 
 
 def find_in_scene(
-    model: nn.Module,
-    raster: Raster,
-    config: Config,
-    device: torch.device,
-    journal: Journal | None = None,
-    shared: bool = False,
-) -> Detections:
-    """Return the objects of a scene, float64 quads in its pixels, highest score first.
+    predictor: Predictor, raster: Raster, journal: Journal | None = None, shared: bool = False
+) -> list[Detections]:
+    """Return the objects of a scene, float64 quads in its pixels, highest score first; for each setting.
 
-    Tiles are those of `config.predict`; views, suppression and merging those of `config.eval`.
+    Tiles are those of `config.predict`; what a tile's detections are, in what views it is shown and how they
+    are merged says `config.eval`.
 
     Args:
-        model: in any mode.
+        predictor: its model may be in any mode.
         raster: open; it is read by another thread.
-        config: of the model.
-        device: where the model is.
-        journal: where finished batches are kept, and taken from; None: nowhere.
+        journal: of one setting; where finished batches are kept, and taken from; None: nowhere.
         shared: every process of a launch does its share of the tiles, and all return the same.
 
     Raises:
         UserError: the overlap is as large as a tile, or the raster cannot be read.
     """
+    config = predictor.config
     batches = tile_batches(raster.size, scene_grid(config), config.predict.batch_size)
     done = _done(journal, shared)
     missing = [number for number in range(len(batches)) if number not in done]
     own = np.array_split(missing, world_size())[rank()].tolist() if shared else missing
-    predictor = Predictor(model, config, device)
-    found = _find(predictor, raster, [(number, batches[number]) for number in own], journal)
+    silent = replace(predictor, watch=None)  # its laps are of one thread
+    found = _find(silent, raster, [(number, batches[number]) for number in own], journal)
+    predictor.lap("network")
     for part in gather(found) if shared else [found]:
-        done |= {number: by_setting[0] for number, by_setting in part.items()}
-    return _merged(done, config.eval)
-
-
-def find_for_settings(predictor: Predictor, raster: Raster) -> list[Detections]:
-    """Return what `find_in_scene` does for each setting of the predictor, from one pass of the network."""
-    config = predictor.config
-    batches = tile_batches(raster.size, scene_grid(config), config.predict.batch_size)
-    found = _find(replace(predictor, watch=None), raster, list(enumerate(batches)), None)
-    return [
-        _merged({number: by_setting[k] for number, by_setting in found.items()}, setting)
+        done |= part
+    rows = [done[number] for number in sorted(done)]
+    merged = [
+        merge_found(join_found([row[k] for row in rows]), setting.merge, setting.merge_iou)
         for k, setting in enumerate(predictor.settings)
     ]
+    predictor.lap("postprocessing")
+    return merged
 
 
-def _merged(batches: Mapping[int, Found], setting: EvalConfig) -> Detections:
-    everything = join_found([batches[number] for number in sorted(batches)])
-    return merge_found(everything, setting.merge, setting.merge_iou)
-
-
-def _done(journal: Journal | None, shared: bool) -> dict[int, Found]:
+def _done(journal: Journal | None, shared: bool) -> dict[int, list[Found]]:
     """Return the finished batches; of several processes none writes before all have read."""
     if journal is None:
         return {}
-    if not shared:
-        return journal.read()
-    with main_first():  # it sets the journals of other settings aside
+    with main_first() if shared else nullcontext():  # it sets the journals of other settings aside
         done = journal.read()
-    gather(None)
-    return done
+    if shared:
+        gather(None)
+    return {number: [found] for number, found in done.items()}
 
 
 def _find(
     predictor: Predictor, raster: Raster, batches: Sequence[tuple[int, Batch]], journal: Journal | None
 ) -> dict[int, list[Found]]:
-    """Return what each batch shows, one for each setting, and put the first into the journal."""
+    """Return what each batch shows, and put it into the journal."""
     found: dict[int, list[Found]] = {}
     read = read_ahead(_read(raster, batches), BATCHES_AHEAD)
     seen = read_ahead(_look(predictor, read))
@@ -120,7 +103,8 @@ def _find(
         for tiles, looks in seen:
             found[tiles.number] = _to_found(tiles, looks, raster.size, predictor)
             if journal:
-                journal.append(tiles.number, found[tiles.number][0])
+                (own,) = found[tiles.number]
+                journal.append(tiles.number, own)
             progress.update(tiles.total)
     return found
 
@@ -147,53 +131,35 @@ def _is_blank(picture: U8) -> bool:
 def _stack(pictures: Sequence[U8]) -> Tensor:
     """Return tiles of one size as a batch, grey at the right and below up to the sides that networks take."""
     height, width = pictures[0].shape[:2] if pictures else (0, 0)
-    images = np.full((len(pictures), *_padded((height, width), 1.0), 3), FILL, np.uint8)
+    sides = (-(-length // SIZE_STEP) * SIZE_STEP for length in (height, width))
+    images = np.full((len(pictures), *sides, 3), FILL, np.uint8)
     for image, picture in zip(images, pictures, strict=True):
         image[:height, :width] = picture
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-def _padded(size: Size, factor: float) -> Size:
-    """Return height and width of a scaled image with what is missing to multiples of 32."""
-    height, width = (math.ceil(round(side * factor, 3) / SIZE_STEP) * SIZE_STEP for side in size)
-    return height, width
-
-
 def _look(predictor: Predictor, batches: Iterable[Tiles]) -> Iterator[tuple[Tiles, list[Look]]]:
-    """Yield what the network says of each batch, in all views."""
+    """Yield what the network says of each batch in every view; their scales are rates of the scene."""
+    _, views = predictor.scales[0]
     with evaluating(predictor.model):
         for tiles in batches:
-            looks: list[Look] = []
-            for factor, views in predictor.scales if tiles.shown else ():
-                images, frame = _scaled(tiles.images, factor)
-                looks += predictor.look(images, [frame] * len(images), views)
-            yield tiles, looks
-
-
-def _scaled(images: Tensor, factor: float) -> tuple[Tensor, Frame]:
-    """Return a batch as a view of another scale shows it, grey up to sides of multiples of 32."""
-    height, width = images.shape[-2:]
-    matrix = (AS_IT_IS * factor).astype(np.float32)
-    size = _padded((height, width), factor)
-    frame = Frame(matrix, (height, width), size)
-    if factor == 1:
-        return images, frame
-    pictures = [warp_image(image.numpy(), matrix, size) for image in images.permute(0, 2, 3, 1)]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), frame
+            height, width = tiles.images.shape[-2:]
+            frames = [Frame(AS_IT_IS, (height, width), (height, width))] * len(tiles.shown)
+            yield tiles, predictor.look(tiles.images, frames, views) if tiles.shown else []
 
 
 def _to_found(tiles: Tiles, looks: Sequence[Look], scene: Size, predictor: Predictor) -> list[Found]:
-    """Return what was seen in a batch, in the pixels of the scene, one for each setting."""
+    """Return what was seen in a batch, in the pixels of the scene, for each setting."""
     if not tiles.shown:
         return [join_found([]) for _ in predictor.settings]
     scaled = scaled_size(scene, tiles.shown[0][0].rate)
-    by_setting = zip(*predictor.detect(looks), strict=True)
+    by_tile = predictor.detect(looks)
     return [
         join_found(
             [
-                found_in_tile(one, tile, window, scaled)
-                for one, (tile, window) in zip(local, tiles.shown, strict=True)
+                found_in_tile(own[k], tile, window, scaled)
+                for own, (tile, window) in zip(by_tile, tiles.shown, strict=True)
             ]
         )
-        for local in by_setting
+        for k in range(len(predictor.settings))
     ]

@@ -42,7 +42,8 @@ def scene_grid(config: Config) -> Grid:
         raise UserError(
             f"predict.overlap={predict.overlap:g}: expected less than the tile, which has {side} px"
         )
-    return Grid(side, overlap, predict.rates)
+    rates = dict.fromkeys(rate * scale for rate in predict.rates for scale in config.eval.scales)
+    return Grid(side, overlap, tuple(rates))
 
 
 def tile_batches(size: Size, grid: Grid, count: int) -> list[Batch]:

@@ -7,7 +7,7 @@ import pytest
 
 from evalR.angles import angle_errors
 from evalR.matching import judge
-from tests.evalR.scenes import scene, square
+from tests.evalR.small_scenes import scene, square
 
 
 def rectangle(width: float, height: float, degrees: float) -> list[list[float]]:

@@ -6,7 +6,7 @@ import pytest
 from evalR.best_f1 import BestF1, best_f1
 from evalR.evaluate import Scored
 from evalR.matching import judge
-from tests.evalR.scenes import scene, square
+from tests.evalR.small_scenes import scene, square
 
 
 def best(scored: Scored) -> BestF1:

@@ -21,7 +21,7 @@ from evalR.evaluate import known_mean, score
 from evalR.report.comparison import comparison_table, page
 from evalR.result_sets import Labels
 from tests.evalR.cases import empty_case, random_case
-from tests.evalR.scenes import scene, square
+from tests.evalR.small_scenes import scene, square
 from tests.evalR.test_bootstrap import repeated
 from utils.errors import UserError
 

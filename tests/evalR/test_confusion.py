@@ -5,7 +5,7 @@ import numpy as np
 from evalR.confusion import confusion_matrix
 from evalR.evaluate import Scored
 from evalR.matching import judge
-from tests.evalR.scenes import scene, square
+from tests.evalR.small_scenes import scene, square
 
 
 def table(scored: Scored, least: tuple[float, float] = (0.0, 0.0)) -> list[list[int]]:

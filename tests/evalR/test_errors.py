@@ -6,7 +6,7 @@ import pytest
 from evalR.errors import KINDS, Errors, error_costs, find_errors, kind_counts
 from evalR.evaluate import Scored
 from evalR.matching import judge
-from tests.evalR.scenes import scene, square
+from tests.evalR.small_scenes import scene, square
 
 
 def errors_of(scored: Scored) -> tuple[Errors, dict[str, float]]:

@@ -20,7 +20,7 @@ from evalR.report import galleries, tables
 from evalR.report.curves import class_curves
 from evalR.report.page import write_report
 from evalR.result_sets import Results
-from tests.evalR.scenes import scene, square
+from tests.evalR.small_scenes import scene, square
 from utils.drawing import save_image
 from utils.records import Annotation
 

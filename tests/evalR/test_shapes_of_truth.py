@@ -8,7 +8,7 @@ import pytest
 from evalR.columns import Truth
 from evalR.evaluate import score, score_cuts
 from evalR.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
-from tests.evalR.scenes import CLASSES, scene, square
+from tests.evalR.small_scenes import CLASSES, scene, square
 
 
 def rectangle(long: float, short: float, degrees: float) -> list[list[float]]:

@@ -10,7 +10,7 @@ from evalR.columns import Found, Truth
 from evalR.evaluate import Scored, score
 from evalR.matching import FALSE, TRUE, judge
 from evalR.sweep import CUT, POOLED, SCORES, Swept, cut_table, parse_sweep, write_sweep
-from tests.evalR.scenes import CLASSES, scene, square
+from tests.evalR.small_scenes import CLASSES, scene, square
 from utils.errors import UserError
 
 

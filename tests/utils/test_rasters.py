@@ -147,7 +147,7 @@ def test_no_image(tmp_path: Path, content: bytes | None) -> None:
 
 
 def test_without_rasterio_the_error_says_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rasters, "import_rasterio", lambda: None)
+    monkeypatch.setattr(rasters, "find_extra", lambda _: None)
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\0 and nothing that OpenCV reads")
     with (
@@ -161,7 +161,7 @@ def test_without_rasterio_the_error_says_what_helps(tmp_path: Path, monkeypatch:
 def test_without_rasterio_opencv_reads_what_it_can(
     tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rasters, "import_rasterio", lambda: None)
+    monkeypatch.setattr(rasters, "find_extra", lambda _: None)
     cv2.imwrite(str(tmp_path / "a.tif"), picture[..., ::-1])
     check_windows(tmp_path / "a.tif", picture, windowed=False)
 

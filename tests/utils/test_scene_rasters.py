@@ -168,7 +168,7 @@ def test_a_truncated_tiff_is_refused_before_anything_is_done(tmp_path: Path, sha
 def test_without_rasterio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.tif", noise("uint8"), crs="EPSG:32632", transform=PLACE)
     for module in (rasters, scene_rasters):
-        monkeypatch.setattr(module, "import_rasterio", lambda: None)
+        monkeypatch.setattr(module, "find_extra", lambda _: None)
     np.testing.assert_array_equal(read(path), read_image(path))
     with (
         pytest.raises(ImageError, match=r"bands and stretch cannot be chosen: .* pip install rasterio"),

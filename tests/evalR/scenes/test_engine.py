@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cfg.load import load_config
 from cfg.schema import Config
+from evalR.predictor import Predictor
 from evalR.scenes import engine
 from evalR.scenes.engine import find_in_scene
 from evalR.scenes.journal import Journal
@@ -20,6 +21,13 @@ from utils.records import Detections, LevelPrediction
 
 CPU = torch.device("cpu")
 MEANING = {"file": [1, 2]}
+
+
+def find(
+    model: nn.Module, raster: Raster, config: Config, journal: Journal | None = None, shared: bool = False
+) -> Detections:
+    (found,) = find_in_scene(Predictor(model, config, CPU), raster, journal, shared)
+    return found
 
 
 def config(*words: str) -> Config:
@@ -73,15 +81,49 @@ def assert_equal(a: Detections, b: Detections) -> None:
 def test_every_object_once_at_its_place(size: tuple[int, int], words: list[str]) -> None:
     image, centres = scene(0, *size, 40)
     model = SquareFinder().train()
-    check(find_in_scene(model, array_raster(image), config(*words), CPU), centres)
+    check(find(model, array_raster(image), config(*words)), centres)
     assert model.training
 
 
 def test_rates() -> None:
     image, centres = scene(1, 200, 260, 30)
     large = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    found = find_in_scene(SquareFinder(), array_raster(large), config("predict.rates=[0.5]"), CPU)
+    found = find(SquareFinder(), array_raster(large), config("predict.rates=[0.5]"))
     check(found._replace(quads=found.quads / 2), centres)
+
+
+@pytest.mark.parametrize(
+    ("words", "views"),
+    [
+        (["eval.flips=both"], 3),
+        (["eval.turns=[0,1,2,3]", "eval.flips=horizontal"], 8),
+        (["eval.merge=fuse", "eval.turns=[0,3]"], 2),
+    ],
+)
+def test_views_of_each_tile(words: list[str], views: int) -> None:
+    image, centres = scene(1, 128, 190, 30)
+    once, often = SquareFinder(), SquareFinder()
+    check(find(once, array_raster(image), config()), centres)
+    check(find(often, array_raster(image), config(*words)), centres)
+    assert often.tiles == views * once.tiles
+
+
+def test_scales_of_views_are_rates() -> None:
+    image, _ = scene(1, 200, 260, 30)
+    both = find(SquareFinder(), array_raster(image), config("eval.scales=[1,2]"))
+    assert_equal(both, find(SquareFinder(), array_raster(image), config("predict.rates=[1,2]")))
+
+
+def test_settings_of_a_sweep_see_the_same_tiles() -> None:
+    image, centres = scene(1, 200, 260, 30)
+    model = SquareFinder()
+    alone, *others = find_in_scene(Predictor(model, config(), CPU, (0.1, 0.9)), array_raster(image))
+    total = model.tiles
+    assert len(others) == 2
+    for found in others:
+        check(found, centres)
+    assert_equal(alone, find(model, array_raster(image), config()))
+    assert model.tiles == 2 * total
 
 
 @pytest.mark.parametrize("colour", [0, 128, 255])
@@ -91,7 +133,7 @@ def test_tiles_of_one_colour_are_not_looked_at(colour: int) -> None:
     wide[:, -128:] = image
     model = SquareFinder()
     check(
-        find_in_scene(model, array_raster(wide), config("predict.overlap=0"), CPU),
+        find(model, array_raster(wide), config("predict.overlap=0")),
         centres + np.array([1152, 0]),
     )
     assert model.tiles == 4
@@ -99,13 +141,13 @@ def test_tiles_of_one_colour_are_not_looked_at(colour: int) -> None:
 
 def test_nothing_found_and_nothing_to_see() -> None:
     for image in (np.zeros((200, 200, 3), np.uint8), scene(3, 200, 200, 0)[0]):
-        found = find_in_scene(SquareFinder(), array_raster(image), config(), CPU)
+        found = find(SquareFinder(), array_raster(image), config())
         assert found.quads.shape == (0, 4, 2)
 
 
 def test_an_overlap_as_large_as_a_tile() -> None:
     with pytest.raises(UserError, match=r"predict.overlap=64: expected less than the tile, which has 64 px"):
-        find_in_scene(SquareFinder(), array_raster(scene(0, 99, 99, 3)[0]), config("predict.overlap=64"), CPU)
+        find(SquareFinder(), array_raster(scene(0, 99, 99, 3)[0]), config("predict.overlap=64"))
 
 
 def test_memory_holds_rows_and_not_the_scene() -> None:
@@ -117,14 +159,14 @@ def test_memory_holds_rows_and_not_the_scene() -> None:
         heights.append(window.y_max - window.y_min)
         return image[window.y_min : window.y_max, window.x_min : window.x_max]
 
-    check(find_in_scene(SquareFinder(), Raster((900, 200), True, read), config(), CPU), centres)
+    check(find(SquareFinder(), Raster((900, 200), True, read), config()), centres)
     assert max(heights) <= 64
     assert sum(heights) == 900  # each row once
 
 
 def test_a_scene_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     image, _ = scene(5, 300, 300, 60)
-    whole = find_in_scene(model := SquareFinder(), array_raster(image), config(), CPU)
+    whole = find(model := SquareFinder(), array_raster(image), config())
     total = model.tiles
     journal = tmp_path / "a" / ".scene.journal"
     seen = 0
@@ -137,15 +179,15 @@ def test_a_scene_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
 
         model = SquareFinder()
         with pytest.raises(ImageError, match=r"scene.tif: cannot be decoded"):
-            find_in_scene(model, Raster((300, 300), True, read), config(), CPU, Journal(journal, MEANING))
+            find(model, Raster((300, 300), True, read), config(), Journal(journal, MEANING))
         seen += model.tiles
     assert 0 < seen < total
     model = SquareFinder()
     last = Journal(journal, MEANING)
-    assert_equal(find_in_scene(model, array_raster(image), config(), CPU, last), whole)
+    assert_equal(find(model, array_raster(image), config(), last), whole)
     assert seen + model.tiles == total
     model = SquareFinder()
-    assert_equal(find_in_scene(model, array_raster(image), config(), CPU, last), whole)
+    assert_equal(find(model, array_raster(image), config(), last), whole)
     assert model.tiles == 0
     last.remove()
     assert list(journal.parent.iterdir()) == []
@@ -155,7 +197,7 @@ def test_a_scene_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
 def test_processes_share_the_tiles(processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each in its turn; the next run, alone, finds all of their journals."""
     image, _ = scene(6, 300, 300, 60)
-    whole = find_in_scene(model := SquareFinder(), array_raster(image), config(), CPU)
+    whole = find(model := SquareFinder(), array_raster(image), config())
     total, seen = model.tiles, 0
     parts = []
     place = tmp_path / "journal"
@@ -167,11 +209,11 @@ def test_processes_share_the_tiles(processes: int, tmp_path: Path, monkeypatch: 
         model = SquareFinder()
         journal = Journal(place, MEANING)
         monkeypatch.setattr(journal, "read", dict)  # as if all began at once
-        find_in_scene(model, array_raster(image), config(), CPU, journal, shared=True)
+        find(model, array_raster(image), config(), journal, shared=True)
         seen += model.tiles
     assert seen == total
     monkeypatch.undo()
     model = SquareFinder()
-    found = find_in_scene(model, array_raster(image), config(), CPU, Journal(place, MEANING))
+    found = find(model, array_raster(image), config(), Journal(place, MEANING))
     assert_equal(found, whole)
     assert model.tiles == 0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cfg.load import load_config
-from evalR.predict import predict_image, predict_settings, predict_split, predict_tiles
+from evalR.inference import predict_image, predict_settings, predict_split, predict_tiles
 from evalR.predictor import Predictor, merge
 from utils.records import Annotation, Detections, LevelPrediction
 
