@@ -247,14 +247,14 @@ class PredictConfig(Section):
     @classmethod
     def _grey_or_colour(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(value) not in (0, 1, 3):
-            raise ValueError(f"expected one band, three or none, got {len(value)}")
+            raise ValueError("expected one band, three or none")
         return value
 
     @field_validator("stretch")
     @classmethod
     def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and value[0] >= value[1]:
-            raise ValueError(f"expected two rising percentiles, got {list(value)}")
+            raise ValueError("expected two rising percentiles")
         return value
 
     @property

@@ -199,9 +199,18 @@ def colour_bands(dataset: Any) -> list[int]:
 
 
 def palette_of(dataset: Any, bands: list[int]) -> NDArray[np.uint8] | None:
-    """Return the RGB colours (256, 3) of an image of indices."""
+    """Return the RGB colours (256, 3) of an image of indices.
+
+    Raises:
+        ImageError: indices of 16 bits.
+    """
     if len(bands) > 1 or dataset.colorinterp[0].name != "palette":
         return None
+    if dataset.dtypes[0] != "uint8":
+        raise ImageError(
+            f"{dataset.name}: expected a palette of 8 bits, got {dataset.dtypes[0]}; "
+            "gdal_translate -expand rgb makes colours of it"
+        )
     table = np.zeros((256, 3), np.uint8)
     for index, colour in dataset.colormap(1).items():
         table[index] = colour[:3]

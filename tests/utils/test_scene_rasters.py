@@ -80,6 +80,19 @@ def test_a_jpeg_has_bands_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path, Reading((3, 2, 1))), read_image(path)[..., ::-1])
 
 
+def test_a_palette_gives_colours_and_one_of_16_bits_is_refused(tmp_path: Path) -> None:
+    indices = noise("uint8", 1)
+    colours = {index: (index, 255 - index, index // 2, 255) for index in range(256)}
+    for dtype in ("uint8", "uint16"):
+        path = write(tmp_path / f"{dtype}.tif", indices.astype(dtype), crs="EPSG:32632", transform=PLACE)
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_colormap(1, colours)
+    table = np.array([colours[index][:3] for index in range(256)])
+    np.testing.assert_array_equal(read(tmp_path / "uint8.tif"), table[indices[0]])
+    with pytest.raises(ImageError, match=r"uint16\.tif: expected a palette of 8 bits, got uint16; gdal_tr"):
+        read(tmp_path / "uint16.tif")
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64", "uint32"])
 def test_percentiles_become_black_and_white(tmp_path: Path, dtype: str) -> None:
     bands = noise(dtype, high=3000) * np.array([1, 2, 5], dtype)[:, None, None]
