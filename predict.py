@@ -17,6 +17,7 @@ processes share tiles and images:
 
 import argparse
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ def main(words: Sequence[str]) -> None:
     trained = load_detector(
         Path(weights) if weights else newest_weights(Path("runs")), [ONE_LABEL, *settings], join
     )
-    out = Path(options.get("out", arguments.out))
+    out = Path(folder_of(options.get("out", arguments.out)))
     job = Job(sources, output_names(sources), out, is_true(options.get("overwrite", "false")), trained)
     try:
         check_job(job)
@@ -130,7 +131,15 @@ def be_silent() -> None:
     """Keep libraries from adding lines of their own to what is said about a file."""
     for name in ("pyogrio", "rasterio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # nothing; of FFmpeg, which writes past the log
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def folder_of(text: str) -> str:
+    """Return the folder of the results; nothing would be the working folder, with all that lies there."""
+    if not text.strip():
+        raise UserError("out: expected a folder for the results, got nothing")
+    return text
 
 
 def is_true(text: str) -> bool:

@@ -1,6 +1,7 @@
 """What there is to predict on: the images and videos that the words of a command line mean."""
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,8 @@ def find_sources(words: Sequence[str]) -> list[Path]:
     """Return the images and videos that words mean, each once, in the order of the words.
 
     A word is an image, a raster or a video, a folder of them, a pattern with `*`, `?` or `[`, or a list: a
-    .txt with one path a line, relative to the list or to the working folder.
+    .txt with one path a line, relative to the list or to the working folder.  A VRT is taken by its name or
+    a pattern alone: in a folder it often lies beside the rasters that it is made of.
 
     Raises:
         UserError: a word or a line that means no file.
@@ -35,6 +37,8 @@ def find_sources(words: Sequence[str]) -> list[Path]:
 
 
 def _of_word(word: str) -> list[Path]:
+    if not word.strip():  # of a shell variable that is not set; as a path it would be the working folder
+        raise UserError("expected an image, folder, list or video, got an empty word")
     path = Path(word)
     if path.is_dir():
         return _of_folder(path)
@@ -43,14 +47,19 @@ def _of_word(word: str) -> list[Path]:
     if not glob.has_magic(word):
         raise UserError(f"{word}: no such image, folder, list or video")
     matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207 - of any root
-    files = [match for match in matches if is_image(match) or is_video(match)]
+    files = [match for match in matches if _is_source(match) or match.suffix.lower() == ".vrt"]
     if not files:
         raise UserError(f"{word}: expected images or videos to match, found none among {len(matches)} files")
     return files
 
 
+def _is_source(path: Path) -> bool:
+    """Say whether a name is that of an image or a video; a folder may be called so, too."""
+    return (is_image(path) or is_video(path)) and not path.is_dir()
+
+
 def _of_folder(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if is_image(path) or is_video(path))
+    found = sorted(path for path in folder.iterdir() if _is_source(path))
     if not found:
         raise UserError(f"{folder}: no images in this folder; looked for {', '.join(IMAGE_SUFFIXES)}")
     return found
@@ -75,7 +84,7 @@ def output_names(sources: Sequence[Path]) -> dict[Path, str]:
     It is the stem; where several share it, the whole name; where several share that, folders before it; at
     last a number.
     """
-    paths = {source: source.resolve() for source in sources}
+    paths = {source: Path(os.path.abspath(source)) for source in sources}  # noqa: PTH100 - links keep names
     names: dict[Path, str] = {}
     taken = {SHARED_STEM}
     levels = max((len(path.parts) for path in paths.values()), default=0)

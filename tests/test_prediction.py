@@ -166,6 +166,7 @@ def test_all_kinds_of_sources_each_once(calls: Calls, monkeypatch: pytest.Monkey
         (["in", "overwrite=maybe"], "overwrite: expected true or false, got 'maybe'"),
         (["in", "predict.classes=[boat]"], "'boat' is none of block, square"),
         (["in", "out=in/a.png"], "in/a.png"),
+        (["in", "out="], "out: expected a folder for the results, got nothing"),
         (["in/a.png", "out=in", "formats=dota"], "in/a.txt: is there, and not of predict.py"),
         (["in/c.jpg", "out=in"], "would overwrite in/c.jpg"),
     ],
@@ -219,6 +220,17 @@ def test_what_stands_before_a_damaged_image_is_finished(
     draw(Path("in/c.png"), [(10, 20, 40, 20)])
     Path("in/b.png").write_bytes(data)
     assert "in/b.png" in refused("in", "out=res", "formats=dota", monkeypatch=monkeypatch, capsys=capsys)
+    assert {path.name for path in Path("res").glob("*.txt")} == {"a.txt"}
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_link_to_nowhere_is_one_bad_image(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    draw(Path("in/a.png"), [(10, 20, 40, 20)])
+    Path("in/b.png").symlink_to("nowhere.png")
+    assert run("in", "out=res", "formats=dota", "data.on_error=skip", monkeypatch=monkeypatch) == 0
+    assert "in/b.png: no such image file" in caplog.text
     assert {path.name for path in Path("res").glob("*.txt")} == {"a.txt"}
 
 

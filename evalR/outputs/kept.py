@@ -15,13 +15,16 @@ FOLDER = ".predictions"  # in the folder of the outputs; it marks them as ours, 
 
 
 def mark_of(source: Path, weights: Path, config: Config) -> str:
-    """Return what changes with the image, the checkpoint or a setting that matters to results."""
+    """Return what changes with the image, the checkpoint or a setting that matters to results.
+
+    An image that is not there, a dangling link for instance, is left to whoever reads it.
+    """
     parts = [
         f"{config.data.input_size} {config.data.max_downscale} {config.train.amp}",
         config.eval.model_dump_json(),
         config.predict.model_dump_json(exclude={"formats"}),
     ]
-    for path in (source, weights):
+    for path in filter(Path.exists, (source, weights)):
         status = path.stat()
         parts.append(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

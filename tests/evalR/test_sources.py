@@ -33,3 +33,25 @@ def test_a_list_without_lines(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("\n")
     with pytest.raises(UserError, match=r"list\.txt: expected a list"):
         find_sources([str(tmp_path / "list.txt")])
+
+
+def test_a_vrt_is_taken_by_name_or_pattern_and_folders_are_no_images(tmp_path: Path) -> None:
+    for name in ("a.tif", "b.vrt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "c.tif").mkdir()
+    for word, names in ((tmp_path, ["a.tif"]), (f"{tmp_path}/*", ["a.tif", "b.vrt"])):
+        assert [path.name for path in find_sources([str(word)])] == names
+
+
+def test_an_empty_word_is_not_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tif").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="got an empty word"):
+        find_sources([""])
+
+
+def test_a_link_gives_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"")
+    (tmp_path / "b.tif").symlink_to("a.tif")
+    (found,) = find_sources([str(tmp_path / "b.tif")])
+    assert output_names([found]) == {found: "b"}
