@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import cv2
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cfg.schema import PredictConfig
 from evalR.load import Trained, join, load_detector, newest_weights
@@ -98,7 +99,8 @@ def main(words: Sequence[str]) -> None:
     job = Job(sources, output_names(sources), out, is_true(options.get("overwrite", "false")), trained)
     try:
         check_job(job)
-        everything = predict(job)
+        with logging_redirect_tqdm():  # lines of the log above the progress bars, not behind them
+            everything = predict(job)
         if distributed.is_main():
             report(everything, out)
     finally:

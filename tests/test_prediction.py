@@ -235,6 +235,20 @@ def test_a_link_to_nowhere_is_one_bad_image(
 
 
 @pytest.mark.usefixtures("calls")
+def test_a_warning_is_said_once_and_on_a_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_500_000)}
+    with rasterio.open("a.tif", "w", "GTiff", 160, 120, 3, dtype="uint16", **place) as dataset:
+        dataset.write(np.full((3, 120, 160), 400, np.uint16))
+    assert run("a.tif", "out=res", "formats=[pictures,crops]", monkeypatch=monkeypatch) == 0
+    text = capsys.readouterr().err  # \r begins a line anew, too
+    lines = [line for line in text.replace("\r", "\n").splitlines() if "nearly black" in line]
+    assert [line.startswith("a.tif: 16 bits") for line in lines] == [True]
+
+
+@pytest.mark.usefixtures("calls")
 def test_a_geo_referenced_raster_gets_geojson(monkeypatch: pytest.MonkeyPatch) -> None:
     rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
     from rasterio.transform import Affine

@@ -57,11 +57,14 @@ class _Levels(NamedTuple):
 
 
 @contextmanager
-def open_scene(path: str | Path, reading: Reading = PLAIN) -> Iterator[Raster]:
+def open_scene(path: str | Path, reading: Reading = PLAIN, warn: bool = True) -> Iterator[Raster]:
     """Open an image of any size, as `open_raster` does, with its geo-reference.
 
     Without a stretch 8 bits stay, 16 become 8 (1 / 257) as in training, and other numbers are stretched
     between the percentiles `STRETCH`, which are estimated from windows spread over the raster.
+
+    Args:
+        warn: look whether 16 bits are nearly black, and say so; once for a file is enough.
 
     Raises:
         ImageError: as `open_raster`, no such band, or none at all.
@@ -77,7 +80,7 @@ def open_scene(path: str | Path, reading: Reading = PLAIN) -> Iterator[Raster]:
             help_line = "no raster that rasterio reads" if find_extra("rasterio") else HINT
             raise ImageError(f"{path}: bands and stretch cannot be chosen: {help_line}")
         if dataset is not None and (not is_plain or not _is_ordinary(dataset)):
-            yield _scene_raster(dataset, path, reading)
+            yield _scene_raster(dataset, path, reading, warn)
             return
     with open_raster(path) as raster:
         yield raster
@@ -94,12 +97,12 @@ def _has_mask(dataset: Any) -> bool:
     return any(flags[0].name != "all_valid" for flags in dataset.mask_flag_enums)
 
 
-def _scene_raster(dataset: Any, path: str | Path, reading: Reading) -> Raster:
+def _scene_raster(dataset: Any, path: str | Path, reading: Reading, warn: bool) -> Raster:
     bands = _chosen_bands(dataset, path, reading.bands)
     _refuse_truncated(dataset, path, bands)
     palette = palette_of(dataset, bands)
     has_mask = _has_mask(dataset)
-    levels = None if palette is not None else _levels(dataset, path, bands, reading.stretch)
+    levels = None if palette is not None else _levels(dataset, path, bands, reading.stretch, warn)
 
     def read(window: Window) -> U8:
         values = _read(dataset, path, bands, window)
@@ -161,27 +164,30 @@ def _valid(dataset: Any, bands: Sequence[int], window: Window, values: Values) -
 
 
 def _levels(
-    dataset: Any, path: str | Path, bands: Sequence[int], stretch: tuple[float, float] | None
+    dataset: Any, path: str | Path, bands: Sequence[int], stretch: tuple[float, float] | None, warn: bool
 ) -> _Levels | None:
     """Return what becomes black and white; None where 8 or 16 bits are taken as they are."""
     kinds = {np.dtype(dataset.dtypes[band - 1]) for band in bands}
-    is_known = len(kinds) == 1 and kinds <= {np.dtype(np.uint8), np.dtype(np.uint16)}
-    if is_known and stretch is None and kinds == {np.dtype(np.uint8)}:
+    if stretch is None and len(kinds) == 1 and kinds <= {np.dtype(np.uint8), np.dtype(np.uint16)}:
+        if warn and kinds == {np.dtype(np.uint16)}:
+            _warn_if_dark(dataset, path, bands)
         return None
     samples = _sample(dataset, path, bands)
-    if is_known and stretch is None:
-        largest = samples.max(initial=0.0)
-        if largest < DARK * np.iinfo(np.uint16).max:
-            logger.warning(
-                "%s: 16 bits that reach about %d are nearly black; predict.stretch=[2,98] spreads them",
-                path,
-                largest,
-            )
-        return None
     if not len(samples):
         return _Levels(np.zeros(len(bands), np.float32), np.ones(len(bands), np.float32))
     low, high = np.percentile(samples, stretch or STRETCH, axis=0).astype(np.float32)
     return _Levels(low, np.where(high > low, high, low + 1))
+
+
+def _warn_if_dark(dataset: Any, path: str | Path, bands: Sequence[int]) -> None:
+    """Say where 16 bits hold fewer, as those of many satellites do."""
+    largest = _sample(dataset, path, bands).max(initial=0.0)
+    if largest < DARK * np.iinfo(np.uint16).max:
+        logger.warning(
+            "%s: 16 bits that reach about %d are nearly black; predict.stretch=[2,98] spreads them",
+            path,
+            largest,
+        )
 
 
 def _sample(dataset: Any, path: str | Path, bands: Sequence[int]) -> NDArray[np.float64]:

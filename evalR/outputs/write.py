@@ -85,7 +85,7 @@ def write_format(
     """Write what `path_of` says, or the crops of an image."""
     path = path_of(out, name, form)
     if form == "crops":
-        with open_scene(found.source, Reading(config.bands, config.stretch)) as raster:
+        with open_scene(found.source, Reading(config.bands, config.stretch), warn=False) as raster:
             write_crops(out / CROPS, name, raster, found, config.crop_margin, config.crop_limit)
     if path is None:
         return
@@ -104,7 +104,7 @@ def write_format(
 
 def _draw(path: Path, found: SceneDetections, config: PredictConfig) -> None:
     height, width = found.size
-    with open_scene(found.source, Reading(config.bands, config.stretch)) as raster:
+    with open_scene(found.source, Reading(config.bands, config.stretch), warn=False) as raster:
         if max(found.size) > config.max_picture:
             write_overview(path.with_suffix(""), raster, found)
         else:
