@@ -1,5 +1,6 @@
 """The detector as a Python call: an image or raster of any size goes in, quads come out."""
 
+from collections import Counter
 from importlib import import_module
 from json import dumps
 from pathlib import Path
@@ -28,6 +29,11 @@ ONE_LABEL = "eval.multi_label=false"  # second guesses help average precision; p
 
 class SceneFound(SceneDetections):
     """What was found in one image or raster, by name."""
+
+    def __repr__(self) -> str:
+        """Return one line: thousands of coordinates say nothing at a prompt."""
+        counts = ", ".join(f"{name} {count}" for name, count in Counter(self.names).most_common())
+        return f"<{len(self.names)} objects in {self.source}{': ' if counts else ''}{counts}>"
 
     @property
     def quads(self) -> Tensor:
@@ -83,7 +89,8 @@ class Detector:
 
     def __init__(self, weights: str | Path, device: str = "auto", **settings: object) -> None:
         words = [
-            f"{key if '.' in key else f'predict.{key}'}={dumps(value)}" for key, value in settings.items()
+            f"{key if '.' in key else f'predict.{key}'}={dumps(value, default=plain)}"
+            for key, value in settings.items()
         ]
         self.trained = load_detector(
             Path(weights), [ONE_LABEL, f"train.device={device}", *words], pick_device
@@ -91,7 +98,7 @@ class Detector:
         chosen_labels(self.trained)
 
     def __call__(
-        self, source: str | Path | Image, journal: Path | None = None, shared: bool = False
+        self, source: str | Path | Image, journal: str | Path | None = None, shared: bool = False
     ) -> SceneFound:
         """Return what is in an image file, a raster or an image (H, W, 3) uint8 RGB.
 
@@ -105,7 +112,18 @@ class Detector:
             ImageError: no image, or one that cannot be read.
             UserError: a setting that does not fit the image.
         """
-        return find_in_source(self.trained, source, journal, shared)
+        return find_in_source(self.trained, source, Path(journal) if journal else None, shared)
+
+
+def plain(value: object) -> object:
+    """Return a number or an array of numpy as Python has it.
+
+    Raises:
+        UserError: anything else that no setting can be.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise UserError(f"a setting: expected a number, a text or a list of them, got {type(value).__name__}")
 
 
 def find_in_source(
@@ -114,6 +132,8 @@ def find_in_source(
     """Return what is in an image file, a raster or an image in memory; see `Detector`."""
     if isinstance(source, np.ndarray):
         return _find(trained, array_raster(checked_image(source)), "image in memory", None, shared)
+    if not isinstance(source, str | Path):
+        raise ImageError(f"expected a path or an image (H, W, 3) uint8 of numpy, got {type(source).__name__}")
     with open_scene(source, reading_of(trained.config)) as raster:
         kept = Journal(journal, scene_meaning(Path(source), trained)) if journal else None
         return _find(trained, raster, str(source), kept, shared)

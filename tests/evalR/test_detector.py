@@ -108,6 +108,32 @@ def test_settings_by_name(weights: Path, picture: np.ndarray) -> None:
     assert none.names == []
 
 
+def test_numbers_of_numpy_are_settings(weights: Path) -> None:
+    detector = Detector(
+        weights, "cpu", tile=np.int64(96), rates=np.array([0.5, 1.0]), score_threshold=np.float32(0.5)
+    )
+    predict = detector.trained.config.predict
+    assert (predict.tile, predict.rates, predict.score_threshold) == (96, (0.5, 1.0), 0.5)
+    with pytest.raises(UserError, match="a setting: expected a number, a text or a list of them, got object"):
+        Detector(weights, "cpu", tile=object())
+
+
+@pytest.mark.parametrize("source", [None, torch.zeros(4, 4, 3), [np.zeros((4, 4, 3), np.uint8)]])
+def test_what_is_neither_path_nor_image(weights: Path, source: object) -> None:
+    with pytest.raises(ImageError, match=r"expected a path or an image \(H, W, 3\) uint8 of numpy, got"):
+        Detector(weights, "cpu")(source)  # type: ignore[arg-type]
+
+
+def test_what_was_found_shows_as_one_line(weights: Path, picture: np.ndarray) -> None:
+    detector = Detector(weights, "cpu", **SETTINGS)
+    found = detector(picture)
+    counts = [found.names.count(name) for name in CLASSES]
+    assert repr(found).startswith(f"<{sum(counts)} objects in image in memory: ")
+    assert all(f"{name} {count}" in repr(found) for name, count in zip(CLASSES, counts, strict=True) if count)
+    none = Detector(weights, "cpu", score_threshold=1.0)(picture)
+    assert repr(none) == "<0 objects in image in memory>"
+
+
 def test_small_images_are_not_cut_unless_asked(weights: Path, picture: np.ndarray) -> None:
     seen: list[tuple[int, ...]] = []
     for settings in ({}, {"tile": 64}):
