@@ -166,6 +166,7 @@ def test_all_kinds_of_sources_each_once(calls: Calls, monkeypatch: pytest.Monkey
         (["in", "overwrite=maybe"], "overwrite: expected true or false, got 'maybe'"),
         (["in", "predict.classes=[boat]"], "'boat' is none of block, square"),
         (["in", "out=in/a.png"], "in/a.png"),
+        (["in", "format=dota"], "'format=dota': expected weights=, out=, formats=, overwrite= or"),
         (["in", "out="], "out: expected a folder for the results, got nothing"),
         (["in/a.png", "out=in", "formats=dota"], "in/a.txt: is there, and not of predict.py"),
         (["in/c.jpg", "out=in"], "would overwrite in/c.jpg"),

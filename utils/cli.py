@@ -30,8 +30,16 @@ def parse_words(
 
 
 def take_options(overrides: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the words of a script itself, ``name=value`` by name, and the settings that are left."""
+    """Return the words of a script itself, ``name=value`` by name, and the settings that are left.
+
+    Raises:
+        UserError: neither a word of the script nor a setting.
+    """
     pairs = [word.partition("=") for word in overrides]
+    for key, _, value in pairs:
+        if key not in names and "." not in key:
+            words = ", ".join(f"{name}=" for name in names)
+            raise UserError(f"'{key}={value}': expected {words} or section.key=value; there is no such file")
     options = {key: value for key, _, value in pairs if key in names}
     return options, ["=".join((key, value)) for key, _, value in pairs if key not in names]
 
