@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from utils.errors import UserError
+
 
 @contextmanager
 def replacing(path: str | Path, flush: bool = True) -> Iterator[Path]:
@@ -27,3 +29,18 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_folder(path: Path, what: str) -> None:
+    """Raise a UserError where a folder is not there and cannot be made, or cannot be written to.
+
+    For the time before long work; nothing is made.
+
+    Args:
+        what: the setting that names the folder.
+    """
+    place = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not place.is_dir():
+        raise UserError(f"{what}={path}: expected a folder, {place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{what}={path}: expected a folder that can be written, {place} cannot")
