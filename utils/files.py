@@ -39,8 +39,8 @@ def check_folder(path: Path, what: str) -> None:
     Args:
         what: the setting that names the folder.
     """
-    place = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    place = next(parent for parent in (path, *path.absolute().parents) if os.path.lexists(parent))
     if not place.is_dir():
-        raise UserError(f"{what}={path}: expected a folder, {place} is a file")
+        raise UserError(f"{what}={path}: expected a folder, {place} is none")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"{what}={path}: expected a folder that can be written, {place} cannot")

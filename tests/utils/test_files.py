@@ -46,8 +46,9 @@ def test_a_folder_that_can_be_made_is_not_made(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file", tmp_path / "file/below"):
-        with pytest.raises(UserError, match=rf"out={path}: expected a folder, .*file is a file"):
+    (tmp_path / "dead link").symlink_to(tmp_path / "nowhere")
+    for path in (tmp_path / "file", tmp_path / "file/below", tmp_path / "dead link"):
+        with pytest.raises(UserError, match=rf"out={path}: expected a folder, .* is none"):
             check_folder(path, "out")
     monkeypatch.setattr(os, "access", lambda *_: False)  # whoever runs the tests may write everywhere
     with pytest.raises(UserError, match=r"expected a folder that can be written, .* cannot"):
