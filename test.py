@@ -116,7 +116,7 @@ def sort_files(files: Sequence[str]) -> tuple[str | None, str | None]:
     weights = [file for file in files if file not in yamls]
     if len(yamls) > 1 or len(weights) > 1:
         raise UserError(f"expected one YAML and one checkpoint at most, got {' '.join(files)}")
-    return (yamls or [None])[0], (weights or [None])[0]
+    return next(iter(yamls), None), next(iter(weights), None)
 
 
 def check_options(options: dict[str, str], weights: str | None) -> None:
