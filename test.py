@@ -7,7 +7,7 @@
     python test.py compare=runs/a,runs/b data.root=/data/DOTA data.split=val out=a-b
     torchrun --standalone --nproc_per_node=2 test.py runs/dota      the same numbers on two GPUs
     python test.py runs/dota eval.flips=both eval.scales=[0.8,1,1.25]    test-time augmentation
-    python test.py runs/dota eval.turns=[0,1,2,3] eval.merge=fuse    with quarter turns, and merged by mean
+    python test.py runs/dota eval.turns=[0,1] eval.merge=fuse eval.merge_iou=0.55    turned views, averaged
     python test.py runs/dota sweep=0.1,0.2,0.3,0.45,0.6              thresholds of NMS, from one pass
     python test.py runs/dota sweep=score                             thresholds of the score alone
 
