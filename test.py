@@ -7,6 +7,7 @@
     python test.py compare=runs/a,runs/b data.root=/data/DOTA data.split=val out=a-b
     torchrun --standalone --nproc_per_node=2 test.py runs/dota      the same numbers on two GPUs
     python test.py runs/dota eval.flips=both eval.scales=[0.8,1,1.25]    test-time augmentation
+    python test.py runs/dota eval.turns=[0,1] eval.merge=fuse eval.merge_iou=0.55    turned views, averaged
     python test.py runs/dota sweep=0.1,0.2,0.3,0.45,0.6              thresholds of NMS, from one pass
     python test.py runs/dota sweep=score                             thresholds of the score alone
 
@@ -29,12 +30,10 @@ compare.csv and compare.html.
 """
 
 import argparse
-import logging
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from cfg.load import file_words, load_config
 from cfg.schema import Config
@@ -42,28 +41,29 @@ from dataloadR.annotations import split_is_labelled
 from dataloadR.splits import load_split
 from evalR.columns import to_found, to_truth
 from evalR.compare import compare, find_sides, known_data, resampling
-from evalR.dota_results import check_names, write_task1
-from evalR.evaluate import BOX_IOU, QUAD_IOU, check_labels, format_table
+from evalR.dota_results import can_be_written, write_task1
+from evalR.evaluate import check_labels
 from evalR.inference import predict_settings
 from evalR.load import Trained, join, load_detector, newest_weights
-from evalR.metrics import SLANTED, Evaluation, measure, write_metrics
+from evalR.metrics import Evaluation, measure, write_metrics
 from evalR.predictor import Predictor
 from evalR.protocol import model_protocol, named_data, protocol_of
 from evalR.report.comparison import comparison_table, write_comparison
+from evalR.report.console import write_text
 from evalR.report.grid import prediction_grid
 from evalR.report.page import write_report
 from evalR.result_sets import Results, read_labels, read_results
-from evalR.stopwatch import Stopwatch
+from evalR.stopwatch import Stopwatch, write_speed
 from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script, take_options
 from utils.errors import UserError
-from utils.files import replacing, write_json
+from utils.files import check_folder
 from utils.records import Annotation, Detections
 
-logger = logging.getLogger("test")
 SOURCES = ("weights", "results", "compare")  # what is scored: one of them
 OPTIONS = (*SOURCES, "sweep", "bootstrap", "out", "data.images", "data.split")  # words of this script alone
+MOST_DRAWS = 1_000_000  # hours
 SECTIONS = ("data", "eval", "predict")  # of a YAML that matter to a trained model
 
 
@@ -78,6 +78,7 @@ def main(words: Sequence[str]) -> None:
     arguments, overrides = parse_words(parser, words)
     options, overrides = own_options(overrides)
     yaml, weights = sort_files(arguments.files)
+    check_options(options, weights)
     if weights:
         options["weights"] = weights
     try:
@@ -94,17 +95,13 @@ def main(words: Sequence[str]) -> None:
 def own_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return the words of this script, and the settings; `data.split` is `eval.split` by another name."""
     options, rest = take_options(overrides, OPTIONS)
+    empty = [key for key, value in options.items() if not value]
+    if empty:
+        raise UserError(f"{empty[0]}=: expected a value, got nothing")
     if "data.split" in options:
+        if any(word.startswith("eval.split=") for word in rest):
+            raise UserError("data.split, eval.split: expected one of them, they mean the same")
         rest.append(f"eval.split={options['data.split']}")
-    sources = [key for key in SOURCES if key in options]
-    if len(sources) > 1:
-        raise UserError(f"{', '.join(sources)}: expected one of them")
-    if "data.images" in options and sources in ([], ["weights"]):
-        raise UserError("data.images: expected with results or compare; a model takes the images of a split")
-    if parse_sweep(options.get("sweep", SCORE_ALONE)) and "results" in options:
-        raise UserError(
-            f"sweep={options['sweep']}: result files are suppressed already, expected sweep=score"
-        )
     return options, rest
 
 
@@ -114,21 +111,49 @@ def sort_files(files: Sequence[str]) -> tuple[str | None, str | None]:
     weights = [file for file in files if file not in yamls]
     if len(yamls) > 1 or len(weights) > 1:
         raise UserError(f"expected one YAML and one checkpoint at most, got {' '.join(files)}")
-    return (yamls or [None])[0], (weights or [None])[0]
+    return next(iter(yamls), None), next(iter(weights), None)
+
+
+def check_options(options: dict[str, str], weights: str | None) -> None:
+    """Raise a UserError where options do not go together, before anything is read.
+
+    Args:
+        weights: the checkpoint without `weights=`.
+    """
+    sources = [f"checkpoint {weights}"] * bool(weights) + [key for key in SOURCES if key in options]
+    if len(sources) > 1:
+        raise UserError(f"{', '.join(sources)}: expected one of them")
+    source = sources[0] if sources and not weights else "weights"
+    if "data.images" in options and source == "weights":
+        raise UserError("data.images: expected with results or compare; a model takes the images of a split")
+    if "bootstrap" in options and source != "compare":
+        raise UserError("bootstrap: expected with compare")
+    if "sweep" in options and source == "compare":
+        raise UserError("sweep: expected with a model or results")
+    if parse_sweep(options.get("sweep", SCORE_ALONE)) and source == "results":
+        raise UserError(
+            f"sweep={options['sweep']}: result files are suppressed already, expected sweep=score"
+        )
+
+
+def out_folder(options: dict[str, str], default: Path) -> Path:
+    """Return where everything goes; a UserError, before the work, if that cannot be written."""
+    folder = Path(options.get("out", default))
+    check_folder(folder, "out")
+    return folder
 
 
 def score_results(options: dict[str, str], config: Config) -> None:
     """Score the result files of a folder."""
     source, split = Path(options["results"]), config.data.split(config.eval.split)
-    images = options.get("data.images")
+    folder, images = out_folder(options, source / f"eval-{Path(split).stem}"), options.get("data.images")
     labels = read_labels(config.data, split, images)
     truth, names, classes = labels.truth, labels.names, labels.classes
     data = named_data(config.data, split, images)
     protocol = protocol_of(truth, len(names), data) | {"results": str(source)}
     evaluation = measure(classes, truth, read_results(source, classes, names), protocol)
-    folder = Path(options.get("out", source / f"eval-{Path(split).stem}"))
     write_metrics(folder, evaluation.metrics)
-    report(folder, evaluation, config)
+    sys.stdout.write(write_text(folder, evaluation, config.eval.metric))
     scored = evaluation.task1 or evaluation.task2
     if "sweep" in options and scored:
         sys.stdout.write(write_sweep(folder, [Swept(None, scored)], config.eval.metric))
@@ -139,9 +164,10 @@ def score_results(options: dict[str, str], config: Config) -> None:
 def compare_results(options: dict[str, str], words: Sequence[str]) -> None:
     """Score two folders of result files on the same labels and say how far the difference can be trusted."""
     draws = options.get("bootstrap", "1000")
-    if not draws.isdecimal() or not int(draws):
-        raise UserError(f"bootstrap: expected a whole number above 0, got {draws!r}")
+    if not draws.isdecimal() or not 0 < int(draws) <= MOST_DRAWS:
+        raise UserError(f"bootstrap: expected a whole number from 1 to {MOST_DRAWS}, got {draws!r}")
     sides = find_sides(options["compare"], Path(load_config(None, words).eval.split).stem)
+    folder = out_folder(options, Path(sides[1].word) / "compare")
     known, images = known_data(sides, words)
     config = load_config(None, [*known, *words])
     data, split = config.data, config.data.split(config.eval.split)
@@ -150,7 +176,6 @@ def compare_results(options: dict[str, str], words: Sequence[str]) -> None:
     comparison = compare(sides, labels, config.eval.metric, int(draws), config.train.seed)
     protocol = protocol_of(labels.truth, len(labels.names), named_data(data, split, images))
     protocol |= resampling(config.eval.metric, int(draws), config.train.seed)
-    folder = Path(options.get("out", Path(sides[1].word) / "compare"))
     write_comparison(folder, comparison, protocol)
     sys.stdout.write(comparison_table(comparison, protocol) + f"results: {folder}\n")
 
@@ -160,7 +185,7 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
     weights = Path(options["weights"]) if "weights" in options else newest_weights(Path("runs"))
     detector = load_detector(weights, overrides, join)
     config = detector.config
-    folder = Path(options.get("out", detector.path.parent / f"eval-{Path(config.eval.split).stem}"))
+    folder = out_folder(options, detector.path.parent / f"eval-{Path(config.eval.split).stem}")
     split = config.data.split(config.eval.split)
     with distributed.main_first():
         annotations, _ = load_split(config.data, split, detector.classes)
@@ -178,10 +203,10 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
         return
     if writable:
         write_task1(folder / "Task1", detections, names, detector.classes)
-    pace = speed(len(annotations), seconds, watch)
-    write_json(folder / "speed.json", pace, indent=1)
+    pace = write_speed(folder, len(annotations), seconds, watch)
     if not labelled:
-        sys.stdout.write(f"split {config.eval.split} has no labels: there are result files, but no metrics\n")
+        left = "result files, but no metrics" if writable else "neither metrics nor result files"
+        sys.stdout.write(f"split {config.eval.split} has no labels: there are {left}\n")
         sys.stdout.write(f"results: {folder}\n")
         return
     evaluation = score_detections(folder, detector, annotations, detections)
@@ -191,31 +216,6 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
         sys.stdout.write(write_sweep(folder, swept, config.eval.metric))
     page = write_report(folder, evaluation, annotations, config.eval.metric, pace)
     sys.stdout.write(f"results: {folder}\nreport: {page}\n")
-
-
-def can_be_written(names: Sequence[str], classes: Sequence[str]) -> bool:
-    """Return whether these names can stand in result files; say it once if not."""
-    try:
-        check_names(names, classes)
-    except UserError as error:
-        logger.warning("no Task1 files, for they could not be read again: %s", error)
-        return False
-    return True
-
-
-def speed(images: int, seconds: float, watch: Stopwatch) -> dict[str, Any]:
-    """Return how fast the images were read and predicted; apart from the metrics, which never vary.
-
-    The milliseconds are those of the first process, all views of an image together, without warm-up.
-    """
-    return {
-        "images": images,
-        "seconds": seconds,
-        "images_per_second": images / max(seconds, 1e-9),
-        "device": watch.device.type,
-        "processes": distributed.world_size(),
-        **watch.summary(),
-    }
 
 
 def score_detections(
@@ -230,34 +230,10 @@ def score_detections(
     protocol = model_protocol(protocol, detector.path, config.eval)
     evaluation = measure(detector.classes, truth, Results(to_found(detections), None), protocol)
     write_metrics(folder, evaluation.metrics)
-    report(folder, evaluation, config)
+    sys.stdout.write(write_text(folder, evaluation, config.eval.metric))
     rows = list(zip(annotations, detections, strict=True))
     prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.score_threshold)
     return evaluation
-
-
-def report(folder: Path, evaluation: Evaluation, config: Config) -> None:
-    """Print the table of task 1, or of task 2 where there is nothing else, and its means; keep the text."""
-    metric = config.eval.metric
-    name, scored, overlap = "task1", evaluation.task1, QUAD_IOU
-    if scored is None:
-        name, scored, overlap = "task2", evaluation.task2, BOX_IOU
-    assert scored  # a folder of results has files of one of the two
-    values = evaluation.metrics[name]
-    lines = [format_table(scored.result, metric, overlap)]
-    if values["slanted"]:
-        slanted = values["slanted"][metric]["AP50"]["mean"]
-        lines.append(f"slanted objects (area ratio <= {SLANTED}): AP50 {number(slanted)}")
-    lines += [f"m{column} {number(values[metric][column]['mean'])}" for column in ("AP50:95", "AP50", "AP75")]
-    text = "\n".join(lines) + "\n"
-    sys.stdout.write(text)
-    with replacing(folder / "metrics.txt") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def number(value: float | None) -> str:
-    """Return a figure with three decimals, or nan."""
-    return f"{float('nan') if value is None else value:.3f}"
 
 
 if __name__ == "__main__":

@@ -87,24 +87,30 @@ def read_everything(
 def read_named(
     root: str | Path, names: Sequence[str], split: str, classes: Sequence[str] = ()
 ) -> tuple[list[Annotation], tuple[str, ...]]:
-    """Return what `read_split` does for images of these names, without looking for the images.
+    """Return what `read_split` does for images of these names, which need not be there.
 
-    Labels are looked for in the label folders of the root and of the split.  `image_path` is the name.
+    Labels are looked for in the label folders of the root and of the split.  `image_path` is the image in
+    the image folder beside the labels, or the name where there is none.
 
     Raises:
         AnnotationError: no label folder, no label file for any of the names, or labels that cannot be read.
     """
     root, faults = Path(root).expanduser(), Faults(skip=False)
-    folders = [place / labels for place in (root, root / split) for _, labels in LAYOUTS]
-    folder = next((folder for folder in folders if folder.is_dir()), None)
+    places = [
+        (place / images, place / labels) for place in (root, root / split) for images, labels in LAYOUTS
+    ]
+    beside, folder = next(((images, labels) for images, labels in places if labels.is_dir()), (root, None))
     if folder is None:
         raise AnnotationError(f"{root}: expected label files in labelTxt/, {split}/labelTxt/ or Annotations/")
+    found = {path.stem: path for path in beside.iterdir() if is_image(path)} if beside.is_dir() else {}
     files = {path.stem: path for path in folder.iterdir() if path.suffix == ".txt"}
     if names and not any(name in files for name in names):
         raise AnnotationError(f"{folder}: expected label files such as {names[0]}.txt, found none of them")
     images = [
         LabelledImage(
-            Path(name), files.get(name), read_label_file(files[name], faults) if name in files else []
+            found.get(name, Path(name)),
+            files.get(name),
+            read_label_file(files[name], faults) if name in files else [],
         )
         for name in names
     ]

@@ -105,10 +105,23 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         values = None
-    if isinstance(values, dict) and isinstance(values.get("protocol"), dict):
+    if isinstance(values, dict) and _is_ours(values.get("protocol")) and _is_task(values.get("task1")):
         return values
     logger.warning("%s has no protocol as test.py writes it: how these results were made is not known", path)
     return {}
+
+
+def _is_ours(protocol: Any) -> bool:
+    """Say whether a protocol names its data as `named_data` does, or not at all."""
+    if not isinstance(protocol, dict):
+        return False
+    data = protocol.get("data") or {}
+    return isinstance(data, dict) and all(isinstance(word, str | None) for word in data.values())
+
+
+def _is_task(values: Any) -> bool:
+    """Say whether the figures of a task name their classes as `measure` does, or are not there."""
+    return values is None or (isinstance(values, dict) and isinstance(values.get("objects", {}), dict))
 
 
 def known_data(sides: Sequence[Side], words: Sequence[str]) -> tuple[list[str], str | None]:

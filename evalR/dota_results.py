@@ -4,6 +4,7 @@ A line is `image score x1 y1 x2 y2 x3 y3 x4 y4`, pixels of the original image.  
 `image score x_min y_min x_max y_max` in `Task2_CLASS.txt`.
 """
 
+import logging
 import re
 from array import array
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from dataloadR.label_lines import MAX_COORDINATE, SHOWN, read_lines
 from utils.errors import Faults, UserError
 from utils.files import replacing
 from utils.records import I64, Detections
+
+logger = logging.getLogger(__name__)
 
 F64 = NDArray[np.float64]
 SCORE, COORDINATE = "%.8f", "%.12g"  # no exponents for `rounded` coordinates of any raster
@@ -231,3 +234,13 @@ def check_names(image_names: Sequence[str], classes: Sequence[str]) -> None:
         if len(set(names)) < len(names):
             twice = next(name for k, name in enumerate(names) if name in names[:k])
             raise UserError(f"{what} names: expected each once, got {twice!r} twice")
+
+
+def can_be_written(names: Sequence[str], classes: Sequence[str]) -> bool:
+    """Return whether these names can stand in result files; say it once if not."""
+    try:
+        check_names(names, classes)
+    except UserError as error:
+        logger.warning("no Task1 files, for they could not be read again: %s", error)
+        return False
+    return True

@@ -214,7 +214,7 @@ def csv_text(metrics: Values) -> str:
     """Return a table with a row for each task and class, and one for their mean; n/a is empty."""
     heads = [f"{metric}_{column}" for metric in METRICS for column in COLUMNS]
     stream = io.StringIO()
-    writer = csv.writer(stream)
+    writer = csv.writer(stream, lineterminator="\n")
     heads += ["best_f1", "precision", "recall", "score"]
     writer.writerow(["task", "class", "objects", "detections", *heads])
     for task in ("task1", "task2"):

@@ -39,7 +39,7 @@ class Labels(NamedTuple):
     truth: Truth
     names: list[str]  # of the images, without folder and suffix
     classes: tuple[str, ...]
-    annotations: Sequence[Annotation] = ()  # with the paths of the images, where they are known
+    annotations: Sequence[Annotation] = ()  # with the paths of the images, or their names
 
 
 def read_labels(data: DataConfig, split: str, images: str | None) -> Labels:
@@ -112,7 +112,7 @@ def choose_files(folder: Path, classes: Sequence[str], task: int, hint: str = ""
     by_label: dict[str, ResultFile] = {}
     for file in [file for file in find_results(folder) if file.task == task]:
         if file.label not in classes:
-            names = ", ".join(classes) or "data.classes, which names none"
+            names = ", ".join(classes) or "of the labels, which name none (data.classes=[A,B] does)"
             meant = file.label.replace("_", "-").replace(" ", "-").lower()
             other = f"; the server calls it {meant}" if meant in classes else ""
             if not file.path.name.startswith("Task"):

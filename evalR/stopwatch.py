@@ -1,10 +1,15 @@
 """Where the time of predicting goes."""
 
+import json
 import time
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from utils import distributed
+from utils.files import replacing
 
 
 class Stopwatch:
@@ -44,3 +49,21 @@ class Stopwatch:
             part: 1000 * seconds / self.images for part, seconds in self.seconds.items() if self.images
         }
         return {"milliseconds_per_image": per_image or None, "warm_up_images": self.warm_up or 0}
+
+
+def write_speed(folder: Path, images: int, seconds: float, watch: Stopwatch) -> dict[str, Any]:
+    """Write and return how fast images were read and predicted; apart from the metrics, which never vary.
+
+    The milliseconds are those of the first process, all views of an image together, without warm-up.
+    """
+    values = {
+        "images": images,
+        "seconds": seconds,
+        "images_per_second": images / max(seconds, 1e-9),
+        "device": watch.device.type,
+        "processes": distributed.world_size(),
+        **watch.summary(),
+    }
+    with replacing(folder / "speed.json") as temporary:
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    return values

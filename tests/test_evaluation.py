@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import test as evaluation
 import train_GGHL
 from dataloadR.demo_scenes import write_demo_scenes
-from evalR.inference import predict_shared
+from evalR.inference import predict_settings, predict_shared
+from evalR.predictor import Predictor
 from tests.paths import GOLDEN
 from utils.cli import run_script
 from utils.records import Annotation, Detections
@@ -102,6 +105,11 @@ def test_labels_of_a_split(results: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["sweep=0.3"], "sweep=0.3: result files are suppressed already, expected sweep=score"),
         (["sweep=0.2,many"], "sweep=0.2,many: expected `score`, or NMS IoUs from 0 to 1"),
         (["compare=found,found"], "results, compare: expected one of them"),
+        (["best.pt"], "checkpoint best.pt, results: expected one of them"),
+        (["bootstrap=5"], "bootstrap: expected with compare"),
+        (["out="], "out=: expected a value, got nothing"),
+        (["out=list.txt"], "out=list.txt: expected a folder, "),
+        (["data.split=val", "eval.split=val"], "data.split, eval.split: expected one of them"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -188,6 +196,40 @@ def test_two_folders_are_compared(
     assert "http" not in Path("found/compare/compare.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("best.pt", "checkpoint best.pt, compare: expected one of them"),
+        ("bootstrap=99999999999", "bootstrap: expected a whole number from 1 to 1000000, got '99999999999'"),
+        ("sweep=score", "sweep: expected with a model or results"),
+    ],
+)
+def test_bad_words_beside_compare(
+    word: str,
+    expected: str,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(results)
+    assert run(["compare=found,found", "data.root=.", "data.images=list.txt", word], monkeypatch) == 2
+    assert capsys.readouterr().err == f"error: {expected}\n"
+
+
+def test_images_of_a_list_are_shown_where_they_are_at_hand(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"results={results}/found", f"data.root={results}", f"data.images={results}/list.txt"]
+    (results / "found/Task1_ship.txt").write_text(f"P2 0.9 {QUAD}\n")
+    page = results / "out/report/index.html"
+    assert run([*words, f"out={results}/out"], monkeypatch) == 0
+    assert page.read_text().count("data:image") == 0
+    (results / "images").mkdir()
+    cv2.imwrite(str(results / "images/P2.png"), np.zeros((64, 64, 3), np.uint8))
+    assert run([*words, f"out={results}/out"], monkeypatch) == 0
+    assert page.read_text().count("data:image") == 1, "the false detection; P1, which has the miss, is away"
+
+
 def test_data_that_both_sides_name_need_not_be_given(
     results: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -229,12 +271,18 @@ def test_training_logs_what_the_evaluation_of_its_checkpoint_says(
     """
     own = []
 
-    def predict(model: object, annotations: list[Annotation], *others: object) -> list[Detections]:
-        own.append(predict_shared(model, annotations, *others))
+    def keep(annotations: list[Annotation], found: list[Detections]) -> list[Detections]:
+        own.append(found)
         return [jittered(annotation, row) for row, annotation in enumerate(annotations)]
 
-    for script in (train_GGHL, evaluation):
-        monkeypatch.setattr(script, "predict_shared", predict)
+    def shared(model: Any, annotations: list[Annotation], *others: Any) -> list[Detections]:
+        return keep(annotations, predict_shared(model, annotations, *others))
+
+    def settings_of(predictor: Predictor, annotations: list[Annotation]) -> list[list[Detections]]:
+        return [keep(annotations, predict_settings(predictor, annotations)[0])]
+
+    monkeypatch.setattr(train_GGHL, "predict_shared", shared)
+    monkeypatch.setattr(evaluation, "predict_settings", settings_of)
     settings = ["train.epochs=1", "train.eval_every=1", "eval.score_threshold=0.0001", "train.name=one"]
     train_GGHL.main([*words, *settings])
     printed = capsys.readouterr().out

@@ -123,6 +123,10 @@ def test_an_unlabelled_split_gets_result_files_alone(
     assert not (trained / "runs/demo/eval-test/metrics.json").exists()
     line = assert_refused(evaluation.main, [*words, "sweep=score"], monkeypatch, capsys)
     assert line == "error: sweep: expected a split with labels, test has none"
+    next((tmp_path / "test/images").iterdir()).rename(tmp_path / "test/images/two words.jpg")
+    assert run(evaluation.main, [*words, f"out={tmp_path}/out"], monkeypatch) == 0
+    assert "there are neither metrics nor result files" in capsys.readouterr().out
+    assert not (tmp_path / "out/Task1").exists()
 
 
 def test_prediction_writes_pictures_and_text(

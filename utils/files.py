@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from utils.errors import UserError
+
 
 @contextmanager
 def replacing(path: str | Path, flush: bool = True) -> Iterator[Path]:
@@ -40,3 +42,18 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Write a value as JSON, on one line or indented, keys in the given order."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False) + "\n")
+
+
+def check_folder(path: Path, what: str) -> None:
+    """Raise a UserError where a folder is not there and cannot be made, or cannot be written to.
+
+    For the time before long work; nothing is made.
+
+    Args:
+        what: the setting that names the folder.
+    """
+    place = next(parent for parent in (path, *path.absolute().parents) if os.path.lexists(parent))
+    if not place.is_dir():
+        raise UserError(f"{what}={path}: expected a folder, {place} is none")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{what}={path}: expected a folder that can be written, {place} cannot")

@@ -29,12 +29,17 @@ class Picture(NamedTuple):
 
 
 def write_page(path: Path, template: Path, values: Mapping[str, object]) -> None:
-    """Write a template with its values, all of them escaped; it may import from utils/pages.html."""
-    loader = jinja2.FileSystemLoader([template.parent, SHARED])
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    text = environment.get_template(template.name).render(values)
+    """Write what `render_page` returns."""
+    text = render_page(template, values)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def render_page(template: Path, values: Mapping[str, object]) -> str:
+    """Return a template with its values, all of them escaped; it may import from utils/pages.html."""
+    loader = jinja2.FileSystemLoader([template.parent, SHARED])
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.get_template(template.name).render(values)
 
 
 def close_up(image: U8 | None, quad: NDArray[np.floating], side: int) -> tuple[U8, Matrix]:

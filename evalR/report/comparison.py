@@ -7,11 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from evalR.compare import Comparison, Row
 from evalR.metrics import plain
 from utils.files import replacing
+from utils.pages import render_page
 
 TEMPLATE = Path(__file__).with_name("comparison.html")
 SHOWN = 20  # images of the page
@@ -72,21 +71,20 @@ def percent(value: float, sign: str = "") -> str:
 
 def page(comparison: Comparison, protocol: dict[str, Any]) -> str:
     """Return the page; it needs no network, and what comes from files is escaped."""
-    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
     ends = [abs(end) for row in comparison.rows for end in (row.low, row.high, row.difference)]
-    reach = max([end for end in ends if not math.isnan(end)], default=0.0) or 1.0
-    text: str = template.render(
-        sides=dict(zip("AB", comparison.sides, strict=True)),
-        how=_how(protocol),
-        differences=comparison.differences,
-        rows=[(row, _bar(row, reach)) for row in comparison.rows],
-        reach=reach,
-        images=comparison.images[:SHOWN],
-        more=len(comparison.images) - SHOWN,
-        percent=percent,
-        protocol=json.dumps(protocol, indent=1, ensure_ascii=False),
-    )
-    return text
+    reach = max([end for end in ends if not math.isnan(end)], default=0.0) or 0.01
+    values = {
+        "sides": dict(zip("AB", comparison.sides, strict=True)),
+        "how": _how(protocol),
+        "differences": comparison.differences,
+        "rows": [(row, _bar(row, reach)) for row in comparison.rows],
+        "reach": reach,
+        "images": comparison.images[:SHOWN],
+        "more": len(comparison.images) - SHOWN,
+        "percent": percent,
+        "protocol": json.dumps(protocol, indent=1, ensure_ascii=False),
+    }
+    return render_page(TEMPLATE, values)
 
 
 def _bar(row: Row, reach: float) -> dict[str, Any] | None:

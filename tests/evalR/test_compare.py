@@ -110,7 +110,19 @@ def test_what_cannot_be_compared(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"AP50": 1}', '{"protocol": null}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"AP50": 1}',
+        '{"protocol": null}',
+        '{"protocol": {"data": "x"}}',
+        '{"protocol": {"data": {"root": 3}}}',
+        '{"protocol": {}, "task1": 5}',
+        '{"protocol": {}, "task1": {"objects": 5}}',
+    ],
+)
 def test_other_metrics_are_passed_over(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain, other = results(tmp_path / "plain"), results(tmp_path / "other")
     (other / "metrics.json").write_text(text)

@@ -1,10 +1,13 @@
 """The parts of the time, with a clock that is turned by hand."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from evalR import stopwatch
-from evalR.stopwatch import Stopwatch
+from evalR.stopwatch import Stopwatch, write_speed
 
 
 def test_parts_per_image_without_the_first_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +27,9 @@ def test_parts_per_image_without_the_first_turn(monkeypatch: pytest.MonkeyPatch)
         "milliseconds_per_image": {"data": pytest.approx(100.0), "network": pytest.approx(400.0)},
         "warm_up_images": 4,
     }
+
+
+def test_speed_is_written(tmp_path: Path) -> None:
+    values = write_speed(tmp_path, 6, 1.5, Stopwatch(torch.device("cpu")))
+    assert (values["images_per_second"], values["processes"], values["device"]) == (4.0, 1, "cpu")
+    assert json.loads((tmp_path / "speed.json").read_text()) == values

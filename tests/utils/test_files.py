@@ -1,8 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from utils.files import replacing
+from utils.errors import UserError
+from utils.files import check_folder, replacing
 
 
 def test_file_appears_at_the_end_only(tmp_path: Path) -> None:
@@ -34,3 +36,20 @@ def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "a.txt"):
         pass
+
+
+def test_a_folder_that_can_be_made_is_not_made(tmp_path: Path) -> None:
+    check_folder(tmp_path, "out")
+    check_folder(tmp_path / "new/newer", "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dead link").symlink_to(tmp_path / "nowhere")
+    for path in (tmp_path / "file", tmp_path / "file/below", tmp_path / "dead link"):
+        with pytest.raises(UserError, match=rf"out={path}: expected a folder, .* is none"):
+            check_folder(path, "out")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # whoever runs the tests may write everywhere
+    with pytest.raises(UserError, match=r"expected a folder that can be written, .* cannot"):
+        check_folder(tmp_path / "new", "out")
