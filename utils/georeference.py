@@ -14,6 +14,7 @@ from utils.records import GeoReference
 F64 = NDArray[np.float64]
 log = logging.getLogger(__name__)
 WGS84 = "EPSG:4326"
+MOST_DEGREES = np.array([540.0, 90.0 + 1e-6])  # rasters may begin at 0 or cross the antimeridian
 
 
 def read_geo(path: str | Path) -> GeoReference | None:
@@ -79,10 +80,14 @@ def _split(geo: GeoReference) -> tuple[F64, F64]:
 def map_to_lonlat(points: F64, crs: str) -> F64:
     """Return points (..., 2) of a CRS as longitude and latitude in degrees, WGS 84; infinite off the Earth.
 
+    Degrees that are none, of a raster in metres with the CRS of degrees for instance, are off the Earth.
+
     Raises:
         UserError: rasterio is not installed.
     """
-    return _transform(points.reshape(-1, 2), crs).reshape(points.shape)
+    lonlat = _transform(points.reshape(-1, 2), crs)
+    lonlat[(np.abs(lonlat) > MOST_DEGREES).any(axis=1)] = np.inf
+    return lonlat.reshape(points.shape)
 
 
 def _transform(points: F64, crs: str) -> F64:

@@ -117,3 +117,10 @@ def test_no_objects() -> None:
     none = np.zeros((0, 4, 2))
     assert map_to_lonlat(pixels_to_map(none, ROTATED), ROTATED.crs).shape == (0, 4, 2)
     assert lonlat_to_metres(none).shape == (0, 4, 2)
+
+
+def test_metres_with_the_crs_of_degrees_lie_off_the_earth() -> None:
+    points = np.array([[500_000.0, 5_500_000.0], [15.0, 91.0], [15.0, 50.0], [359.5, -90.0]])
+    lonlat = map_to_lonlat(points, "EPSG:4326")
+    assert np.isinf(lonlat[:2]).all()
+    np.testing.assert_allclose(lonlat[2:], points[2:])
