@@ -65,11 +65,12 @@ def lonlat_of(found: SceneDetections) -> F64:
 
 
 def centres_of(lonlat: F64) -> F64:
-    """Return the centres (K, 2) of outlines (K, 4, 2) in degrees, the short way round the Earth."""
-    steps = lonlat - lonlat[:, :1]
-    steps[..., 0] = wrapped_degrees(steps[..., 0])
-    centres = lonlat[:, 0] + steps.mean(axis=1)
-    centres[:, 0] = wrapped_degrees(centres[:, 0])
+    """Return the centres (K, 2) of outlines (K, 4, 2) in degrees, the short way round; NaN off the Earth."""
+    with np.errstate(invalid="ignore"):  # infinite there
+        steps = lonlat - lonlat[:, :1]
+        steps[..., 0] = wrapped_degrees(steps[..., 0])
+        centres = lonlat[:, 0] + steps.mean(axis=1)
+        centres[:, 0] = wrapped_degrees(centres[:, 0])
     return np.asarray(centres, np.float64)
 
 

@@ -10,7 +10,7 @@ import shapely
 
 from evalR.outputs.geojson import to_geojson, write_geojson
 from evalR.outputs.geopackage import write_geopackage
-from evalR.outputs.measures import measure_outlines, pixel_measures
+from evalR.outputs.measures import centres_of, measure_outlines, pixel_measures
 from tests.evalR.outputs.found import make_found, random_quads, rectangle
 from utils.errors import UserError
 from utils.georeference import map_to_pixels
@@ -177,3 +177,11 @@ def test_without_pyogrio_a_line_says_what_to_install(tmp_path: Path, monkeypatch
     with pytest.raises(UserError, match="pip install pyogrio"):
         write_geopackage(tmp_path / "a.gpkg", make_found(geo=UTM))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_centre_of_an_object_off_the_earth_is_none(recwarn: pytest.WarningsRecorder) -> None:
+    square = np.array([[10.0, 50.0], [12.0, 50.0], [12.0, 48.0], [10.0, 48.0]])
+    centres = centres_of(np.stack([square, np.full((4, 2), np.inf)]))
+    np.testing.assert_allclose(centres[0], [11.0, 49.0])
+    assert np.isnan(centres[1]).any()
+    assert not recwarn.list
