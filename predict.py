@@ -109,7 +109,8 @@ def main(words: Sequence[str]) -> None:
 
 def predict(job: Job) -> list[SceneDetections]:
     """Return what is found in each source, all outputs written; the processes of a launch share the work."""
-    faults = Faults(skip=job.trained.config.data.on_error == "skip")
+    skip = job.trained.config.data.on_error == "skip"
+    faults = Faults(skip=skip and not distributed.launched())  # who skips alone leaves the others waiting
     everything: list[SceneDetections] = []
     hidden = not distributed.is_main()
     try:
