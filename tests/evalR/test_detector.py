@@ -26,6 +26,7 @@ CLASSES = ["plane", "ship"]
 SETTINGS = {"train.amp": False, "score_threshold": 0.004, "batch_size": 4, "eval.pre_nms": 9}
 TILES = 21 * 21  # of 64 px that overlap by 16, in the large scene
 CHILD = """
+import signal
 import sys
 from pathlib import Path
 import numpy as np
@@ -35,6 +36,7 @@ from evalR.scenes.journal import remove_journal
 from utils import distributed
 from utils.cli import pick_device
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with `&` ignores it
 weights, scene, out, seen = sys.argv[1:]
 torch.set_num_threads(1)
 distributed.join("cpu")
