@@ -105,7 +105,7 @@ def _link(source: Path, target: Path) -> bool:
         try:
             link(source)
             temporary.replace(target)
-        except (OSError, NotImplementedError):
+        except (OSError, NotImplementedError):  # another disk, or no links there: the next kind, then a copy
             temporary.unlink(missing_ok=True)
         else:
             return True

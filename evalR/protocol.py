@@ -1,6 +1,5 @@
 """How figures were made, in words and numbers that stand beside them."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from cfg.schema import DataConfig, EvalConfig
 from evalR.columns import Truth
 from evalR.evaluate import BOX_IOU, COCO_THRESHOLDS, QUAD_IOU
 from utils.environment import ROOT, git_commit
+from utils.files import file_hash
 
 RULES = {
     "iou": {"task1": QUAD_IOU, "task2": BOX_IOU, "threshold": "strictly above"},
@@ -61,12 +61,3 @@ def model_protocol(protocol: dict[str, Any], weights: Path, config: EvalConfig) 
         "weights": str(weights),
         "checkpoint_sha256": file_hash(weights),
     }
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -57,3 +58,12 @@ def check_folder(path: Path, what: str) -> None:
         raise UserError(f"{what}={path}: expected a folder, {place} is none")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"{what}={path}: expected a folder that can be written, {place} cannot")
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -5,7 +5,6 @@ process at any moment all but the last record is whole.  The first says what the
 settings were.  Several processes write a file each and read those of all, so their number may change.
 """
 
-import hashlib
 import json
 import logging
 import struct
@@ -19,6 +18,7 @@ import numpy as np
 from evalR.load import Trained
 from evalR.scenes.tiling import Found, scene_grid
 from utils.distributed import rank
+from utils.files import file_hash
 
 logger = logging.getLogger(__name__)
 FORMAT = 1  # raised when records change their meaning
@@ -102,7 +102,7 @@ def scene_meaning(source: Path, trained: Trained) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "file": [state.st_size, state.st_mtime_ns],
-        "weights": _digest(trained.path),
+        "weights": file_hash(trained.path),
         "settings": {
             "eval": config.eval.model_dump(mode="json", exclude={"split", "metric", "batch_size"}),
             "predict": predict,
@@ -111,14 +111,6 @@ def scene_meaning(source: Path, trained: Trained) -> dict[str, Any]:
             "device": trained.device.type,
         },
     }
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _escaped(name: str) -> str:
