@@ -229,12 +229,12 @@ def test_a_scene_killed_at_random_moments(weights: Path, tmp_path: Path) -> None
     rng = np.random.default_rng()
     out = tmp_path / "out" / "found.npz"
     out.parent.mkdir()
-    for kills in range(5):
+    for kills in range(6):
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if kills == 2 else []
         before = len(seen.read_text()) if seen.exists() else 0
         process = start(launcher, [weights, scene, out, seen])
         end = time.monotonic() + 60
-        share = before + rng.uniform(0.02, 0.15) * total
+        share = before + rng.uniform(0.02, 0.12) * total
         while time.monotonic() < end and not (seen.exists() and len(seen.read_text()) > share):
             time.sleep(0.002)
         if kills == 1:  # Ctrl-C ends it by itself
@@ -245,7 +245,7 @@ def test_a_scene_killed_at_random_moments(weights: Path, tmp_path: Path) -> None
     finish(start([], [weights, scene, out, seen]))
     assert_same(out, whole)
     lost = len(seen.read_text()) - total
-    assert 0 <= lost <= 6 * 3 * SETTINGS["batch_size"]  # at each kill what was on its way, in each process
+    assert 0 <= lost <= 7 * 3 * SETTINGS["batch_size"]  # at each kill what was on its way, in each process
     assert sorted(path.name for path in out.parent.iterdir()) == ["found.npz"]
 
 
