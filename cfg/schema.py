@@ -210,6 +210,7 @@ class EvalConfig(Section):
     score_threshold: Share = 0.005  # low, as average precision needs; 0.05 is enough while training
     class_weight: Share = 0.5  # w of score = objectness^(1 - w) * class score^w (spec 7.5 has 0.5)
     multi_label: bool = False  # each class of a cell above the threshold, not its best alone
+    ratio_check: bool = True  # glides that contradict the area ratio give the box; false: as published
     pre_nms: Number = 3000  # candidates per image before suppression
     nms_iou: Share = 0.45
     max_detections: Number = 2000  # per image

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cfg.schema import EvalConfig
 from modelR.heads.decode import decode_level
-from utils.glides import glides_to_quads, mask_glides
+from utils.glides import glides_to_quads, mask_glides, settle_glides
 from utils.quad_nms import batched_quad_nms
 from utils.quads import invert_affine, transform_points
 from utils.records import Detections, Frame, LevelPrediction
@@ -53,7 +53,8 @@ def _candidates(prediction: LevelPrediction, config: EvalConfig) -> tuple[Tensor
     if not config.multi_label:
         best = decoded.class_scores.argmax(dim=-1, keepdim=True)
         scores = torch.zeros_like(scores).scatter(-1, best, scores.gather(-1, best))
-    quads = glides_to_quads(decoded.hboxes, mask_glides(decoded.glides, decoded.area_ratio))
+    read = settle_glides if config.ratio_check else mask_glides
+    quads = glides_to_quads(decoded.hboxes, read(decoded.glides, decoded.area_ratio))
     return quads.flatten(1, 2), scores.flatten(1, 2)
 
 

@@ -98,6 +98,17 @@ def test_a_high_area_ratio_means_the_horizontal_box() -> None:
     close(found.quads, [[[50, 40], [84, 40], [84, 62], [50, 62]]])
 
 
+def test_glides_that_contradict_the_area_ratio_mean_the_horizontal_box() -> None:
+    diamond = [[67.0, 40.0], [84.0, 51.0], [67.0, 62.0], [50.0, 51.0]]  # half of its box
+    levels = silent_levels()
+    shout(levels[0], (0, 6, 8), diamond, ratio=0.8)
+    (found,), (published,) = (
+        postprocess(levels, [IDENTITY], CONFIG.model_copy(update={"ratio_check": on})) for on in (True, False)
+    )
+    close(found.quads, [[[50, 40], [84, 40], [84, 62], [50, 62]]])
+    close(published.quads, [diamond])
+
+
 def shout_apart(levels: list[LevelPrediction], count: int) -> list[float]:
     """Let `count` cells of one image predict boxes that do not meet, with falling scores."""
     scores = []

@@ -9,7 +9,14 @@ from torch import Tensor
 from tests.dataloadR.slow_assignment import snap
 from tests.paths import DATA
 from tests.utils.random_quads import convex_quads, rectangles
-from utils.glides import approximate_quads, glides_to_quads, mask_glides, quads_to_glides
+from utils.glides import (
+    approximate_quads,
+    glides_to_area_ratios,
+    glides_to_quads,
+    mask_glides,
+    quads_to_glides,
+    settle_glides,
+)
 from utils.quads import clockwise_quads, hboxes_to_quads, quad_areas, quads_to_hboxes
 
 LABELS = DATA / "dota-samples" / "labelTxt"
@@ -136,6 +143,7 @@ def test_any_glides_give_a_convex_quad_with_the_area_of_the_closed_form() -> Non
     top, right, bottom, left = glides.unbind(-1)
     corners = top * (1 - left) + (1 - top) * right + (1 - right) * bottom + (1 - bottom) * left
     torch.testing.assert_close(quad_areas(quads) / 1000, 1 - corners / 2)  # spec 1.2
+    torch.testing.assert_close(glides_to_area_ratios(glides), 1 - corners / 2)
     polygons = shapely.polygons(quads.numpy())
     np.testing.assert_allclose(shapely.area(polygons), shapely.area(shapely.convex_hull(polygons)))
     torch.testing.assert_close(quads_to_glides(quads), glides)
@@ -147,7 +155,23 @@ def test_glides_are_masked_above_the_threshold() -> None:
     assert masked.any(dim=-1).tolist() == [True, False, True]
 
 
+def test_glides_that_agree_with_their_area_ratio_stay() -> None:
+    glides = torch.from_numpy(np.random.default_rng(4).random((1000, 4)))
+    ratios = glides_to_area_ratios(glides)
+    settled = settle_glides(glides, ratios)
+    torch.testing.assert_close(settled, mask_glides(glides, ratios))
+    assert settled[ratios <= 0.9].all()
+
+
+def test_a_diamond_whose_area_ratio_is_nearer_to_the_box_is_its_box() -> None:
+    diamonds = torch.full((4, 4), 0.5)  # they fill half of their box
+    settled = settle_glides(diamonds, torch.tensor([0.2, 0.74, 0.76, 0.95]))
+    assert settled.any(dim=-1).tolist() == [True, True, False, False]
+    assert diamonds.all(), "the input is left alone"
+
+
 def test_no_quads() -> None:
     quads, hboxes = torch.zeros(0, 4, 2), torch.zeros(0, 4)
     assert approximate_quads(quads).shape == glides_to_quads(hboxes, hboxes).shape == (0, 4, 2)
     assert quads_to_glides(quads).shape == mask_glides(hboxes, torch.zeros(0)).shape == (0, 4)
+    assert settle_glides(hboxes, torch.zeros(0)).shape == (0, 4)
