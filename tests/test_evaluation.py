@@ -35,6 +35,13 @@ def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     return run_script(evaluation.main)
 
 
+def refused(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run on `results`, expect exit code 2 and one error line, and return it."""
+    assert run(["results=found", "data.root=.", "data.images=list.txt", *words], monkeypatch) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    return line
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Labels and detections of two images that are nowhere."""
@@ -121,9 +128,7 @@ def test_bad_words(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(results)
-    assert run(["results=found", "data.root=.", "data.images=list.txt", *words], monkeypatch) == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert expected in line
+    assert expected in refused(words, monkeypatch, capsys)
 
 
 def test_a_sweep_over_scores(
@@ -171,9 +176,7 @@ def test_bad_files_leave_nothing(
     Path("found/Task1_ship.txt").unlink()
     if content is not None:
         Path("found", name).write_text(content, errors="surrogateescape")
-    assert run(["results=found", "data.root=.", "data.images=list.txt", "out=out"], monkeypatch) == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert expected in line
+    assert expected in refused(["out=out"], monkeypatch, capsys)
     assert not Path("out").exists()
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -272,6 +272,14 @@ def test_a_geo_referenced_raster_gets_geojson(monkeypatch: pytest.MonkeyPatch) -
     assert not Path("res/b.geojson").exists()
 
 
+def film(name: str, frames: Iterable[np.ndarray]) -> None:
+    """Write frames (120, 160, 3) of uint8 as a video of 10 a second."""
+    writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+
+
 @pytest.mark.usefixtures("calls")
 def test_without_rasterio_a_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
@@ -292,12 +300,10 @@ def test_a_video(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
-    for k in range(12):
-        frame = np.zeros((120, 160, 3), np.uint8)
+    frames = np.zeros((12, 120, 160, 3), np.uint8)
+    for k, frame in enumerate(frames):
         frame[32:64, 16 + 4 * k : 48 + 4 * k] = 255
-        writer.write(frame)
-    writer.release()
+    film("clip.avi", frames)
     assert run("clip.avi", "out=res", "formats=pictures,dota,csv", monkeypatch=monkeypatch) == 0
     assert "12 objects in 1 files" in capsys.readouterr().out
     assert len(calls) == 12
@@ -326,11 +332,7 @@ def test_a_video_that_ends_early_keeps_what_was_read(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
-    rng = np.random.default_rng(0)
-    for _ in range(40):
-        writer.write(rng.integers(0, 100, (120, 160, 3), np.uint8))
-    writer.release()
+    film("clip.avi", np.random.default_rng(0).integers(0, 100, (40, 120, 160, 3), np.uint8))
     data = Path("clip.avi").read_bytes()
     Path("clip.avi").write_bytes(data[: len(data) // 2])
     assert run("clip.avi", "out=res", "formats=pictures,dota", monkeypatch=monkeypatch) == 0

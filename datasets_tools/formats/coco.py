@@ -23,7 +23,7 @@ from utils.errors import Faults, UserError
 from utils.files import write_json
 from utils.images import Size
 
-FULL_TURN = 2 * math.pi + 1e-6
+LARGEST_ANGLE = 2 * math.pi + 1e-6  # a full turn, rounded
 FEW = 10  # angles, of which all may be small by chance
 ANGLES = {  # what one unit of a rotated box is in radians, clockwise on the screen
     "degrees": math.pi / 180,
@@ -141,7 +141,7 @@ def _read_outline(node: Value, unit: float, notes: Notes) -> F64 | Box:
         raise box.error("a width and a height of at least 0")
     if len(numbers) == 4:
         return (x + width / 2, y + height / 2, width, height, 0.0)
-    if abs(numbers[4] * unit) > FULL_TURN:
+    if abs(numbers[4] * unit) > LARGEST_ANGLE:
         raise box.error("an angle of at most a full turn; see --angle for radians and degrees")
     return (x, y, width, height, numbers[4] * unit)
 
