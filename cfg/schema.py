@@ -213,6 +213,8 @@ class EvalConfig(Section):
     ratio_check: bool = True  # glides that contradict the area ratio give the box; false: as published
     pre_nms: Number = 3000  # candidates per image before suppression
     nms_iou: Share = 0.45
+    vote_iou: Share = 0.5  # what overlaps more with a detection that suppresses it moves its quad; 1: nothing
+    support: float = Field(default=0.0, ge=0.0)  # how much that raises the score, too (docs/decisions.md)
     max_detections: Number = 2000  # per image
     metric: Literal["voc07", "voc12"] = "voc12"  # 11-point or all-point average precision
     batch_size: Number = 8

@@ -37,7 +37,8 @@ from evalR.dota_results import (
 )
 from utils.cli import HelpFormatter, finite_number, positive_int, run_script
 from utils.errors import UserError
-from utils.quad_nms import batched_quad_nms, fuse_quads
+from utils.quad_fusion import fuse_quads
+from utils.quad_nms import batched_quad_nms
 from utils.quads import hboxes_to_quads, quads_to_hboxes
 from utils.tiles import Tile, parse_tile
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from cfg.schema import EvalConfig
 from modelR.heads.decode import decode_level
 from utils.glides import glides_to_quads, mask_glides, settle_glides
-from utils.quad_nms import batched_quad_nms
+from utils.quad_fusion import vote_quads
+from utils.quad_nms import batched_quad_groups
 from utils.quads import invert_affine, transform_points
 from utils.records import Detections, Frame, LevelPrediction
 
@@ -22,7 +23,8 @@ def postprocess(
     """Return the detections of each image, on the CPU, highest score first.
 
     Score = objectness^(1 - w) * class score^w with w of `eval.class_weight`, of the best class of a cell or
-    of each (`eval.multi_label`); quads that are not finite are dropped.
+    of each (`eval.multi_label`); quads that are not finite are dropped.  What suppression removes votes on
+    the quad that stays (`eval.vote_iou`) and may raise its score (`eval.support`).
     """
     device = predictions[0].objectness_logit.device
     with torch.autocast(device.type, enabled=False):  # half precision steps by pixels
@@ -39,10 +41,20 @@ def _detections(
     if len(frames):
         inverses = torch.stack([invert_affine(torch.from_numpy(frame.matrix).to(quads)) for frame in frames])
         quads = transform_points(quads, inverses[images])
-    kept = batched_quad_nms(quads, scores, labels, images, config.nms_iou, config.max_detections)
+    groups = batched_quad_groups(quads, scores, labels, images, config.nms_iou, config.max_detections)
+    kept = groups.kept
+    voted = vote_quads(quads, scores, groups, config.vote_iou)
+    everything = Detections(voted.quads, _raised(scores[kept], config.support * voted.support), labels[kept])
+    order = everything.scores.argsort(descending=True, stable=True)
+    order = order[images[kept][order].argsort(stable=True)]
     counts = torch.bincount(images[kept], minlength=len(frames)).tolist()
-    fields = (torch.split(values[kept].cpu(), counts) for values in (quads, scores, labels))
+    fields = (torch.split(values[order].cpu(), counts) for values in everything)
     return [Detections(*found) for found in zip(*fields, strict=True)]
+
+
+def _raised(scores: Tensor, votes: Tensor) -> Tensor:
+    """Return 1 - (1 - score)^(1 + votes): as if so many more had looked; without votes exactly the score."""
+    return torch.where(votes > 0, -torch.expm1(torch.log1p(-scores) * (1 + votes)), scores)
 
 
 def _candidates(prediction: LevelPrediction, config: EvalConfig) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,8 @@ from evalR.postprocess import postprocess
 from evalR.stopwatch import Stopwatch
 from evalR.views import View, views_of
 from utils.precision import mixed_precision
-from utils.quad_nms import fuse_quads, quad_nms
+from utils.quad_fusion import fuse_quads
+from utils.quad_nms import quad_nms
 from utils.records import Detections, Frame, LevelPrediction
 
 
@@ -93,7 +94,7 @@ def merge(parts: Sequence[Detections], config: EvalConfig, views: int | None = N
     """Return the detections of several views or tiles of one image as one set, class by class.
 
     Args:
-        views: of the whole image, for `eval.merge=fuse` (`utils.quad_nms.fuse_quads`); None: tiles.
+        views: of the whole image, for `eval.merge=fuse` (`utils.quad_fusion.fuse_quads`); None: tiles.
     """
     everything = Detections(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
     if config.merge == "nms":

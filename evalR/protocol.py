@@ -50,7 +50,7 @@ def named_data(data: DataConfig, split: str, images: str | None = None) -> dict[
 
 def model_protocol(protocol: dict[str, Any], weights: Path, config: EvalConfig) -> dict[str, Any]:
     """Return the protocol with what a model and its settings add."""
-    keys = ("class_weight", "multi_label", "pre_nms", "max_detections")
+    keys = ("class_weight", "multi_label", "ratio_check", "pre_nms", "vote_iou", "support", "max_detections")
     ranking = {key: getattr(config, key) for key in keys}
     return protocol | {
         "thresholds": protocol["thresholds"] | {"score": config.score_threshold},

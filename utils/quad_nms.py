@@ -14,14 +14,12 @@ from torch import Tensor
 from utils.quad_grid import build_grid
 from utils.quad_iou import Over, check_quads, to_array
 from utils.quad_kernels import Index, Shapes, overlapping_pairs, settle_owners
-from utils.quad_nms_torch import greedy_keep_torch
+from utils.quad_nms_torch import greedy_groups_torch
 from utils.quad_parts import F64, I64, to_boxes, to_shapes
 from utils.quad_soft import soft_order
-from utils.quads import clockwise_quads, is_convex, uncrossed_quads
 from utils.threads import in_slices
 
 QUADS_PER_THREAD = 2000
-TINY = 1e-300  # where all scores of a group are 0, its leader stays as it is
 
 
 def quad_nms(
@@ -74,23 +72,46 @@ def batched_quad_nms(  # noqa: PLR0913
     Raises:
         ValueError: as `quad_nms`.
     """
-    _check(quads, scores, {"labels": labels, "images": images}, iou_threshold)
+    return batched_quad_groups(quads, scores, labels, images, iou_threshold, max_detections, over).kept
+
+
+class Groups(NamedTuple):
+    """Quads that stay, and which of them stands for each quad."""
+
+    kept: Tensor  # (K,) int64 rows, as `batched_quad_nms` returns them
+    owners: Tensor  # (N,) int64, the best row that removes each, itself where none does; beyond a limit, too
+
+
+def batched_quad_groups(  # noqa: PLR0913
+    quads: Tensor,
+    scores: Tensor,
+    labels: Tensor | None,
+    images: Tensor | None,
+    iou_threshold: float,
+    max_detections: int | None = None,
+    over: Over = "union",
+) -> Groups:
+    """Return what stays and what stands for what is removed; arguments and errors of `batched_quad_nms`."""
+    check_scored(quads, scores, {"labels": labels, "images": images}, iou_threshold)
     if quads.is_cuda:
-        return greedy_keep_torch(
-            quads, scores, labels, images, iou_threshold, max_detections, over == "smaller"
+        return Groups(
+            *greedy_groups_torch(
+                quads, scores, labels, images, iou_threshold, max_detections, over == "smaller"
+            )
         )
     array, names = to_array(quads), _integers(labels)
     order, bounds = _ranked(scores, images)
+    owners = np.empty_like(order)
     kept: list[I64] = [order[:0]] * (len(bounds) - 1)
 
     def suppress(first: int, last: int) -> None:
         for k in range(first, last):
             ranked = order[bounds[k] : bounds[k + 1]]
-            owners = _owners(array, names, ranked, iou_threshold, over == "smaller")
-            kept[k] = ranked[owners == ranked][:max_detections]
+            owners[ranked] = _owners(array, names, ranked, iou_threshold, over == "smaller")
+            kept[k] = ranked[owners[ranked] == ranked][:max_detections]
 
     in_slices(suppress, len(kept))
-    return torch.from_numpy(np.concatenate([order[:0], *kept]))
+    return Groups(torch.from_numpy(np.concatenate([order[:0], *kept])), torch.from_numpy(owners))
 
 
 class Pairs(NamedTuple):
@@ -107,7 +128,7 @@ def overlapping_quads(quads: Tensor, labels: Tensor | None) -> Pairs:
     Raises:
         ValueError: as `quad_nms`.
     """
-    _check(quads, quads.new_zeros(len(quads)), {"labels": labels}, 0.0)
+    check_scored(quads, quads.new_zeros(len(quads)), {"labels": labels}, 0.0)
     placed, names = _in_places(to_array(quads)), _integers(labels)
     starts, places, ious = overlapping_pairs(
         placed.shapes, placed.grid, names[placed.rows] if len(names) else names
@@ -151,7 +172,7 @@ def soft_quad_nms(  # noqa: PLR0913
     Raises:
         ValueError: as `quad_nms`, or sigma is not above 0.
     """
-    _check(quads, scores, {"labels": labels}, iou_threshold)
+    check_scored(quads, scores, {"labels": labels}, iou_threshold)
     if not sigma > 0:
         raise ValueError(f"sigma: expected a number above 0, got {sigma}")
     placed = _in_places(to_array(quads))
@@ -165,64 +186,10 @@ def soft_quad_nms(  # noqa: PLR0913
     return SoftKept(rows, torch.from_numpy(lowered[places]).to(scores))
 
 
-class Fused(NamedTuple):
-    """Groups of quads, each merged into one, best leader first."""
-
-    quads: Tensor  # (K, 4, 2) clockwise on the screen, convex where the leader is
-    scores: Tensor  # (K,)
-    leaders: Tensor  # (K,) int64 row of the highest score of each group
-
-
-def fuse_quads(
-    quads: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float, views: int | None = None
-) -> Fused:
-    """Merge detections of several views of one image: each group becomes its mean, weighted by the scores.
-
-    A group is a quad that `quad_nms` keeps and those that it removes.  Vertices are matched in the rotation
-    that moves them least; a mean that is not convex gives way to the leader.  On the CPU.
-    Source: after Solovyev et al., Weighted boxes fusion, 2021 (arXiv:1910.13302), with the groups of NMS.
-
-    Args:
-        quads: (N, 4, 2).
-        scores: (N,), 0 or above.
-        labels: (N,) integers; None: all are one class.
-        iou_threshold: 0 to 1.
-        views: number of views, all of which show the whole image; the score is then the mean of the group,
-            times the share of the views that found it.  None: the score of the leader, as for tiles.
-
-    Raises:
-        ValueError: as `quad_nms`, or a score is negative.
-    """
-    _check(quads, scores, {"labels": labels}, iou_threshold)
-    if (scores < 0).any():
-        raise ValueError(f"scores[{int((scores < 0).nonzero()[0])}]: expected 0 or above")
-    order, _ = _ranked(scores, None)
-    owners = _owners(to_array(quads), _integers(labels), order, iou_threshold, False)
-    ranks = np.empty_like(order)
-    ranks[order] = np.arange(len(order))
-    ranked = torch.from_numpy(order)
-    leaders, group = (torch.from_numpy(found) for found in np.unique(ranks[owners], return_inverse=True))
-    shapes = clockwise_quads(uncrossed_quads(quads.detach().cpu().double()))[ranked]
-    weights = scores.detach().cpu().double()[ranked]
-    total = torch.zeros(len(leaders), dtype=weights.dtype).index_add(0, group, weights)
-    value = weights[leaders]
-    if views is not None:
-        value = total / torch.bincount(group, minlength=len(leaders)).clamp(min=views)
-    fused = _mean_shapes(shapes, shapes[leaders], group, weights / total.clamp(min=TINY)[group])
-    return Fused(fused.to(quads), value.to(scores), ranked[leaders].to(quads.device))
-
-
-def _mean_shapes(shapes: Tensor, leaders: Tensor, group: Tensor, shares: Tensor) -> Tensor:
-    """Return the weighted means (K, 4, 2) of groups of clockwise quads (N, 4, 2) about their leaders."""
-    turned = torch.stack([shapes.roll(turn, dims=1) for turn in range(4)], dim=1)  # (N, 4 rotations, 4, 2)
-    moves = turned - leaders[group].unsqueeze(1)
-    nearest = moves.square().sum(dim=(2, 3)).argmin(dim=1)
-    move = moves[torch.arange(len(shapes)), nearest]
-    mean = leaders + torch.zeros_like(leaders).index_add(0, group, shares[:, None, None] * move)
-    return torch.where(is_convex(mean)[:, None, None], mean, leaders)
-
-
-def _check(quads: Tensor, scores: Tensor, names: dict[str, Tensor | None], iou_threshold: float) -> None:
+def check_scored(
+    quads: Tensor, scores: Tensor, names: dict[str, Tensor | None], iou_threshold: float
+) -> None:
+    """Raise ValueError unless quads, scores, names and threshold are what these functions take."""
     check_quads(quads, "quads")
     for name, values in {"scores": scores, **names}.items():
         if values is not None and tuple(values.shape) != (len(quads),):

@@ -14,7 +14,7 @@ PAIRS_AT_ONCE = 1 << 23  # of boxes, before any is clipped; some 1 GB
 ROUNDING = 1e-6  # of an IoU, as in quad_kernels
 
 
-def greedy_keep_torch(  # noqa: PLR0913
+def greedy_groups_torch(  # noqa: PLR0913
     quads: Tensor,
     scores: Tensor,
     labels: Tensor | None,
@@ -22,8 +22,8 @@ def greedy_keep_torch(  # noqa: PLR0913
     threshold: float,
     limit: int | None,
     smaller: bool,
-) -> Tensor:
-    """Return what `quad_nms.batched_quad_nms` gives, for checked arguments on any device."""
+) -> tuple[Tensor, Tensor]:
+    """Return what `quad_nms.batched_quad_groups` gives, for checked arguments on any device."""
     order = scores.double().argsort(descending=True, stable=True)
     names = torch.zeros_like(order) if images is None else images.long()
     order = order[names[order].argsort(stable=True)]
@@ -33,11 +33,14 @@ def greedy_keep_torch(  # noqa: PLR0913
     classes = torch.zeros_like(order) if labels is None else labels.long()[order]
     i, j = _suppressing_pairs(split, classes, names, threshold, smaller)
     keep = _settle(i, j, len(order))
+    places = torch.arange(len(order), device=order.device)
+    first = places.scatter_reduce(0, j[keep[i]], i[keep[i]], "amin")
+    owners = torch.empty_like(order).index_copy_(0, order, order[first])
     if limit is not None:
         before = keep.long().cumsum(0)
         counts = torch.bincount(names[keep], minlength=int(names.max()) + 1 if len(names) else 0)
         keep &= before - (counts.cumsum(0) - counts)[names] <= limit
-    return order[keep]
+    return order[keep], owners
 
 
 def _suppressing_pairs(

@@ -16,7 +16,8 @@ from torch import Tensor
 from evalR.scenes.tiling import Found
 from utils.polygons import nearest_quad
 from utils.quad_clip import clip_by_line
-from utils.quad_nms import fuse_quads, overlapping_quads, quad_nms
+from utils.quad_fusion import fuse_quads
+from utils.quad_nms import overlapping_quads, quad_nms
 from utils.quad_parts import I64
 from utils.quads import clip_quads, clockwise_quads, quad_areas, signed_areas
 from utils.records import Detections

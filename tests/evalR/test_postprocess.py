@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from torch import Tensor
 
@@ -55,6 +56,11 @@ def shout(
     return math.sqrt(objectness * class_score)
 
 
+def polygon_iou(a: list[list[float]], b: list[list[float]]) -> float:
+    first, second = shapely.Polygon(a), shapely.Polygon(b)
+    return float(first.intersection(second).area / first.union(second).area)
+
+
 def close(found: Tensor, expected: object) -> None:
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-9)
 
@@ -96,6 +102,30 @@ def test_a_high_area_ratio_means_the_horizontal_box() -> None:
     shout(levels[0], (0, 6, 8), QUAD, ratio=0.91)
     (found,) = postprocess(levels, [IDENTITY], CONFIG)
     close(found.quads, [[[50, 40], [84, 40], [84, 62], [50, 62]]])
+
+
+def test_suppressed_cells_move_the_quad_and_may_raise_its_score() -> None:
+    levels = silent_levels(images=2)
+    moved = [[x + 4, y] for x, y in QUAD]
+    best = shout(levels[0], (1, 6, 8), QUAD)
+    second = shout(levels[0], (1, 6, 7), moved, logits=(1.0, 0.5))
+    far = shout(
+        levels[1], (1, 2, 1), [[24.0, 30.0], [40.0, 40.0], [26.0, 50.0], [16.0, 40.0]], logits=(2.2, 1.0)
+    )
+    assert second < best < far
+
+    def found(**settings: float) -> Detections:
+        return postprocess(levels, [IDENTITY] * 2, CONFIG.model_copy(update=settings))[1]
+
+    shift, iou = 4 * second**2 / (best**2 + second**2), polygon_iou(QUAD, moved)
+    assert 0.5 < iou < 0.9
+    voted = found()
+    close(voted.scores, [far, best])
+    close(voted.quads[1], [[x + shift, y] for x, y in QUAD])
+    close(found(vote_iou=1.0).quads[1], QUAD)
+    close(found(vote_iou=1.0, support=1.0).scores, [far, best])
+    close(found(support=1.0).scores, [1 - (1 - best) ** (1 + iou * second), far])  # the order turns
+    close(found(support=1.0).quads[0], voted.quads[1])
 
 
 def test_glides_that_contradict_the_area_ratio_mean_the_horizontal_box() -> None:

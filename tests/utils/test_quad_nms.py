@@ -1,4 +1,4 @@
-"""Suppression and fusion against their definitions, written slowly with shapely."""
+"""Suppression against their definitions, written slowly with shapely."""
 
 import math
 import subprocess
@@ -14,9 +14,8 @@ from torch import Tensor
 
 from benchmarks.operators import crowd, tree_nms
 from utils.quad_iou import pairwise_quad_iou
-from utils.quad_nms import batched_quad_nms, fuse_quads, quad_nms, soft_quad_nms
-from utils.quad_nms_torch import greedy_keep_torch
-from utils.quads import is_convex
+from utils.quad_nms import batched_quad_groups, batched_quad_nms, quad_nms, soft_quad_nms
+from utils.quad_nms_torch import greedy_groups_torch
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,12 +117,24 @@ def test_batches_and_the_way_of_the_gpu_agree(over: str) -> None:
             expected += rows[quad_nms(quads[rows], scores[rows], labels[rows], 0.3, limit, over)].tolist()
         found = batched_quad_nms(quads, scores, labels, images, 0.3, limit, over)
         assert found.tolist() == expected
-        same = greedy_keep_torch(quads, scores, labels, images, 0.3, limit, over == "smaller")
-        assert same.tolist() == expected
+        kept, owners = greedy_groups_torch(quads, scores, labels, images, 0.3, limit, over == "smaller")
+        assert kept.tolist() == expected
+        groups = batched_quad_groups(quads, scores, labels, images, 0.3, limit, over)
+        assert owners.tolist() == groups.owners.tolist()
     alone = quad_nms(quads, scores, None, 0.3, over=over)
-    assert (
-        greedy_keep_torch(quads, scores, None, None, 0.3, None, over == "smaller").tolist() == alone.tolist()
-    )
+    kept, _ = greedy_groups_torch(quads, scores, None, None, 0.3, None, over == "smaller")
+    assert kept.tolist() == alone.tolist()
+
+
+def test_what_is_removed_belongs_to_the_best_that_removes_it() -> None:
+    quads, scores, labels = crowd(60, 2)
+    images = torch.arange(len(labels)) % 2
+    kept, owners = batched_quad_groups(quads, scores, labels, images, 0.3)
+    ious = pairwise_quad_iou(quads, quads)
+    for row in range(len(quads)):
+        same = (labels[kept] == labels[row]) & (images[kept] == images[row])
+        rivals = [k for k in kept[same].tolist() if k != row and ious[k, row] > 0.3]
+        assert owners[row] == (row if row in kept else max(rivals, key=lambda k: float(scores[k])))
 
 
 def test_suppression_by_the_share_of_the_smaller() -> None:
@@ -137,9 +148,9 @@ def test_no_images() -> None:
     none, empty = torch.zeros(0, 4, 2), torch.zeros(0, dtype=torch.int64)
     for found in (
         batched_quad_nms(none, torch.zeros(0), empty, empty, 0.5),
-        greedy_keep_torch(none, torch.zeros(0), empty, empty, 0.5, 3, smaller=False),
+        *batched_quad_groups(none, torch.zeros(0), empty, empty, 0.5),
+        *greedy_groups_torch(none, torch.zeros(0), empty, empty, 0.5, 3, smaller=False),
         soft_quad_nms(none, torch.zeros(0), empty).rows,
-        fuse_quads(none, torch.zeros(0), empty, 0.5).leaders,
     ):
         assert found.shape == (0,)
         assert found.dtype == torch.int64
@@ -174,43 +185,6 @@ def test_soft_suppression_agrees_with_a_loop(method: str) -> None:
     assert (found.scores < scores[found.rows]).any()
 
 
-def test_fusion_by_hand() -> None:
-    square = torch.tensor([[0.0, 0.0], [10, 0], [10, 10], [0, 10]], dtype=torch.float64)
-    moved = (square + torch.tensor([1.0, 2.0])).flip(0).roll(2, 0)  # another direction and first vertex
-    quads = torch.stack([square, moved, square + 100])
-    scores, labels = torch.tensor([0.6, 0.3, 0.5]).double(), torch.tensor([1, 1, 1])
-    fused = fuse_quads(quads, scores, labels, 0.5)
-    assert fused.leaders.tolist() == [0, 2]
-    torch.testing.assert_close(fused.quads[0], square + torch.tensor([1.0, 2.0]).double() / 3)
-    torch.testing.assert_close(fused.quads[1], square + 100)
-    assert fused.scores.tolist() == pytest.approx([0.6, 0.5])
-    assert fuse_quads(quads, scores, labels, 0.5, views=3).scores.tolist() == pytest.approx([0.3, 0.5 / 3])
-    apart = fuse_quads(quads, scores, torch.tensor([1, 2, 1]), 0.5)
-    assert apart.leaders.tolist() == [0, 2, 1]
-    nothing = fuse_quads(quads, torch.zeros(3).double(), labels, 0.5)
-    torch.testing.assert_close(nothing.quads[0], square)
-
-
-def test_fused_quads_are_the_means_of_the_groups_of_nms() -> None:
-    quads, scores, labels = crowd(80, 6)
-    fused = fuse_quads(quads, scores, labels, 0.3)
-    kept = quad_nms(quads, scores, labels, 0.3).tolist()
-    assert fused.leaders.tolist() == kept
-    ious = pairwise_quad_iou(quads, quads)
-    groups: dict[int, list[int]] = {}
-    for row in range(len(quads)):
-        of = [k for k in kept if labels[k] == labels[row] and ious[k, row] > 0.3]
-        groups.setdefault(row if row in kept else of[0], []).append(row)
-    for leader, found in zip(kept, fused.quads, strict=True):
-        total, mean = 0.0, torch.zeros(4, 2, dtype=torch.float64)
-        for row in groups[leader]:
-            turns = [quads[row].roll(turn, 0) for turn in range(4)]
-            mean += scores[row] * min(turns, key=lambda quad: float((quad - quads[leader]).norm()))
-            total += float(scores[row])
-        torch.testing.assert_close(found, mean / total)
-    assert is_convex(fused.quads).all()
-
-
 def test_bad_input_is_named() -> None:
     quads, scores, labels = random_scene(5, 0)
     with pytest.raises(ValueError, match=r"labels: expected shape \(5,\) as there are quads, got \(4,\)"):
@@ -221,16 +195,13 @@ def test_bad_input_is_named() -> None:
         quad_nms(quads, scores, labels, 45)
     with pytest.raises(ValueError, match="sigma: expected a number above 0, got 0"):
         soft_quad_nms(quads, scores, labels, sigma=0)
-    with pytest.raises(ValueError, match=r"scores\[2\]: expected 0 or above"):
-        fuse_quads(quads, scores - (torch.arange(5) == 2).double(), labels, 0.5)
     for bad in (torch.nan, torch.inf, -torch.inf):
         wrong, broken = scores.clone(), quads.clone()
         wrong[3], broken[2, 1, 0], broken[4, 0, 0] = bad, bad, bad
-        for operator in (quad_nms, fuse_quads):
-            with pytest.raises(ValueError, match=rf"scores\[3\]: expected a finite number, got {bad}"):
-                operator(quads, wrong, labels, 0.5)
-            with pytest.raises(ValueError, match=r"quads\[2\]: expected finite coordinates, got .*(nan|inf)"):
-                operator(broken, scores, labels, 0.5)
+        with pytest.raises(ValueError, match=rf"scores\[3\]: expected a finite number, got {bad}"):
+            quad_nms(quads, wrong, labels, 0.5)
+        with pytest.raises(ValueError, match=r"quads\[2\]: expected finite coordinates, got .*(nan|inf)"):
+            quad_nms(broken, scores, labels, 0.5)
 
 
 @pytest.mark.parametrize("module", ["quad_nms", "quad_iou"])
