@@ -25,8 +25,8 @@ def vote_quads(quads: Tensor, scores: Tensor, groups: Groups, iou_threshold: flo
     The voters of a quad are itself and those it removed whose IoU with it is above the threshold, weighted
     by the squares of their scores.  Vertices are matched in the rotation that moves them least; a mean that
     is not convex gives way to the quad itself.
-    Source: box voting of Gidaris and Komodakis, ICCV 2015 (arXiv:1505.01749), section 3.3; squares, groups
-    and support are ours.
+    Source: box voting of Gidaris and Komodakis, ICCV 2015 (arXiv:1505.01749); squares, groups and support
+    are ours.
 
     Args:
         quads: (N, 4, 2), all of one vertex direction.

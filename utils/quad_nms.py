@@ -92,7 +92,7 @@ def batched_quad_groups(  # noqa: PLR0913
     over: Over = "union",
 ) -> Groups:
     """Return what stays and what stands for what is removed; arguments and errors of `batched_quad_nms`."""
-    check_scored(quads, scores, {"labels": labels, "images": images}, iou_threshold)
+    _check(quads, scores, {"labels": labels, "images": images}, iou_threshold)
     if quads.is_cuda:
         return Groups(
             *greedy_groups_torch(
@@ -128,7 +128,7 @@ def overlapping_quads(quads: Tensor, labels: Tensor | None) -> Pairs:
     Raises:
         ValueError: as `quad_nms`.
     """
-    check_scored(quads, quads.new_zeros(len(quads)), {"labels": labels}, 0.0)
+    _check(quads, quads.new_zeros(len(quads)), {"labels": labels}, 0.0)
     placed, names = _in_places(to_array(quads)), _integers(labels)
     starts, places, ious = overlapping_pairs(
         placed.shapes, placed.grid, names[placed.rows] if len(names) else names
@@ -172,7 +172,7 @@ def soft_quad_nms(  # noqa: PLR0913
     Raises:
         ValueError: as `quad_nms`, or sigma is not above 0.
     """
-    check_scored(quads, scores, {"labels": labels}, iou_threshold)
+    _check(quads, scores, {"labels": labels}, iou_threshold)
     if not sigma > 0:
         raise ValueError(f"sigma: expected a number above 0, got {sigma}")
     placed = _in_places(to_array(quads))
@@ -186,10 +186,7 @@ def soft_quad_nms(  # noqa: PLR0913
     return SoftKept(rows, torch.from_numpy(lowered[places]).to(scores))
 
 
-def check_scored(
-    quads: Tensor, scores: Tensor, names: dict[str, Tensor | None], iou_threshold: float
-) -> None:
-    """Raise ValueError unless quads, scores, names and threshold are what these functions take."""
+def _check(quads: Tensor, scores: Tensor, names: dict[str, Tensor | None], iou_threshold: float) -> None:
     check_quads(quads, "quads")
     for name, values in {"scores": scores, **names}.items():
         if values is not None and tuple(values.shape) != (len(quads),):
