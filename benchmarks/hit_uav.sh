@@ -1,6 +1,6 @@
 #!/bin/sh
 # Train on HIT-UAV and report AP50, AP75 and AP50 over slanted objects on val, with one command.
-#   sh benchmarks/hit_uav.sh DATA_ROOT                          nano, 8 epochs: about half an hour on two cores
+#   sh benchmarks/hit_uav.sh DATA_ROOT                          nano, 8 epochs: 23 minutes on two cores
 #   sh benchmarks/hit_uav.sh DATA_ROOT large 60                 the paper's network, on a GPU
 #   sh benchmarks/hit_uav.sh DATA_ROOT large 60 train.lr=0.01   any setting of cfg/schema.py
 set -eu
