@@ -27,7 +27,7 @@ from cfg.schema import AssignConfig  # noqa: E402
 from dataloadR.targets import Grid, build_targets  # noqa: E402
 from tests.dataloadR.slow_assignment import slow_targets, thing  # noqa: E402
 from utils.quad_iou import pairwise_quad_iou  # noqa: E402
-from utils.quad_nms import batched_quad_nms, quad_nms  # noqa: E402
+from utils.quad_nms import batched_quad_groups, quad_nms  # noqa: E402
 from utils.quads import quads_to_hboxes  # noqa: E402
 from utils.records import Objects  # noqa: E402
 
@@ -204,8 +204,8 @@ def gpu() -> None:
         on_gpu = [values.cuda() for values in (quads, scores, labels, index)]
         boxes, both = quads_to_hboxes(on_gpu[0]), on_gpu[3] * 100 + on_gpu[2]
         if (
-            batched_quad_nms(*on_gpu, 0.3).tolist()
-            != batched_quad_nms(quads, scores, labels, index, 0.3).tolist()
+            batched_quad_groups(*on_gpu, 0.3).kept.tolist()
+            != batched_quad_groups(quads, scores, labels, index, 0.3).kept.tolist()
         ):
             raise SystemExit("GPU and CPU keep different boxes")
 
@@ -213,14 +213,14 @@ def gpu() -> None:
             return lambda: (task(), torch.cuda.synchronize())
 
         ours, cpu, horizontal = medians(
-            (done(lambda: batched_quad_nms(*on_gpu, 0.3)), 20),  # noqa: B023
-            (lambda: batched_quad_nms(quads, scores, labels, index, 0.3), 5),  # noqa: B023
+            (done(lambda: batched_quad_groups(*on_gpu, 0.3).kept), 20),  # noqa: B023
+            (lambda: batched_quad_groups(quads, scores, labels, index, 0.3).kept, 5),  # noqa: B023
             (done(lambda: batched_nms(boxes, on_gpu[1], both, 0.3)), 20),  # noqa: B023
         )
-        say(f"`batched_quad_nms`, GPU, {images} x 2000", ours, f"CPU, {1e3 * cpu:.1f} ms", cpu / ours)
+        say(f"`batched_quad_groups`, GPU, {images} x 2000", ours, f"CPU, {1e3 * cpu:.1f} ms", cpu / ours)
         named = f"torchvision horizontal, {1e3 * horizontal:.2f} ms"
         say(
-            f"`batched_quad_nms`, GPU, {images} x 2000",
+            f"`batched_quad_groups`, GPU, {images} x 2000",
             ours,
             named,
             ours / horizontal,

@@ -38,7 +38,7 @@ from evalR.dota_results import (
 from utils.cli import HelpFormatter, finite_number, positive_int, run_script
 from utils.errors import UserError
 from utils.quad_fusion import fuse_quads
-from utils.quad_nms import batched_quad_nms
+from utils.quad_nms import batched_quad_groups
 from utils.quads import hboxes_to_quads, quads_to_hboxes
 from utils.tiles import Tile, parse_tile
 
@@ -180,7 +180,7 @@ def _suppress(rows: ResultRows, file: ResultFile, rule: Rule) -> ResultRows:
     scores, images = torch.from_numpy(rows.scores.copy()), torch.from_numpy(rows.images)
     if rule.fuse:
         return _fuse(rows, file, quads, rule.iou)
-    kept = batched_quad_nms(quads, scores, None, images, rule.iou).numpy()
+    kept = batched_quad_groups(quads, scores, None, images, rule.iou).kept.numpy()
     kept_rows = rows.take(kept)
     return kept_rows._replace(coordinates=rounded(kept_rows.coordinates))
 

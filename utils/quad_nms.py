@@ -46,10 +46,17 @@ def quad_nms(
     Raises:
         ValueError: lengths differ, or a score or a coordinate is NaN or infinite; names the first such row.
     """
-    return batched_quad_nms(quads, scores, labels, None, iou_threshold, max_detections, over)
+    return batched_quad_groups(quads, scores, labels, None, iou_threshold, max_detections, over).kept
 
 
-def batched_quad_nms(  # noqa: PLR0913
+class Groups(NamedTuple):
+    """Quads that stay, and which of them stands for each quad."""
+
+    kept: Tensor  # (K,) int64 rows, image by image, highest score first
+    owners: Tensor  # (N,) int64, the best row that removes each, itself where none does; beyond a limit, too
+
+
+def batched_quad_groups(  # noqa: PLR0913
     quads: Tensor,
     scores: Tensor,
     labels: Tensor | None,
@@ -57,8 +64,8 @@ def batched_quad_nms(  # noqa: PLR0913
     iou_threshold: float,
     max_detections: int | None = None,
     over: Over = "union",
-) -> Tensor:
-    """Return what `quad_nms` gives for each image, image by image, as indices into the rows of all.
+) -> Groups:
+    """Return what `quad_nms` keeps of each image, image by image, and what stands for the rest.
 
     Args:
         quads: (N, 4, 2) candidates of all images, in any order.
@@ -72,26 +79,6 @@ def batched_quad_nms(  # noqa: PLR0913
     Raises:
         ValueError: as `quad_nms`.
     """
-    return batched_quad_groups(quads, scores, labels, images, iou_threshold, max_detections, over).kept
-
-
-class Groups(NamedTuple):
-    """Quads that stay, and which of them stands for each quad."""
-
-    kept: Tensor  # (K,) int64 rows, as `batched_quad_nms` returns them
-    owners: Tensor  # (N,) int64, the best row that removes each, itself where none does; beyond a limit, too
-
-
-def batched_quad_groups(  # noqa: PLR0913
-    quads: Tensor,
-    scores: Tensor,
-    labels: Tensor | None,
-    images: Tensor | None,
-    iou_threshold: float,
-    max_detections: int | None = None,
-    over: Over = "union",
-) -> Groups:
-    """Return what stays and what stands for what is removed; arguments and errors of `batched_quad_nms`."""
     _check(quads, scores, {"labels": labels, "images": images}, iou_threshold)
     if quads.is_cuda:
         return Groups(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.operators import crowd, tree_nms
 from utils.quad_iou import pairwise_quad_iou
-from utils.quad_nms import batched_quad_groups, batched_quad_nms, quad_nms, soft_quad_nms
+from utils.quad_nms import batched_quad_groups, quad_nms, soft_quad_nms
 from utils.quad_nms_torch import greedy_groups_torch
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +115,7 @@ def test_batches_and_the_way_of_the_gpu_agree(over: str) -> None:
         for image in (0, 3, 5, 7):
             rows = (images == image).nonzero().squeeze(-1)
             expected += rows[quad_nms(quads[rows], scores[rows], labels[rows], 0.3, limit, over)].tolist()
-        found = batched_quad_nms(quads, scores, labels, images, 0.3, limit, over)
+        found = batched_quad_groups(quads, scores, labels, images, 0.3, limit, over).kept
         assert found.tolist() == expected
         kept, owners = greedy_groups_torch(quads, scores, labels, images, 0.3, limit, over == "smaller")
         assert kept.tolist() == expected
@@ -147,7 +147,6 @@ def test_suppression_by_the_share_of_the_smaller() -> None:
 def test_no_images() -> None:
     none, empty = torch.zeros(0, 4, 2), torch.zeros(0, dtype=torch.int64)
     for found in (
-        batched_quad_nms(none, torch.zeros(0), empty, empty, 0.5),
         *batched_quad_groups(none, torch.zeros(0), empty, empty, 0.5),
         *greedy_groups_torch(none, torch.zeros(0), empty, empty, 0.5, 3, smaller=False),
         soft_quad_nms(none, torch.zeros(0), empty).rows,
@@ -190,7 +189,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match=r"labels: expected shape \(5,\) as there are quads, got \(4,\)"):
         quad_nms(quads, scores, labels[:4], 0.5)
     with pytest.raises(ValueError, match=r"images: expected shape \(5,\)"):
-        batched_quad_nms(quads, scores, labels, labels[:2], 0.5)
+        batched_quad_groups(quads, scores, labels, labels[:2], 0.5)
     with pytest.raises(ValueError, match="iou_threshold: expected 0 to 1, got 45"):
         quad_nms(quads, scores, labels, 45)
     with pytest.raises(ValueError, match="sigma: expected a number above 0, got 0"):
@@ -221,7 +220,7 @@ def test_the_gpu_keeps_what_the_cpu_keeps(dtype: torch.dtype) -> None:
     quads, scores, labels = crowd(1250, 1)
     quads, scores = quads.to(dtype), scores.to(dtype)
     images = torch.arange(len(labels)) // 1000
-    expected = batched_quad_nms(quads, scores, labels, images, 0.3, 500)
-    found = batched_quad_nms(quads.cuda(), scores.cuda(), labels.cuda(), images.cuda(), 0.3, 500)
+    expected = batched_quad_groups(quads, scores, labels, images, 0.3, 500).kept
+    found = batched_quad_groups(quads.cuda(), scores.cuda(), labels.cuda(), images.cuda(), 0.3, 500).kept
     assert found.is_cuda
     assert found.tolist() == expected.tolist()
