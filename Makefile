@@ -4,11 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-fast lint format clean
+.PHONY: demo shell test test-fast lint format clean
 
 demo: $(STAMP)  ## train on the built-in synthetic scenes and evaluate: runs/demo, pictures included
 	$(BIN)/python train_GGHL.py
 	$(BIN)/python test.py
+	@echo "next: source $(BIN)/activate, then python predict.py dataR/demo/val/images"
+
+shell: $(STAMP)  ## a shell in which `python` is that of .venv
+	@. $(BIN)/activate && exec "$${SHELL:-/bin/sh}"
 
 test: $(STAMP)  ## every test, the slow ones too
 	$(BIN)/python -m pytest -q

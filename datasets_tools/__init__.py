@@ -1,0 +1,1 @@
+import utils.installation  # noqa: F401 - the tools are scripts

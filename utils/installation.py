@@ -1,0 +1,47 @@
+"""The first import of every script: one clear line where the libraries are not installed, and no traceback.
+
+It imports nothing that may be missing.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NEEDED = {  # module, and what pip calls it
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "pydantic": "pydantic",
+    "yaml": "pyyaml",
+    "numba": "numba",
+    "shapely": "shapely",
+    "timm": "timm",
+}
+
+
+def missing_line(root: Path = ROOT) -> str | None:
+    """Return what is missing and what to do about it; None where everything is there."""
+    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    if not missing:
+        return None
+    scripts = "Scripts" if sys.platform == "win32" else "bin"
+    activate = root / ".venv" / scripts / "activate"
+    if activate.is_file():
+        mend = f"activate its environment: {'source ' * (scripts == 'bin')}{activate}, or make shell"
+    else:
+        mend = f"make shell sets up an environment, or pip install -r {root / 'requirements.txt'}"
+    others = f" and {len(missing) - 1} more of requirements.txt" if missing[1:] else ""
+    return f"{sys.executable} has no {missing[0]}{others}; {mend}"
+
+
+def stop_if_missing() -> None:
+    """End the script with exit code 2 where a library is missing."""
+    line = missing_line()
+    if line:
+        sys.stderr.write(f"error: {line}\n")
+        raise SystemExit(2)
+
+
+stop_if_missing()
