@@ -43,14 +43,15 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     return _validated([*file, *_words(overrides)])
 
 
-def file_words(path: str | Path, sections: Sequence[str]) -> list[str]:
-    """Return what a YAML file says about some sections as ``section.key=value`` words.
+def file_words(path: str | Path, sections: Sequence[str] = ()) -> list[str]:
+    """Return what a YAML file says, about some sections or (none named) all, as ``section.key=value`` words.
 
     Raises:
         ConfigError: a file that is missing or no YAML.
     """
     settings = _read(Path(path)).items()
-    return [f"{key}={json.dumps(value)}" for key, value in settings if key.partition(".")[0] in sections]
+    chosen = [(key, value) for key, value in settings if not sections or key.partition(".")[0] in sections]
+    return [f"{key}={json.dumps(value)}" for key, value in chosen]
 
 
 def save_config(config: Config, path: str | Path) -> None:
@@ -58,10 +59,14 @@ def save_config(config: Config, path: str | Path) -> None:
     Path(path).write_text(config_text(config))
 
 
+def config_settings(config: Config) -> dict[str, Any]:
+    """Return every setting by ``section.key``, as JSON has it."""
+    return _flatten(config.model_dump(mode="json"))
+
+
 def config_text(config: Config) -> str:
     """Return every setting as YAML, one ``section.key: value`` a line."""
-    flat = _flatten(config.model_dump(mode="json"))
-    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in flat.items())
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in config_settings(config).items())
 
 
 def load_config_text(text: str, source: str, overrides: Sequence[str] = ()) -> Config:
@@ -126,14 +131,14 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(data: dict[str, Any]) -> dict[str, Any]:
+    """Return settings by ``section.key``; a value may be a mapping itself."""
     flat: dict[str, Any] = {}
     for key, value in data.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{name}."))
+        if isinstance(value, dict) and "." not in str(key):
+            flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
-            flat[name] = value
+            flat[str(key)] = value
     return flat
 
 

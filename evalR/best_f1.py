@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evalR.average_precision import precision_recall
 from evalR.columns import F64, Found
 from evalR.evaluate import class_curve
-from evalR.matching import I8, Matches
+from evalR.matching import FALSE, I8, TRUE, Matches
 
 
 class BestF1(NamedTuple):
@@ -28,9 +29,26 @@ def best_f1(found: Found, matches: Matches, verdicts: I8) -> BestF1:
         rows = matches.order[matches.starts[label] : matches.starts[label + 1]]
         precision, recall = class_curve(matches, verdicts, label)
         scores = found.scores[rows]
-        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-16)
-        f1[:-1][scores[:-1] == scores[1:]] = -1.0  # one cannot cut between equals
+        f1 = _f1(precision, recall, scores)
         best = int(f1.argmax()) if len(rows) else -1
         table[:3, label] = (f1[best], precision[best], recall[best]) if len(rows) else 0.0
         table[3, label] = scores[best] if len(rows) else np.nan
     return BestF1(*table)
+
+
+def pooled_best_score(found: Found, matches: Matches, verdicts: I8) -> float | None:
+    """Return the best cut of all classes together; None without detections or ground truth."""
+    objects = int(matches.counted.sum())
+    rows = np.argsort(-found.scores, kind="stable")
+    if not objects or not len(rows):
+        return None
+    own, scores = verdicts[rows], found.scores[rows]
+    precision, recall = precision_recall(own == TRUE, own == FALSE, objects)
+    return float(scores[_f1(precision, recall, scores).argmax()])
+
+
+def _f1(precision: F64, recall: F64, scores: F64) -> F64:
+    """Return the F1 after each detection, -1 before one of the same score: equals cannot be cut apart."""
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-16)
+    f1[:-1][scores[:-1] == scores[1:]] = -1.0
+    return f1

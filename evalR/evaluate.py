@@ -65,9 +65,20 @@ def evaluate(
     Raises:
         ValueError: numbers of images differ, or a label is not an index into `classes`.
     """
+    return score_all(detections, annotations, classes, thresholds, max_area_ratio).result
+
+
+def score_all(
+    detections: Sequence[Detections],
+    annotations: Sequence[Annotation],
+    classes: Sequence[str],
+    thresholds: Sequence[float] = COCO_THRESHOLDS,
+    max_area_ratio: float | None = None,
+) -> Scored:
+    """Return what `evaluate` does, with the matches that it is made from."""
     check_labels(detections, annotations, len(classes))
     found, truth = to_found(detections), to_truth(annotations)
-    return score(found, truth, classes, thresholds, max_area_ratio).result
+    return score(found, truth, classes, thresholds, max_area_ratio)
 
 
 def score(
