@@ -84,6 +84,8 @@ class RotatedDataset(Dataset[Sample]):
         self.min_side = min_side
         self.seed = seed
         self.epochs = epochs
+        # for each image a factor of the scale that fills the input, without `augment`; None: 1
+        self.shrinks: Sequence[float] | None = None
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -118,7 +120,8 @@ class RotatedDataset(Dataset[Sample]):
                 raise
             image, annotation = np.full((*size, 3), FILL, np.uint8), _select(annotation, slice(0))
         height, width, _ = image.shape
-        return place_image(image, annotation, letterbox_matrix((height, width), size), size, self.min_side)
+        matrix = letterbox_matrix((height, width), size, shrink=self.shrinks[index] if self.shrinks else 1.0)
+        return place_image(image, annotation, matrix, size, self.min_side)
 
     def _mixed(self, row: int, size: Size, augment: AugmentConfig, rng: np.random.Generator) -> Sample:
         sample = self._augmented(row, size, augment, rng)

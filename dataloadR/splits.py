@@ -7,16 +7,19 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cfg.schema import DataConfig
 from dataloadR.annotations import AnnotationError, read_split
 from dataloadR.demo_scenes import write_demo_scenes
 from utils.errors import Faults
-from utils.images import check_image, image_size, read_image
+from utils.images import Size, check_image, image_size, read_image
 from utils.records import Annotation
 
 DEMO_ROOT = "dataR/demo"
-SIZE_SAMPLE = 64  # images whose headers are read to learn how large a data set's images are
+SIZE_SAMPLE = 512  # images whose headers are read to learn how large a data set's images are
+MAX_DOWNSCALE = 2.0  # where `data.max_downscale` says nothing
+SPREAD = (5, 50, 95)  # percentiles of the scales: a few odd images do not count
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +69,12 @@ def check_sizes(annotations: Sequence[Annotation], data: DataConfig) -> None:
     Raises:
         AnnotationError: the median image is larger than `data.max_downscale` times the network input.
     """
-    sides = median_size(annotations)
+    height, width = np.median(sample_sizes(annotations), axis=0)
+    sides = int(height), int(width)
     if far_larger(sides, data):
         raise AnnotationError(
             f"{data.root}: the images are about {sides[1]} x {sides[0]} px (width x height), more than "
-            f"{data.max_downscale:g} times data.image_size={list(data.input_size)}: small objects vanish. "
+            f"{max_downscale(data):g} times data.image_size={list(data.input_size)}: small objects vanish. "
             f"Cut them into tiles first ({split_command(data)}) and give data.root that folder, or raise "
             f"data.max_downscale to shrink them anyway"
         )
@@ -88,14 +92,32 @@ def split_command(data: DataConfig) -> str:
     )
 
 
-def far_larger(size: tuple[int, int], data: DataConfig) -> bool:
+def far_larger(size: Size, data: DataConfig) -> bool:
     """Return whether images of this height and width must be cut into tiles."""
-    return any(side > data.max_downscale * limit for side, limit in zip(size, data.input_size, strict=True))
+    return fitting_scale(size, data) < 1 / max_downscale(data)
 
 
-def median_size(annotations: Sequence[Annotation]) -> tuple[int, int]:
-    """Return the median height and width over a spread sample of images."""
+def max_downscale(data: DataConfig) -> float:
+    """Return how many times larger than the network input images may be."""
+    return MAX_DOWNSCALE if data.max_downscale is None else data.max_downscale
+
+
+def fitting_scale(size: Size, data: DataConfig) -> float:
+    """Return the scale at which an image of this height and width fills the network input."""
+    return min(limit / side for side, limit in zip(size, data.input_size, strict=True))
+
+
+def with_training_scale(data: DataConfig, annotations: Sequence[Annotation]) -> DataConfig:
+    """Return the settings with the scales at which training shows these images, unless they say some."""
+    if data.training_scale is not None:
+        return data
+    scales = [fitting_scale((height, width), data) for height, width in sample_sizes(annotations).tolist()]
+    low, median, high = (float(f"{value:.6g}") for value in np.percentile(scales, SPREAD))
+    logger.info("%s: images are shown at a scale of %.3g (%.3g to %.3g)", data.root, median, low, high)
+    return data.model_copy(update={"training_scale": (low, median, high)})
+
+
+def sample_sizes(annotations: Sequence[Annotation]) -> NDArray[np.int64]:
+    """Return height and width (N, 2) of an evenly spread sample of the images."""
     rows = np.linspace(0, len(annotations) - 1, min(SIZE_SAMPLE, len(annotations))).astype(int)
-    sizes = np.array([image_size(annotations[row].image_path) for row in rows])
-    height, width = np.median(sizes, axis=0)
-    return int(height), int(width)
+    return np.array([image_size(annotations[row].image_path) for row in rows])

@@ -209,12 +209,15 @@ def shift(dx: float, dy: float) -> Matrix:
     return np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]])
 
 
-def letterbox_matrix(source: Size, target: Size, centred: bool = True) -> Matrix:
+def letterbox_matrix(source: Size, target: Size, centred: bool = True, shrink: float = 1.0) -> Matrix:
     """Return the matrix that fits the source into the target, up or down, keeping its proportions.
 
     Centred with whole-pixel margins, or in the top left corner, to pad right and bottom (spec 6.5).
+
+    Args:
+        shrink: factor of the scale that would fill the target.
     """
-    ratio = min(target[0] / source[0], target[1] / source[1])
+    ratio = min(target[0] / source[0], target[1] / source[1]) * shrink
     free = [t - ratio * s + ROUNDING for t, s in zip(target, source, strict=True)]
     dy, dx = (max(0.0, length // 2) if centred else 0.0 for length in free)
     return np.array([[ratio, 0.0, dx], [0.0, ratio, dy]])

@@ -1,0 +1,99 @@
+"""Slicing: whether an image is shown whole or cut into tiles, and at what scale.
+
+Objects are shown at the scale at which training showed them (`data.training_scale`).  An image that would
+have to be smaller to fit into the network input is cut into tiles; one that would have to be larger to fill
+it is not enlarged.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+from cfg.schema import Config
+from dataloadR.splits import far_larger, fitting_scale, max_downscale
+from utils.errors import UserError
+from utils.images import Size
+from utils.tiles import Grid, tile_windows
+
+logger = logging.getLogger(__name__)
+TOLERANCE = 1.02  # of a scale: nobody sees the difference
+AS_IT_IS = (1.0,)  # the rates that checkpoints without `data.training_scale` say where nobody chose any
+
+
+def whole_scale(size: Size, config: Config) -> float | None:
+    """Return the scale at which an image (height, width) is shown whole; None: it is cut into tiles.
+
+    `predict.tile` and `predict.rates` cut every image; `data.max_downscale` says from what size on it is cut.
+    Without `data.training_scale` an image is shrunk or enlarged to the network input.
+    """
+    data = config.data
+    if _tiles_are_asked_for(config):
+        return None
+    fitting = fitting_scale(size, data)
+    if data.training_scale is None:
+        return None if far_larger(size, data) else fitting
+    low, _, high = data.training_scale
+    least = low / TOLERANCE if data.max_downscale is None else 1 / max_downscale(data)
+    if fitting < least:
+        return None
+    return fitting if fitting <= high * TOLERANCE else high
+
+
+def _tiles_are_asked_for(config: Config) -> bool:
+    rates = config.predict.rates
+    if config.data.training_scale is None and rates == AS_IT_IS:
+        rates = ()
+    return config.predict.tile is not None or rates != ()
+
+
+def scene_grid(config: Config) -> Grid:
+    """Return how images are cut into tiles.
+
+    Raises:
+        UserError: the overlap is as large as a tile.
+    """
+    predict = config.predict
+    side = predict.tile or max(config.data.input_size)
+    overlap = round(predict.overlap * side if predict.overlap < 1 else predict.overlap)
+    if overlap >= side:
+        raise UserError(
+            f"predict.overlap={predict.overlap:g}: expected less than the tile, which has {side} px"
+        )
+    learned = config.data.training_scale
+    chosen = predict.rates or (AS_IT_IS if learned is None else learned[1:2])
+    return Grid(side, overlap, tuple(dict.fromkeys(rate * s for rate in chosen for s in config.eval.scales)))
+
+
+def log_slicing(sizes: Iterable[Size], config: Config) -> None:
+    """Say in one line how images of these heights and widths are shown, and what is not known."""
+    whole: list[float] = []
+    cut, tiles, counts = 0, 0, Counter(sizes)
+    grid = scene_grid(config)
+    for size, images in counts.items():
+        scale = whole_scale(size, config)
+        if scale is None:
+            cut += images
+            tiles += images * sum(1 for _ in tile_windows("", size, grid))
+        else:
+            whole += [scale] * images
+    parts = [f"{_count(len(whole), 'image')} shown whole at a scale of {_range(whole)}"] if whole else []
+    parts += (
+        [f"{_count(cut, 'image')} cut into {_count(tiles, 'tile')} at {_range(grid.rates)}"] if cut else []
+    )
+    if parts:
+        logger.info("%s", ", ".join(parts))
+    if counts and config.data.training_scale is None and not _tiles_are_asked_for(config):
+        logger.warning(
+            "the checkpoint does not say at what scale it was trained: images up to %g times the input are "
+            "fitted to it, larger ones cut at a scale of 1 (data.training_scale=1,1,1 cuts all larger ones)",
+            max_downscale(config.data),
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _range(scales: Iterable[float]) -> str:
+    low, high = f"{min(scales):.3g}", f"{max(scales):.3g}"
+    return low if low == high else f"{low} to {high}"
