@@ -15,6 +15,8 @@ processes share tiles and images:
     torchrun --standalone --nproc_per_node=2 predict.py scene.tif weights=runs/dota
 """
 
+import utils.installation  # noqa: F401
+
 import argparse
 import logging
 import os
@@ -46,17 +48,20 @@ from evalR.outputs.write import (
 )
 from evalR.predict import ONE_LABEL, chosen_labels, find_in_source
 from evalR.scenes.journal import remove_journal
+from evalR.slicing import log_slicing
 from evalR.sources import find_sources, is_video, output_names
+from evalR.thresholds import threshold_text, thresholds_of
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script, take_options
 from utils.errors import Faults, UserError
 from utils.extras import find_extra
 from utils.georeference import read_geo
-from utils.images import U8
+from utils.images import U8, ImageError
 from utils.rasters import raster_info
 from utils.records import Detections, SceneDetections
 
 logger = logging.getLogger("predict")
+MANY = 1000  # images whose sizes take a while to be read
 OPTIONS = ("weights", "out", "formats", "overwrite")  # words of this script alone
 
 
@@ -102,7 +107,7 @@ def main(words: Sequence[str]) -> None:
         with logging_redirect_tqdm():  # lines of the log above the progress bars, not behind them
             everything = predict(job)
         if distributed.is_main():
-            report(everything, out)
+            report(everything, job)
     finally:
         distributed.leave()
 
@@ -187,6 +192,7 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
                 yield finish(job, source, found)
     distributed.gather(None)  # nobody begins before the journals are gone
     images = [source for source in job.sources if kept[source] is None and not is_video(source)]
+    log_slicing(known_sizes(images) if is_main else (), job.trained.config)
     for source, detections in find_in_images(job.trained, images, faults, job.journal_of):
         if is_main:
             keep(kept_path(job.out, job.names[source]), detections, marks[source])
@@ -194,6 +200,15 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
             yield finish(job, source, detections)
     for source in filter(is_video, job.sources if is_main else ()):
         yield from run_video(job, source, marks[source], faults, kept[source])
+
+
+def known_sizes(images: Sequence[Path]) -> Iterator[tuple[int, int]]:
+    """Yield height and width of the images that can be read; the others are found out in their turn."""
+    for path in tqdm(images, "sizes", unit="image", leave=False, disable=len(images) < MANY):
+        try:
+            yield raster_info(path).size
+        except ImageError:
+            continue
 
 
 def kept_of(job: Job, source: Path, mark: str) -> Detections | None:
@@ -240,14 +255,24 @@ def run_video(
             yield found
 
 
-def report(everything: Sequence[SceneDetections], out: Path) -> None:
-    """Print how many objects of each class were found."""
+def report(everything: Sequence[SceneDetections], job: Job) -> None:
+    """Print how many objects of each class were found, or what was nearest to being one."""
     counts = Counter(found.classes[k] for found in everything for k in found.detections.labels.tolist())
     width = max(map(len, counts), default=0)
     lines = [f"{name:<{width}} {count:>8}" for name, count in counts.most_common()]
     what = "files" if any(is_video(Path(found.source)) for found in everything) else "images"
-    lines += [f"{counts.total()} objects in {len(everything)} {what}", f"results: {out}"]
+    lines += [f"{counts.total()} objects in {len(everything)} {what}"]
+    lines += [nothing_found(job.trained)] * (not counts and len(everything) > 0)
+    lines += [f"results: {job.out}"]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def nothing_found(trained: Trained) -> str:
+    """Return what the thresholds are, and the highest score that stayed below."""
+    threshold = threshold_text(thresholds_of(trained.config.predict, trained.classes).tolist())
+    peak = trained.peak.score if trained.peak else 0.0
+    best = f"the highest score is {peak:.3f}" if peak else "no score is known: overwrite=true finds all anew"
+    return f"shown is {threshold} (predict.score_threshold); {best}"
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ What metrics.json beside both says alike need not be given.  `out` (by default B
 compare.csv and compare.html.
 """
 
+import utils.installation  # noqa: F401
+
 import argparse
 import sys
 import time
@@ -53,12 +55,15 @@ from evalR.report.console import write_text
 from evalR.report.grid import prediction_grid
 from evalR.report.page import write_report
 from evalR.result_sets import Results, read_labels, read_results
+from evalR.slicing import log_slicing
 from evalR.stopwatch import Stopwatch, write_speed
 from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
+from evalR.thresholds import thresholds_of
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script, take_options
 from utils.errors import UserError
 from utils.files import check_folder
+from utils.images import image_size
 from utils.records import Annotation, Detections
 
 SOURCES = ("weights", "results", "compare")  # what is scored: one of them
@@ -195,6 +200,7 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
     if "sweep" in options and not labelled:
         raise UserError(f"sweep: expected a split with labels, {config.eval.split} has none")
     ious = tuple(x for x in parse_sweep(options.get("sweep", SCORE_ALONE)) if x != config.eval.nms_iou)
+    log_slicing((image_size(annotation.image_path) for annotation in annotations), config)
     watch, began = Stopwatch(detector.device), time.perf_counter()
     predictor = Predictor(detector.model, config, detector.device, ious, watch)
     detections, *others = predict_settings(predictor, annotations)
@@ -232,7 +238,8 @@ def score_detections(
     write_metrics(folder, evaluation.metrics)
     sys.stdout.write(write_text(folder, evaluation, config.eval.metric))
     rows = list(zip(annotations, detections, strict=True))
-    prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.score_threshold)
+    least = thresholds_of(config.predict, detector.classes).tolist()
+    prediction_grid(rows, detector.classes, folder / "predictions.jpg", least)
     return evaluation
 
 

@@ -3,6 +3,7 @@
     python train_GGHL.py                                            the demo on synthetic scenes
     python train_GGHL.py cfg/dota.yaml data.root=/data/DOTA_800     DOTA
     python train_GGHL.py cfg/dota.yaml model.size=small train.epochs=36
+    python train_GGHL.py data.root=mydata                           your data, with the defaults
     python train_GGHL.py cfg/dota.yaml train.resume=auto            go on where the last run was interrupted
     sh train_GGHL_dist.sh cfg/dota.yaml                             on every GPU of the machine
 
@@ -11,137 +12,152 @@ Results go to runs/NAME: config.yaml, results.csv, last.pt, best.pt, curves.png,
 Ctrl-C and SIGTERM save first and say how to go on.
 """
 
+import utils.installation  # noqa: F401
+
 import argparse
 import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import DataLoader
 
-from cfg.load import config_text, load_config, load_config_text, save_config
 from cfg.schema import Config
 from dataloadR.data_hash import data_hash
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import to_device, training_data
+from dataloadR.proposal import propose
 from dataloadR.samplers import TrainBatches
-from dataloadR.splits import check_objects, check_sizes, load_split
+from dataloadR.splits import check_objects, check_sizes, load_split, with_training_scale
 from dataloadR.targets import Grid, build_targets
-from evalR.evaluate import EvalResult, class_summary, evaluate, format_table, summary
+from evalR.evaluate import EvalResult, class_summary, format_table, score_all, summary
 from evalR.inference import predict_shared
 from evalR.report.cells import assigned_cells
 from evalR.report.grid import prediction_grid
-from modelR.build import build_for_training
+from evalR.slicing import log_slicing
+from evalR.thresholds import best_thresholds, thresholds_of, with_thresholds
 from modelR.losses.joint import Losses
-from modelR.stepper import Stepper
+from modelR.run import (
+    NOBODY,
+    RUNS,
+    Origin,
+    Run,
+    find_earlier,
+    forget_failed_start,
+    inference_state,
+    next_epoch,
+    save,
+    save_origin,
+    start,
+)
 from utils import distributed
-from utils.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from utils.checkpoint import save_checkpoint
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
-from utils.environment import environment_text
 from utils.errors import UserError
-from utils.files import replacing
+from utils.images import image_size
 from utils.interrupts import Interrupted, Interrupts, noting_interrupts
 from utils.progress import progress_text, steps_bar
 from utils.records import Annotation, Batch
-from utils.resume import LAST, Position, check_continuation, find_run, restore, resume_command, run_state
-from utils.runlog import RunLog, new_run_folder, save_curves
+from utils.resume import (
+    LAST,
+    CompleteError,
+    Position,
+    check_data,
+    continued,
+    resume_command,
+)
+from utils.run_settings import run_settings
+from utils.runlog import save_curves
 from utils.seeding import seed_everything
 
 logger = logging.getLogger("train")
-DEMO_CONFIG = Path(__file__).parent / "cfg" / "demo.yaml"
-RUNS = Path("runs")
 
 
-class Run(NamedTuple):
-    """Everything that one training run moves on."""
+class Data(NamedTuple):
+    """What is learned from, and the settings that follow from it."""
 
     config: Config
     classes: tuple[str, ...]
-    folder: Path
-    device: torch.device
-    stepper: Stepper
-    log: RunLog | None  # of the main process
-    interrupts: Interrupts
+    train: Sequence[Annotation]
+    val: Sequence[Annotation]
 
 
 def main(words: Sequence[str]) -> None:
     """Train as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("config", nargs="?", default=DEMO_CONFIG, help="a YAML of cfg/; default: the demo")
+    parser.add_argument("config", nargs="?", help="a YAML of cfg/; default: the demo, or data.root=...")
     arguments, overrides = parse_words(parser, words)
-    config = load_config(arguments.config, overrides)
+    settings = run_settings(arguments.config, overrides, RUNS, distributed.restarted())
     with noting_interrupts() as interrupts:
         try:
-            train(config, config.train.name or Path(arguments.config).stem, interrupts)
+            train(settings.config, settings.name, interrupts, settings.said, settings.free)
+        except CompleteError as error:
+            if not settings.auto:
+                raise
+            sys.stdout.write(f"{error}\n")
         finally:
             distributed.leave()
 
 
-def train(config: Config, name: str, interrupts: Interrupts | None = None) -> EvalResult:
-    """Train, evaluate every few epochs, save after each, and return the last evaluation."""
+def train(
+    config: Config,
+    name: str,
+    interrupts: Interrupts | None = None,
+    said: Sequence[str] = (),
+    free: Set[str] = frozenset(),
+) -> EvalResult:
+    """Train, evaluate every few epochs, save after each, and return the last evaluation.
+
+    Args:
+        name: of the folder in runs/.
+        interrupts: who asks for an end; None: nobody.
+        said: keys that the command line has set.
+        free: keys that nobody has set: see `dataloadR.proposal`.
+    """
     device = pick_device(distributed.join(config.train.device))
-    interrupts = interrupts or Interrupts()  # nobody asks
     if not distributed.is_main():
         logging.getLogger().setLevel(logging.ERROR)  # one process speaks for all
+    earlier = find_earlier(config.train.resume, name)
+    config = continued(earlier, config) if earlier else config
     seed_everything(config.train.seed)
-    with distributed.main_first():
-        annotations, classes = load_split(config.data, config.data.train, config.data.classes)
-    check_objects(annotations, config.data)
-    check_sizes(annotations, config.data)
-    val_annotations, _ = load_split(config.data, config.data.val, classes)
+    data = load_data(config, free, device)
+    config, origin = data.config, Origin(data_hash([*data.train, *data.val]), tuple(said))
+    if earlier:
+        check_data(earlier, origin.data_hash)
     recipe = (config.data, config.augment, config.train)
-    sampler, batches = training_data(annotations, *recipe, config.assign.min_side, device)
-    run, position = start(config, classes, name, device, sampler, interrupts)
-    if run.log:
-        save_origin(run.folder, config, [*annotations, *val_annotations])
-    save(run, position)  # from now on a restart finds this run, not an older one of its name
+    sampler, batches = training_data(data.train, *recipe, config.assign.min_side, device)
+    run, position = start(config, data.classes, name, sampler.steps_per_epoch, earlier, device)
+    run = run._replace(origin=origin, interrupts=interrupts or NOBODY)
     try:
-        last = run_epochs(run, position, batches, val_annotations)
+        if run.log:
+            save_origin(run, earlier)
+        save(run, position)  # from now on a restart finds this run, not an older one of its name
+        last = run_epochs(run, position, batches, data.val)
     except Interrupted as error:
         sys.stderr.write(f"{error}: saved {run.folder / LAST}; to go on:\n{resume_command(run.folder)}\n")
+        raise
+    except Exception:
+        forget_failed_start(run, earlier)
         raise
     finish(run, last)
     return last
 
 
-def start(
-    config: Config,
-    classes: tuple[str, ...],
-    name: str,
-    device: torch.device,
-    sampler: TrainBatches,
-    interrupts: Interrupts,
-) -> tuple[Run, Position]:
-    """Build the network and what trains it, in a new folder or as an earlier run left it."""
-    main = distributed.is_main()
-    resume = config.train.resume or ("auto" if distributed.restarted() else None)
-    old = distributed.from_main(find_run(resume, RUNS, name) if resume and main else None)
-    folder = old or distributed.from_main(new_run_folder(RUNS, name) if main else RUNS)
-    with distributed.main_first():  # one process downloads weights
-        model = build_for_training(config.model, config.train, classes, device, resumed=old is not None)
-    stepper = Stepper(model, config.train, config.loss, device, sampler.steps_per_epoch)
-    position = Position(sums=torch.zeros(len(Losses._fields)))
-    if old:
-        checkpoint = load_checkpoint(old / LAST)
-        position = restore(stepper.parts, checkpoint, old / LAST)
-        before = load_config_text(checkpoint["config"], str(old / LAST))
-        check_continuation(config.train, before.train, position)
-        logger.info("going on in %s at epoch %d, step %d", old, position.epoch + 1, position.done)
-    log = RunLog(folder, position.epoch + 1 if old else None) if main else None
-    logger.info("%s on %s, %d classes: %s", folder, device, len(classes), ", ".join(classes))
-    return Run(config, classes, folder, device, stepper, log, interrupts), position
-
-
-def save_origin(folder: Path, config: Config, annotations: Sequence[Annotation]) -> None:
-    """Write what the run was made of: its settings, and the machine, the code and the data."""
-    save_config(config, folder / "config.yaml")
-    with replacing(folder / "environment.txt") as path:
-        path.write_text(environment_text(data_hash(annotations)), encoding="utf-8")
+def load_data(config: Config, free: Set[str], device: torch.device) -> Data:
+    """Load both splits and check them; the free settings and the training scale follow from them."""
+    with distributed.main_first():
+        annotations, classes = load_split(config.data, config.data.train, config.data.classes)
+    check_objects(annotations, config.data)
+    config = propose(config, free, annotations, device.type == "cuda")
+    check_sizes(annotations, config.data)
+    config = config.model_copy(update={"data": with_training_scale(config.data, annotations)})
+    val_annotations, _ = load_split(config.data, config.data.val, classes)
+    log_slicing((image_size(annotation.image_path) for annotation in val_annotations), config)
+    return Data(config, classes, annotations, val_annotations)
 
 
 def run_epochs(
@@ -156,21 +172,21 @@ def run_epochs(
         over = position.epoch + 1 >= config.epochs
         if over or (position.epoch + 1) % config.eval_every == 0:
             with run.interrupts.at_once():
-                last = evaluate_now(run, annotations, position.epoch)
+                last, thresholds = evaluate_now(run, annotations, position.epoch)
             row |= summary(last, run.config.eval.metric)
             better = not row["AP50"] <= position.best  # NaN, where val has no truth, counts as better
             if better and distributed.is_main():
-                save_checkpoint(run.folder / "best.pt", inference_state(run))
+                save_checkpoint(run.folder / "best.pt", inference_state(run, thresholds))
             stale = 0 if better else position.stale + 1
-            position = position._replace(best=row["AP50"] if better else position.best, stale=stale)
+            best = row["AP50"] if better else position.best
+            position = position._replace(best=best, stale=stale, thresholds=thresholds)
             logger.info("epoch %d: AP50 %.4f, AP75 %.4f", position.epoch + 1, row["AP50"], row["AP75"])
             over |= 0 < config.patience <= stale
             if run.log:
                 run.log.scalars(class_summary(last, run.config.eval.metric), position.epoch + 1)
         if run.log:
             run.log.write(row)
-        sums = torch.zeros_like(position.sums)
-        position = Position(position.epoch + 1, sums=sums, best=position.best, stale=position.stale)
+        position = next_epoch(position)
         save(run, position, complete=over)
         if over:
             return last
@@ -250,29 +266,24 @@ def epoch_row(run: Run, position: Position) -> dict[str, float]:
     return row | dict(zip(Losses._fields, means, strict=True))
 
 
-def evaluate_now(run: Run, annotations: Sequence[Annotation], epoch: int) -> EvalResult:
-    """Score the averaged weights, each process its share of the images; leave a picture grid."""
+def evaluate_now(
+    run: Run, annotations: Sequence[Annotation], epoch: int
+) -> tuple[EvalResult, dict[str, float]]:
+    """Score the averaged weights, each process its share of the images; leave a picture grid.
+
+    Returns:
+        The result, and the thresholds of the best F1 by class.
+    """
     distributed.share_buffers(run.stepper.ema.module)
     detections = predict_shared(run.stepper.ema.module, annotations, run.config, run.device)
+    scored = score_all(detections, annotations, run.classes)
+    thresholds = best_thresholds(scored)
     if run.log:
         rows = list(zip(annotations, detections, strict=True))
-        threshold = run.config.predict.score_threshold
-        sheet = prediction_grid(rows, run.classes, run.folder / "predictions.jpg", threshold)
+        least = thresholds_of(with_thresholds(run.config.predict, thresholds), run.classes)
+        sheet = prediction_grid(rows, run.classes, run.folder / "predictions.jpg", least.tolist())
         run.log.image("predictions", sheet, epoch + 1)
-    return evaluate(detections, annotations, run.classes)
-
-
-def inference_state(run: Run) -> dict[str, Any]:
-    """Return what `best.pt` holds: the averaged weights and what is needed to use them."""
-    head = {"format": FORMAT, "config": config_text(run.config), "classes": list(run.classes)}
-    return head | {"model": run.stepper.ema.module.state_dict()}
-
-
-def save(run: Run, position: Position, complete: bool = False) -> None:
-    """Write `last.pt`: all that is needed to go on as if nothing had happened."""
-    state = inference_state(run) | run_state(run.stepper.parts, position) | {"complete": complete}
-    if distributed.is_main():
-        save_checkpoint(run.folder / LAST, state)
+    return scored.result, thresholds
 
 
 def finish(run: Run, last: EvalResult) -> None:

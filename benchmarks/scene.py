@@ -30,7 +30,7 @@ from dataloadR.demo_scenes import CLASSES, make_scene  # noqa: E402
 from dataloadR.scene_grounds import render_ground  # noqa: E402
 from dataloadR.scene_plan import plan_scene  # noqa: E402
 from evalR.inference import predict_image  # noqa: E402
-from evalR.predict import Detector  # noqa: E402
+from evalR.predict import Detector, shown  # noqa: E402
 from utils.quad_iou import pairwise_quad_iou  # noqa: E402
 from utils.rasters import Window  # noqa: E402
 from utils.records import Detections  # noqa: E402
@@ -163,9 +163,8 @@ def reference(detector: Detector, path: Path, truth: dict[str, np.ndarray]) -> d
             )
             tile = raster.read(Window(x, y, x + side, y + side))
             found = predict_image(trained.model, tile, trained.config, trained.device, scale=1.0)
-            keep = found.scores >= trained.config.predict.score_threshold
-            quads = found.quads.double() + torch.tensor([x, y])
-            found = Detections(quads[keep], found.scores[keep], found.labels[keep])
+            found = shown(found, trained)
+            found = found._replace(quads=found.quads + torch.tensor([x, y]))
             own = hits(found, truth["quads"][row : row + 1], truth["labels"][row : row + 1])
             found_own.append(own.any())
             around = near(middles[row : row + 1], middles, side)[0]

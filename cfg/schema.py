@@ -34,7 +34,12 @@ class DataConfig(Section):
     test: str = "test"
     classes: tuple[str, ...] = ()  # empty: the names found in the training labels, sorted
     image_size: int | tuple[int, int] = 640  # pixels of the network input, one side or [height, width]
-    max_downscale: Positive = 2.0  # images larger than this times the input must be split first
+    # images larger than this times the input are refused by training and cut into tiles by prediction; None:
+    # training refuses from 2, prediction cuts what it would show smaller than training did
+    max_downscale: Positive | None = None
+    # lowest, median and highest scale at which training shows its images; training itself fills it in, for
+    # prediction to show images alike; None: not known
+    training_scale: tuple[Positive, Positive, Positive] | None = None
     workers: Count = 4  # loader processes, at most one per CPU core
     prefetch: Number = 2  # batches that each of them keeps ready
     cache_gb: float = Field(default=0.0, ge=0.0)  # decoded images kept in memory, GB (1e9 bytes) per process
@@ -232,7 +237,9 @@ OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "
 class PredictConfig(Section):
     """How large images are cut (docs/prediction.md), what predict.py shows and writes (docs/outputs.md)."""
 
-    score_threshold: Share = 0.3
+    # of all classes, or of each by its name and `*` for others; None: those of the best F1, which training
+    # leaves in its checkpoint, or 0.3
+    score_threshold: Share | dict[str, Share] | None = None
     classes: tuple[str, ...] = ()  # empty: all
     formats: tuple[OutputFormat, ...] = ()  # empty: dota and pictures, and geojson where geo-referenced
     max_picture: Number = 4000  # px; of larger images an overview and the densest windows are drawn
@@ -240,7 +247,7 @@ class PredictConfig(Section):
     crop_limit: Count = 1000  # crops of an image, those of the highest scores; 0: all
     tile: Number | None = None  # px, side of the tiles of large images; None: the longer of data.image_size
     overlap: Annotated[float, Field(ge=0.0)] = 0.25  # of neighbouring tiles: below 1 a share of them, else px
-    rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)  # scales at which it is looked at
+    rates: tuple[Positive, ...] = ()  # scales at which tiles are cut; empty: the median one of training
     batch_size: Number = 8  # tiles that the network sees at once
     bands: tuple[Number, ...] = ()  # of a raster, from 1, one or three; empty: its colours or the first three
     # percentiles that become black and white; None: 8 and 16 bits as in training, other numbers by 2 and 98
@@ -259,11 +266,6 @@ class PredictConfig(Section):
         if value is not None and value[0] >= value[1]:
             raise ValueError("expected two rising percentiles")
         return value
-
-    @property
-    def slices(self) -> bool:
-        """Whether tiles or rates are asked for, whatever the size of an image."""
-        return self.tile is not None or self.rates != (1.0,)
 
 
 class Config(Section):

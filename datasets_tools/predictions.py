@@ -53,9 +53,8 @@ def predict_images(detector: Trained, paths: Sequence[str]) -> list[Detections]:
     return [predict_any(model, read_image(path), config, device) for path in progress]
 
 
-def to_found(detections: Detections, threshold: float) -> Found:
-    """Return the detections whose score reaches the threshold, as they are drawn."""
-    keep = detections.scores >= threshold
-    quads, scores, labels = (field[keep].cpu().numpy() for field in detections)
+def to_found(detections: Detections) -> Found:
+    """Return detections as they are drawn."""
+    quads, scores, labels = (field.cpu().numpy() for field in detections)
     objects = Annotation("", quads.astype(np.float32), labels, np.zeros(len(labels), np.int8))
     return Found(objects, scores.astype(np.float32))

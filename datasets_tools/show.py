@@ -36,8 +36,9 @@ from datasets_tools.jobs import run_jobs
 from datasets_tools.predictions import Found, predict_images, read_predictions, result_classes, to_found
 from evalR.load import Trained, load_detector
 from evalR.report.cells import draw_cells, heat_maps
-from evalR.report.grid import spread
+from evalR.report.grid import above, spread
 from evalR.report.labels import label_picture, legible_scale
+from evalR.thresholds import thresholds_of
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script, whole_number
 from utils.drawing import Image, contact_sheet, save_image, side_by_side
 from utils.errors import UserError
@@ -99,7 +100,8 @@ def main(words: Sequence[str]) -> None:
     thumbnails: list[Thumbnail] = []
     if not view.augment:
         detections = _detections(arguments.predictions, detector, annotations, rows, classes)
-        found = [d and to_found(d, config.predict.score_threshold) for d in detections]
+        least = thresholds_of(config.predict, classes)
+        found = [d and to_found(above(d, least)) for d in detections]
         thumbnails = _show_labels(_subjects(annotations, rows, found), view, arguments.processes)
     if view.augment or view.cells or view.heat:
         augment = config.augment if view.augment else None

@@ -14,9 +14,10 @@ from cfg.schema import SIZE_STEP, Config
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import Ahead, eval_loader
 from dataloadR.samplers import EvalBatches
-from dataloadR.splits import far_larger
+from dataloadR.splits import fitting_scale
 from evalR.predictor import Look, Predictor, evaluating
 from evalR.scenes.engine import find_in_scene
+from evalR.slicing import whole_scale
 from evalR.views import scaled_size
 from utils.distributed import gather, interleave, is_main, own_rows
 from utils.images import Matrix, Size, image_size, letterbox_matrix, read_image, warp_image
@@ -31,7 +32,7 @@ def predict_split(
 ) -> list[Detections]:
     """Return the detections of every annotated image, in its own pixels and in the order of the annotations.
 
-    Images far larger than the network input are read tile by tile at their own scale; the others in batches.
+    Images that `evalR.slicing` cuts are read tile by tile; the others in batches.
     """
     return [found for (found,) in _predict_all(Predictor(model, config, device), annotations)]
 
@@ -53,17 +54,23 @@ def predict_settings(predictor: Predictor, annotations: Sequence[Annotation]) ->
 
 def _predict_all(predictor: Predictor, annotations: Sequence[Annotation]) -> list[list[Detections]]:
     """Return the detections of every image, one for each setting."""
-    far = [far_larger(image_size(a.image_path), predictor.config.data) for a in annotations]
-    near = [a for a, is_far in zip(annotations, far, strict=True) if not is_far]
-    found = iter(_predict_batches(predictor, near) if near else [])
-    progress = tqdm(annotations, desc="predict tiles", unit="image", leave=False, disable=not any(far))
+    config = predictor.config
+    sizes = [image_size(a.image_path) for a in annotations]
+    scales = [whole_scale(size, config) for size in sizes]
+    whole = [k for k, scale in enumerate(scales) if scale is not None]
+    shrinks = [(scales[k] or 0.0) / fitting_scale(sizes[k], config.data) for k in whole]
+    found = iter(_predict_batches(predictor, [annotations[k] for k in whole], shrinks) if whole else [])
+    hidden = len(whole) == len(annotations)
+    progress = tqdm(annotations, desc="predict tiles", unit="image", leave=False, disable=hidden)
     return [
-        _predict_tiles(predictor, read_image(a.image_path)) if is_far else next(found)
-        for a, is_far in zip(progress, far, strict=True)
+        _predict_tiles(predictor, read_image(a.image_path)) if scale is None else next(found)
+        for a, scale in zip(progress, scales, strict=True)
     ]
 
 
-def _predict_batches(predictor: Predictor, annotations: Sequence[Annotation]) -> list[list[Detections]]:
+def _predict_batches(
+    predictor: Predictor, annotations: Sequence[Annotation], shrinks: Sequence[float]
+) -> list[list[Detections]]:
     config, scales = predictor.config, predictor.scales
     sizes = tuple(scaled_size(config.data.input_size, scale) for scale, _ in scales)
     order = EvalBatches(len(annotations), config.eval.batch_size, sizes[0], more_sizes=sizes[1:])
@@ -71,8 +78,15 @@ def _predict_batches(predictor: Predictor, annotations: Sequence[Annotation]) ->
         a._replace(quads=a.quads[:0], labels=a.labels[:0], difficult=a.difficult[:0]) for a in annotations
     ]
     data = config.data.model_copy(update={"cache_gb": 0.0})  # each is read once a scale, and then done with
+    dataset = RotatedDataset(bare, data=data)
+    dataset.shrinks = shrinks
     loader = eval_loader(
-        RotatedDataset(bare, data=data), order, data.workers, None, predictor.device, Ahead(data.prefetch, 1)
+        dataset,
+        order,
+        data.workers,
+        None,
+        predictor.device,
+        Ahead(data.prefetch, 1),
     )
     batches = tqdm(
         loader, desc="predict", unit="batch", leave=False, dynamic_ncols=True, disable=not is_main()
@@ -90,9 +104,9 @@ def _predict_batches(predictor: Predictor, annotations: Sequence[Annotation]) ->
 
 
 def predict_any(model: nn.Module, image: Image, config: Config, device: torch.device) -> Detections:
-    """Return the detections of an image: whole, or in tiles where it is far larger than the network input."""
-    predictor = predict_tiles if far_larger((image.shape[0], image.shape[1]), config.data) else predict_image
-    return predictor(model, image, config, device)
+    """Return the detections of an image: whole, or in tiles where `evalR.slicing` cuts it."""
+    is_whole = whole_scale((image.shape[0], image.shape[1]), config) is not None
+    return (predict_image if is_whole else predict_tiles)(model, image, config, device)
 
 
 def predict_image(
@@ -100,8 +114,8 @@ def predict_image(
 ) -> Detections:
     """Return the detections of one (H, W, 3) uint8 RGB image, in all views of `eval`.
 
-    The image is scaled by `scale`, by default to fit the input size, and padded right and bottom to
-    multiples of 32.
+    The image is scaled by `scale`, by default that of `evalR.slicing.whole_scale`, else to fit the input
+    size, and padded right and bottom to multiples of 32.
     """
     return _predict_image(Predictor(model, config, device), image, scale)[0]
 
@@ -114,8 +128,7 @@ def predict_tiles(model: nn.Module, image: Image, config: Config, device: torch.
 def _predict_image(predictor: Predictor, image: Image, scale: float | None) -> list[Detections]:
     source = (image.shape[0], image.shape[1])
     if scale is None:
-        limits = zip(predictor.config.data.input_size, source, strict=True)
-        scale = min(side / length for side, length in limits)
+        scale = whole_scale(source, predictor.config) or fitting_scale(source, predictor.config.data)
     looks: list[Look] = []
     with evaluating(predictor.model):
         for factor, views in predictor.scales:

@@ -9,6 +9,8 @@ import torch
 
 from cfg.load import load_config_text
 from cfg.schema import Config
+from evalR.predictor import Peak
+from evalR.thresholds import with_thresholds
 from modelR.build import build_model
 from modelR.gghl import GGHL
 from utils import distributed
@@ -27,6 +29,7 @@ class Trained(NamedTuple):
     config: Config  # of the training, with the overrides of the command line
     device: torch.device
     path: Path
+    peak: Peak | None = None  # of what was not shown, for who asks why nothing was found
 
 
 def join(device: str) -> torch.device:
@@ -62,6 +65,9 @@ def load_detector(
     file = path / "best.pt" if path.is_dir() else find_weights(path)
     checkpoint = load_checkpoint(file)
     config = load_config_text(checkpoint["config"], str(file), overrides)
+    config = config.model_copy(
+        update={"predict": with_thresholds(config.predict, checkpoint.get("thresholds"))}
+    )
     classes = tuple(checkpoint["classes"])
     wanted = config.data.classes
     if wanted and wanted != classes:
@@ -73,4 +79,4 @@ def load_detector(
     model = build_model(config.model.model_copy(update=UNFILLED), len(classes))
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
-    return Trained(model, classes, config, device, file)
+    return Trained(model, classes, config, device, file, Peak())

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from cfg.schema import Config
-from dataloadR.splits import far_larger
 from evalR.inference import predict_shared
 from evalR.load import Trained
 from evalR.predict import find_in_source, reading_of, shown
+from evalR.slicing import whole_scale
 from utils.distributed import launched
 from utils.errors import Faults
 from utils.images import ImageError
@@ -48,10 +48,10 @@ def find_in_images(
 
 def _stands_alone(path: Path, config: Config) -> bool:
     """Say whether an image is not for a batch; what cannot be read is, and is found out in its turn."""
-    if path.suffix.lower() in RASTERS or config.predict.slices or reading_of(config) != PLAIN:
+    if path.suffix.lower() in RASTERS or reading_of(config) != PLAIN:
         return True
     try:
-        return far_larger(raster_info(path).size, config.data)
+        return whole_scale(raster_info(path).size, config) is None
     except ImageError:
         return False
 

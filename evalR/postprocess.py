@@ -52,6 +52,14 @@ def _detections(
     return [Detections(*found) for found in zip(*fields, strict=True)]
 
 
+def highest_score(predictions: Sequence[LevelPrediction], config: EvalConfig) -> float:
+    """Return the highest score of any cell of a batch, before suppression."""
+    device = predictions[0].objectness_logit.device
+    with torch.autocast(device.type, enabled=False):
+        scores = [_candidates(prediction, config)[1].flatten() for prediction in predictions]
+    return float(torch.cat([*scores, scores[0].new_zeros(1)]).nan_to_num(0.0).max())
+
+
 def _raised(scores: Tensor, votes: Tensor) -> Tensor:
     """Return 1 - (1 - score)^(1 + votes): as if so many more had looked; without votes exactly the score."""
     return torch.where(votes > 0, -torch.expm1(torch.log1p(-scores) * (1 + votes)), scores)

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from cfg.schema import Config
-from dataloadR.splits import far_larger
 from evalR.inference import Image, predict_image
 from evalR.load import Trained, load_detector
 from evalR.predictor import Predictor
 from evalR.scenes.engine import find_in_scene
 from evalR.scenes.journal import Journal, scene_meaning
+from evalR.slicing import whole_scale
+from evalR.thresholds import thresholds_of
 from utils.cli import pick_device
 from utils.errors import UserError
 from utils.images import ImageError
@@ -140,12 +141,13 @@ def find_in_source(
 
 
 def _find(trained: Trained, raster: Raster, name: str, journal: Journal | None, shared: bool) -> SceneFound:
-    model, classes, config, device, _ = trained
-    if far_larger(raster.size, config.data) or config.predict.slices:
+    model, classes, config, device, _, peak = trained
+    if whole_scale(raster.size, config) is None:
         # what would not be shown is not looked at either: it never suppresses what is
-        wanted = config.eval.model_copy(update={"score_threshold": config.predict.score_threshold})
+        least = float(thresholds_of(config.predict, classes)[chosen_labels(trained)].min())
+        wanted = config.eval.model_copy(update={"score_threshold": least})
         config = config.model_copy(update={"eval": wanted})
-        (found,) = find_in_scene(Predictor(model, config, device), raster, journal, shared)
+        (found,) = find_in_scene(Predictor(model, config, device, peak=peak), raster, journal, shared)
     else:
         height, width = raster.size
         found = predict_image(model, raster.read(Window(0, 0, width, height)), config, device)
@@ -160,7 +162,10 @@ def reading_of(config: Config) -> Reading:
 def shown(found: Detections, trained: Trained) -> Detections:
     """Return the detections that `predict.score_threshold` and `predict.classes` leave, in float64."""
     wanted = torch.isin(found.labels, chosen_labels(trained))
-    keep = wanted & (found.scores >= trained.config.predict.score_threshold)
+    least = thresholds_of(trained.config.predict, trained.classes)
+    keep = wanted & (found.scores >= least[found.labels])
+    if trained.peak:
+        trained.peak.note(max(found.scores[wanted & ~keep].tolist(), default=0.0))
     quads, scores, labels = (field[keep] for field in found)
     return Detections(quads.double(), scores, labels)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cfg.schema import Config, EvalConfig
-from evalR.postprocess import postprocess
+from evalR.postprocess import highest_score, postprocess
 from evalR.stopwatch import Stopwatch
 from evalR.views import View, views_of
 from utils.precision import mixed_precision
@@ -37,6 +37,17 @@ class Look(NamedTuple):
     frames: Sequence[Frame]
 
 
+class Peak:
+    """The highest score so far of what was not shown."""
+
+    def __init__(self) -> None:
+        self.score = 0.0
+
+    def note(self, score: float) -> None:
+        """Take a score into account."""
+        self.score = max(self.score, score)
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A model and how it is used; gradients and modes are up to the caller (`evaluating`)."""
@@ -46,6 +57,7 @@ class Predictor:
     device: torch.device
     nms_ious: tuple[float, ...] = ()  # of more suppressions of the same predictions, besides eval.nms_iou
     watch: Stopwatch | None = None
+    peak: Peak | None = None  # of batches in which nothing is found
 
     @property
     def settings(self) -> list[EvalConfig]:
@@ -77,6 +89,8 @@ class Predictor:
             merged = [merge(own, setting, len(views)) for own in zip(*views, strict=True)]
             by_setting.append(merged if len(views) > 1 else views[0])
             self.lap("sweep" if len(by_setting) > 1 else "postprocessing")
+        if self.peak and looks and not any(len(found.scores) for found in by_setting[0]):
+            self.peak.note(max(highest_score(look.predictions, self.config.eval) for look in looks))
         return [list(own) for own in zip(*by_setting, strict=True)]
 
     def lap(self, part: str) -> None:

@@ -3,7 +3,7 @@
 import logging
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from cfg.schema import TrainConfig
+from cfg.load import config_settings, load_config_text
+from cfg.schema import Config
 from utils.checkpoint import CheckpointError, load_checkpoint, load_optimizer, load_state
 from utils.distributed import gather, rank, world_size
 from utils.distributed import launched as is_launched
@@ -20,6 +21,19 @@ from utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 LAST = "last.pt"
+# settings that cannot change what is learned: how fast data come, where it runs, what pictures show
+HARMLESS = frozenset(
+    {"data.workers", "data.prefetch", "data.cache_gb", "train.device", "train.save_every", "train.resume"}
+    | {"train.name", "train.max_bad_steps", "predict.score_threshold", "predict.classes", "predict.formats"}
+    | {"predict.max_picture", "predict.crop_margin", "predict.crop_limit"}
+)
+# settings by which somebody wants more of the same run, or the same in less memory
+INTENDED = frozenset({"train.epochs", "train.patience", "train.accumulate"})
+MOVED = "data.root"  # of the same data, as their hash says
+
+
+class CompleteError(UserError):
+    """A run that has trained all of its epochs."""
 
 
 class Stateful(Protocol):
@@ -44,6 +58,7 @@ class Position(NamedTuple):
     bad_steps: int = 0  # in a row
     best: float = -1.0  # AP50
     stale: int = 0  # evaluations since the best
+    thresholds: dict[str, float] | None = None  # of the best F1 in the last evaluation, by class
 
 
 def run_state(parts: Mapping[str, Stateful], position: Position) -> dict[str, Any]:
@@ -86,47 +101,116 @@ def take(part: Stateful, state: Any, source: Path) -> None:
         part.load_state_dict(state)
 
 
-def check_continuation(now: TrainConfig, before: TrainConfig, position: Position) -> None:
-    """Raise a UserError where a run cannot go on with changed settings."""
-    if position.epoch >= now.epochs:
-        raise UserError(f"train.epochs={now.epochs}: the run has trained {position.epoch} already")
-    if position.done and now.batch_size != before.batch_size:
+class Earlier(NamedTuple):
+    """A run to go on with."""
+
+    folder: Path
+    checkpoint: dict[str, Any]
+    config: Config  # its own
+
+    @property
+    def position(self) -> Position:
+        """Where it stands."""
+        return Position(**self.checkpoint["position"])
+
+
+def read_run(folder: Path) -> Earlier:
+    """Return a run as its last checkpoint describes it.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    source = folder / LAST
+    checkpoint = load_checkpoint(source)
+    return Earlier(folder, checkpoint, load_config_text(checkpoint["config"], str(source)))
+
+
+def continued(earlier: Earlier, wanted: Config) -> Config:
+    """Return the settings with which a run goes on: its own, but for those that cannot change the result.
+
+    More epochs, another patience and other micro-batches are intents: they are logged.
+
+    Raises:
+        UserError: another setting differs; all that do are named.
+        CompleteError: nothing is left to do.
+    """
+    if wanted.data.training_scale is None:  # derived from the data
+        data = wanted.data.model_copy(update={"training_scale": earlier.config.data.training_scale})
+        wanted = wanted.model_copy(update={"data": data})
+    before, now = config_settings(earlier.config), config_settings(wanted)
+    changed = changed_settings(earlier.config, wanted)
+    refused = [key for key in changed if key not in INTENDED | {MOVED}]
+    if refused:
+        named = ", ".join(f"{key}={now[key]} (the run has {before[key]})" for key in changed)
         raise UserError(
-            f"train.batch_size={now.batch_size}: the run stands inside an epoch, at step {position.done} of "
-            f"{before.batch_size} images each; go on with train.batch_size={before.batch_size}"
+            f"train.resume={earlier.folder}: a run goes on with its own settings, got {named}; leave them "
+            f"out, or start a new run from its weights: train.init={earlier.folder / LAST}"
+        )
+    _check_rest(earlier, wanted, changed)
+    for key in changed:
+        logger.info("%s: going on with %s=%s instead of %s", earlier.folder, key, now[key], before[key])
+    return wanted.model_copy(update={"train": wanted.train.model_copy(update={"resume": None})})
+
+
+def changed_settings(before: Config, now: Config) -> list[str]:
+    """Return the keys of the settings that differ, but for harmless ones."""
+    old, new = config_settings(before), config_settings(now)
+    return [key for key in new if new[key] != old[key] and key not in HARMLESS]
+
+
+def _check_rest(earlier: Earlier, wanted: Config, changed: Sequence[str]) -> None:
+    """Raise an error where there is nothing left to train."""
+    trained, epochs = earlier.position.epoch, wanted.train.epochs
+    if earlier.checkpoint.get("complete", False) and not {"train.epochs", "train.patience"} & set(changed):
+        raise CompleteError(
+            f"{earlier.folder}: this run is complete after {trained} epochs; train.epochs={2 * epochs} "
+            f"goes on, train.init={earlier.folder / LAST} begins a new run with its weights"
+        )
+    if trained >= epochs:
+        raise UserError(f"train.epochs={epochs}: the run has trained {trained} already")
+
+
+def check_data(earlier: Earlier, found: str) -> None:
+    """Raise a UserError where the data are not those that a run began with, by their hashes."""
+    known = earlier.checkpoint.get("data_hash")
+    if known is None:
+        logger.info("%s: does not say the hash of its data, which are not compared", earlier.folder)
+    elif known != found:
+        raise UserError(
+            f"train.resume={earlier.folder}: images or labels are not those that this run began with "
+            f"({MOVED}={earlier.config.data.root}; hash {known}, now {found}); restore them, or start a new "
+            f"run from its weights: train.init={earlier.folder / LAST}"
         )
 
 
-def find_run(resume: str, runs: Path, name: str) -> Path | None:
-    """Return the folder of the run to go on with; None where `auto` finds no unfinished one of this name.
+def find_run(resume: str, runs: Path, name: str, unfinished: bool = False) -> Path | None:
+    """Return the folder of the run to go on with; None where `auto` finds none of this name.
+
+    Args:
+        resume: `auto`, the newest run of this name; or a path.
+        unfinished: pass over complete runs.
 
     Raises:
-        UserError: the path holds no run, or one that is complete.
+        UserError: the path holds no run.
     """
     if resume == "auto":
         found = [path for path in runs.glob(f"*/{LAST}") if _is_run_of(path.parent.name, name)]
         found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        return next((path.parent for path in found if _is_unfinished(path)), None)
+        return next((path.parent for path in found if _is_usable(path, unfinished)), None)
     path = Path(resume)
     path = path / LAST if path.is_dir() else path
     if path.name != LAST or not path.is_file():
         raise UserError(f"train.resume={resume}: expected auto or a run's folder, found no {path}")
-    if is_complete(path):
-        raise UserError(f"train.resume={resume}: this run is complete; use its weights by train.init={path}")
     return path.parent
 
 
-def is_complete(path: Path) -> bool:
-    """Return whether a run has trained all of its epochs."""
-    return bool(load_checkpoint(path).get("complete", False))
-
-
-def _is_unfinished(path: Path) -> bool:
+def _is_usable(path: Path, unfinished: bool) -> bool:
     try:
-        return not is_complete(path)
+        checkpoint = load_checkpoint(path)
     except CheckpointError as error:
         logger.warning("passed over: %s", error)
         return False
+    return not (unfinished and checkpoint.get("complete", False))
 
 
 def _is_run_of(folder: str, name: str) -> bool:
@@ -136,8 +220,6 @@ def _is_run_of(folder: str, name: str) -> bool:
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command line of this process with `train.resume` set to a run's folder."""
-    words = [word for word in sys.argv if not word.startswith("train.resume=")]
-    if is_launched():
-        return shlex.join(["sh", "train_GGHL_dist.sh", *words[1:], f"train.resume={folder}"])
-    return shlex.join(["python", *words, f"train.resume={folder}"])
+    """Return the command line that goes on with a run, whose settings are in its folder."""
+    script = ["sh", "train_GGHL_dist.sh"] if is_launched() else ["python", sys.argv[0]]
+    return shlex.join([*script, f"train.resume={folder}"])

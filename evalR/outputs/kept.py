@@ -20,7 +20,8 @@ def mark_of(source: Path, weights: Path, config: Config) -> str:
     An image that is not there, a dangling link for instance, is left to whoever reads it.
     """
     parts = [
-        f"{config.data.input_size} {config.data.max_downscale} {config.train.amp}",
+        f"{config.data.input_size} {config.data.max_downscale} {config.data.training_scale}",
+        f"{config.train.amp}",
         config.eval.model_dump_json(),
         config.predict.model_dump_json(exclude={"formats"}),
     ]

@@ -19,7 +19,8 @@ from cfg.schema import SIZE_STEP
 from evalR.predictor import Look, Predictor, evaluating
 from evalR.scenes.journal import Journal
 from evalR.scenes.merging import merge_found
-from evalR.scenes.tiling import Batch, Found, found_in_tile, join_found, scene_grid, tile_batches
+from evalR.scenes.tiling import Batch, Found, found_in_tile, join_found, tile_batches
+from evalR.slicing import scene_grid
 from utils.bands import Bands
 from utils.distributed import gather, is_main, main_first, rank, world_size
 from utils.images import FILL, U8, Size

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evalR.load import Trained
-from evalR.scenes.tiling import Found, scene_grid
+from evalR.scenes.tiling import Found
+from evalR.slicing import scene_grid
 from utils.distributed import rank
 from utils.files import file_hash
 

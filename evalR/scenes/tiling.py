@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cfg.schema import Config
-from utils.errors import UserError
 from utils.images import Size
 from utils.quad_parts import F64, I64
 from utils.rasters import Window
@@ -27,23 +25,6 @@ class Found(NamedTuple):
     labels: I64  # (K,)
     cut: NDArray[np.bool_]  # (K,) at a border of the tile that is none of the scene
     windows: F64  # (K, 4) the part of the scene that the tile shows: x_min, y_min, x_max, y_max
-
-
-def scene_grid(config: Config) -> Grid:
-    """Return how scenes are cut.
-
-    Raises:
-        UserError: the overlap is as large as a tile.
-    """
-    predict = config.predict
-    side = predict.tile or max(config.data.input_size)
-    overlap = round(predict.overlap * side if predict.overlap < 1 else predict.overlap)
-    if overlap >= side:
-        raise UserError(
-            f"predict.overlap={predict.overlap:g}: expected less than the tile, which has {side} px"
-        )
-    rates = dict.fromkeys(rate * scale for rate in predict.rates for scale in config.eval.scales)
-    return Grid(side, overlap, tuple(rates))
 
 
 def tile_batches(size: Size, grid: Grid, count: int) -> list[Batch]:

@@ -1,0 +1,68 @@
+"""With which settings, and under what name, a training starts or goes on."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cfg.load import file_words, load_config, load_config_text
+from cfg.schema import Config
+from utils.resume import HARMLESS, INTENDED, LAST, find_run, read_run
+
+DEMO_CONFIG = Path(__file__).parents[1] / "cfg" / "demo.yaml"
+FREE = frozenset({"data.image_size", "model.size", "train.batch_size"})  # chosen by the data and the machine
+
+
+class RunSettings(NamedTuple):
+    """What `train` is given."""
+
+    config: Config
+    name: str  # of the folder in runs/
+    said: tuple[str, ...]  # keys that the command line has set, now or when the run began; no harmless ones
+    free: frozenset[str]  # keys that nobody has set, for the data and the machine to choose
+    auto: bool  # whatever run of this name there is goes on
+
+
+def run_settings(yaml: str | None, words: Sequence[str], runs: Path, restarted: bool) -> RunSettings:
+    """Return the settings of a new run, or those of an earlier one where `train.resume` finds one.
+
+    A new run has those of the YAML; without one, the defaults for data that the command line names, else
+    those of the demo.  A run that goes on has its own: see `utils.resume.continued` for what may differ.
+
+    Args:
+        yaml: a configuration file; None: none was named.
+        words: `section.key=value` of the command line.
+        runs: the folder of all runs.
+        restarted: the launcher started this process again after a failure: an unfinished run goes on.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+        UserError: no run to go on with.
+    """
+    said = {word.partition("=")[0] for word in words} - HARMLESS
+    named = load_config(None, words)
+    resume = named.train.resume or ("auto" if restarted else None)
+    if yaml is None and "data.root" not in said and resume in (None, "auto"):
+        yaml = str(DEMO_CONFIG)
+    config = load_config(yaml, words)
+    resume = config.train.resume or resume
+    name = config.train.name or (Path(yaml).stem if yaml else name_of(config.data.root))
+    folder = find_run(resume, runs, name, unfinished=not config.train.resume) if resume else None
+    auto = resume == "auto"
+    if folder is None:
+        free = FREE - said if yaml is None else frozenset()
+        return RunSettings(config, name, tuple(sorted(said)), free, auto)
+    earlier = read_run(folder)
+    began = set(earlier.checkpoint.get("said", ()))
+    lines = [word for word in (file_words(yaml) if yaml else []) if word.partition("=")[0] not in began]
+    own = [*lines, *words, f"train.resume={json.dumps(str(folder))}"]
+    config = load_config_text(earlier.checkpoint["config"], str(folder / LAST), own)
+    return RunSettings(config, name, tuple(sorted(began | (said & INTENDED))), frozenset(), auto)
+
+
+def name_of(root: str) -> str:
+    """Return a folder name for a run on these data: the name of their folder or file."""
+    path = Path(root).expanduser().resolve()
+    name = path.stem if path.is_file() else path.name
+    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "run"
