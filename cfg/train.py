@@ -1,8 +1,9 @@
 """Settings of a training."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cfg.section import Count, Number, Positive, Section, Share
 
@@ -62,8 +63,24 @@ class TrainConfig(Section):
     """torch.compile: slower to start, faster on GPUs."""
     device: str = "auto"
     """Where the network runs, in test.py and predict.py as well: auto (the first GPU, else the CPU), cpu,
-    cuda or cuda:1."""
+    gpu, or one of several GPUs by its number from 0: 1, gpu:1 or cuda:1."""
     name: Annotated[str, Field(pattern=r"^[^/\\]*$")] = ""
     """Folder in runs/; empty: the name of the configuration. A name that is taken gets a number."""
     seed: Count = 0
     """Of everything that is drawn by chance."""
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _one_device(cls, value: object) -> object:
+        """Return the name that torch has for it; a number, as YAML reads it, is a GPU."""
+        number = isinstance(value, int) and not isinstance(value, bool)
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value) if number else value
+        if not isinstance(text, str):
+            return value
+        if "," in text:
+            count = len(text.split(","))
+            raise ValueError(
+                f"expected one device, that of one process; to train on {count} GPUs: "
+                f"NGPU={count} sh train_GGHL_dist.sh"
+            )
+        return "cuda" if text == "gpu" else re.sub(r"^(?:(?:gpu|cuda):)?(\d+)$", r"cuda:\1", text)
