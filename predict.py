@@ -2,8 +2,8 @@
 
     python predict.py photo.jpg                                    with the newest run's best.pt
     python predict.py folder/ weights=runs/dota/best.pt out=results predict.score_threshold=0.5
-    python predict.py 'flights/**/*.tif' clip.mp4 list.txt weights=runs/dota formats=[geojson,csv]
-    python predict.py folder/ predict.classes=[ship,plane] data.on_error=skip
+    python predict.py 'flights/**/*.tif' clip.mp4 list.txt weights=runs/dota formats=geojson,csv
+    python predict.py folder/ predict.classes=ship,plane data.on_error=skip
 
 SOURCE is an image, a raster, a video, a folder of them, a pattern, or a .txt with one path a line.
 formats: any of dota, yolo, coco, csv, geojson, geopackage, pictures, crops (docs/outputs.md); without it
@@ -52,7 +52,7 @@ from evalR.slicing import log_slicing
 from evalR.sources import find_sources, is_video, output_names
 from evalR.thresholds import threshold_text, thresholds_of
 from utils import distributed
-from utils.cli import HelpFormatter, parse_words, run_script, take_options
+from utils.cli import HelpFormatter, parse_words, run_script
 from utils.errors import Faults, UserError
 from utils.extras import find_extra
 from utils.georeference import read_geo
@@ -62,7 +62,6 @@ from utils.records import Detections, SceneDetections
 
 logger = logging.getLogger("predict")
 MANY = 1000  # images whose sizes take a while to be read
-OPTIONS = ("weights", "out", "formats", "overwrite")  # words of this script alone
 
 
 class Job(NamedTuple):
@@ -88,20 +87,20 @@ def main(words: Sequence[str]) -> None:
     """Predict as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("source", nargs="+", help="image, raster, video, folder, pattern or list of paths")
-    parser.add_argument("--weights", help="the same as weights=PATH: best.pt, last.pt or a run's folder")
-    parser.add_argument("--out", default="runs/predict", help="the same as out=DIR: folder for the results")
+    add = parser.add_argument
+    add("--weights", metavar="PATH", help="best.pt, last.pt or a run's folder; default: the newest run")
+    add("--out", metavar="DIR", default="runs/predict", help="folder for the results; default: runs/predict")
+    add("--formats", metavar="A,B", help="what is written, the same as predict.formats")
+    add("--overwrite", action="store_true", help="find everything anew")
     be_silent()
-    arguments, overrides = parse_words(parser, words)
-    options, settings = take_options(overrides, OPTIONS)
-    if "formats" in options:
-        settings.append(f"predict.formats=[{options['formats'].strip('[]')}]")
+    arguments, settings = parse_words(parser, words)
+    if arguments.formats is not None:
+        settings.append(f"predict.formats={arguments.formats}")
     sources = find_sources(arguments.source)
-    weights = options.get("weights", arguments.weights)
-    trained = load_detector(
-        Path(weights) if weights else newest_weights(Path("runs")), [ONE_LABEL, *settings], join
-    )
-    out = Path(folder_of(options.get("out", arguments.out)))
-    job = Job(sources, output_names(sources), out, is_true(options.get("overwrite", "false")), trained)
+    weights = Path(arguments.weights) if arguments.weights else newest_weights(Path("runs"))
+    trained = load_detector(weights, [ONE_LABEL, *settings], join)
+    out = Path(folder_of(arguments.out))
+    job = Job(sources, output_names(sources), out, arguments.overwrite, trained)
     try:
         check_job(job)
         with logging_redirect_tqdm():  # lines of the log above the progress bars, not behind them
@@ -148,13 +147,6 @@ def folder_of(text: str) -> str:
     if not text.strip():
         raise UserError("out: expected a folder for the results, got nothing")
     return text
-
-
-def is_true(text: str) -> bool:
-    """Return a truth value of the command line."""
-    if text.lower() not in ("true", "false"):
-        raise UserError(f"overwrite: expected true or false, got {text!r}")
-    return text.lower() == "true"
 
 
 def check_job(job: Job) -> None:

@@ -6,8 +6,8 @@
     python test.py results=DIR data.root=/data/DOTA data.images=val.txt out=scores
     python test.py compare=runs/a,runs/b data.root=/data/DOTA data.split=val out=a-b
     torchrun --standalone --nproc_per_node=2 test.py runs/dota      the same numbers on two GPUs
-    python test.py runs/dota eval.flips=both eval.scales=[0.8,1,1.25]    test-time augmentation
-    python test.py runs/dota eval.turns=[0,1] eval.merge=fuse eval.merge_iou=0.55    turned views, averaged
+    python test.py runs/dota eval.flips=both eval.scales=0.8,1,1.25    test-time augmentation
+    python test.py runs/dota eval.turns=0,1 eval.merge=fuse eval.merge_iou=0.55    turned views, averaged
     python test.py runs/dota sweep=0.1,0.2,0.3,0.45,0.6              thresholds of NMS, from one pass
     python test.py runs/dota sweep=score                             thresholds of the score alone
 
@@ -60,14 +60,23 @@ from evalR.stopwatch import Stopwatch, write_speed
 from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
 from evalR.thresholds import thresholds_of
 from utils import distributed
-from utils.cli import HelpFormatter, parse_words, run_script, take_options
+from utils.cli import HelpFormatter, parse_words, run_script
 from utils.errors import UserError
 from utils.files import check_folder
 from utils.images import image_size
 from utils.records import Annotation, Detections
 
 SOURCES = ("weights", "results", "compare")  # what is scored: one of them
-OPTIONS = (*SOURCES, "sweep", "bootstrap", "out", "data.images", "data.split")  # words of this script alone
+OPTIONS = {  # words of this script alone
+    "weights": "best.pt, last.pt or a run's folder; the same as the plain word",
+    "results": "a folder of result files to score instead",
+    "compare": "two folders, A,B, to set side by side",
+    "sweep": "IoU thresholds of NMS, 0.1,0.2, or score",
+    "bootstrap": "resamples of the images for compare; default: 1000",
+    "out": "folder for what is written",
+    "data.images": "a list of image names, for results and compare",
+    "data.split": "the same as eval.split",
+}
 MOST_DRAWS = 1_000_000  # hours
 SECTIONS = ("data", "eval", "predict")  # of a YAML that matter to a trained model
 
@@ -80,8 +89,11 @@ def main(words: Sequence[str]) -> None:
         nargs="*",
         help="a YAML of cfg/, and best.pt, last.pt or a run's folder; default: the newest run",
     )
+    for name, text in OPTIONS.items():
+        parser.add_argument(f"--{name}", metavar="X", help=text)
     arguments, overrides = parse_words(parser, words)
-    options, overrides = own_options(overrides)
+    options = {key: value for key, value in vars(arguments).items() if key in OPTIONS and value is not None}
+    overrides += split_setting(options, overrides)
     yaml, weights = sort_files(arguments.files)
     check_options(options, weights)
     if weights:
@@ -97,17 +109,16 @@ def main(words: Sequence[str]) -> None:
         distributed.leave()
 
 
-def own_options(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the words of this script, and the settings; `data.split` is `eval.split` by another name."""
-    options, rest = take_options(overrides, OPTIONS)
+def split_setting(options: dict[str, str], overrides: Sequence[str]) -> list[str]:
+    """Return `data.split` as the setting that it means, `eval.split`; a UserError if an option is empty."""
     empty = [key for key, value in options.items() if not value]
     if empty:
         raise UserError(f"{empty[0]}=: expected a value, got nothing")
-    if "data.split" in options:
-        if any(word.startswith("eval.split=") for word in rest):
-            raise UserError("data.split, eval.split: expected one of them, they mean the same")
-        rest.append(f"eval.split={options['data.split']}")
-    return options, rest
+    if "data.split" not in options:
+        return []
+    if any(word.startswith("eval.split=") for word in overrides):
+        raise UserError("data.split, eval.split: expected one of them, they mean the same")
+    return [f"eval.split={options['data.split']}"]
 
 
 def sort_files(files: Sequence[str]) -> tuple[str | None, str | None]:

@@ -5,9 +5,11 @@
     python train_GGHL.py cfg/dota.yaml model.size=small train.epochs=36
     python train_GGHL.py data.root=mydata                           your data, with the defaults
     python train_GGHL.py cfg/dota.yaml train.resume=auto            go on where the last run was interrupted
+    python train_GGHL.py cfg/mine.yaml weights=runs/dota/best.pt    start from a trained network
+    python train_GGHL.py --settings                                 every setting, its default and meaning
     sh train_GGHL_dist.sh cfg/dota.yaml                             on every GPU of the machine
 
-Every setting, its default and its unit stands in cfg/schema.py; section.key=value overrides it.
+A YAML states what differs from the defaults; settings in the line win over both (docs/settings.md).
 Results go to runs/NAME: config.yaml, results.csv, last.pt, best.pt, curves.png, predictions.jpg.
 Ctrl-C and SIGTERM save first and say how to go on.
 """
@@ -90,7 +92,12 @@ def main(words: Sequence[str]) -> None:
     """Train as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("config", nargs="?", help="a YAML of cfg/; default: the demo, or data.root=...")
+    parser.add_argument(
+        "--weights", metavar="PATH", help="the same as train.init: a checkpoint to start from"
+    )
     arguments, overrides = parse_words(parser, words)
+    if arguments.weights:
+        overrides.append(f"train.init={arguments.weights}")
     settings = run_settings(arguments.config, overrides, RUNS, distributed.restarted())
     with noting_interrupts() as interrupts:
         try:

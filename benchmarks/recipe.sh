@@ -14,7 +14,7 @@ cp "$root/ImageSets/val.txt" "$subset/ImageSets/val.txt"
 for recipe in "$@"; do
     for seed in ${SEEDS:-0 1 2}; do
         # shellcheck disable=SC2086 - several settings in a word
-        "$python" train_GGHL.py cfg/hit_uav.yaml "data.root=$subset" "data.image_size=[256,320]" \
+        "$python" train_GGHL.py cfg/hit_uav.yaml "data.root=$subset" data.image_size=256,320 \
             model.size=nano "train.epochs=${EPOCHS:-8}" "train.eval_every=${EPOCHS:-8}" train.name=recipe \
             train.batch_size=8 train.weight_decay=0.0005 augment.mosaic=0 "train.seed=$seed" ${BASE:-} $recipe 2> runs/recipe.log |
             awk -v what="$recipe, seed $seed" '$1 == "mean" { print what ": AP50 " $4 ", AP75 " $5 }'

@@ -5,7 +5,6 @@ A file and the command line speak the same language: ``section.key``.  In YAML i
 Later settings win: defaults, then the file, then the command line.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -16,6 +15,8 @@ import yaml
 from pydantic import ValidationError
 
 from cfg.schema import Config
+from cfg.suggest import suggestion
+from cfg.words import kinds, value_of, variants
 
 
 class ConfigError(ValueError):
@@ -78,6 +79,22 @@ def load_config_text(text: str, source: str, overrides: Sequence[str] = ()) -> C
     return _validated([(source, _flatten(_parse(text, source))), *_words(overrides)])
 
 
+def check_keys(words: Sequence[str], options: Sequence[str] = ()) -> None:
+    """Raise a ConfigError that names every ``key=value`` word whose key is no setting.
+
+    Args:
+        words: of the command line.
+        options: words that the script knows besides, without ``=``, for the suggestion.
+    """
+    lines = [
+        f"command line: unknown key '{key}'; {suggestion(key, options)}"
+        for key in (word.partition("=")[0] for word in words)
+        if key not in kinds()
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
 def _validated(changes: Sequence[tuple[str, dict[str, Any]]]) -> Config:
     """Apply changes in order, each a source and its flat settings, to the defaults."""
     settings: dict[str, Any] = {}
@@ -85,11 +102,17 @@ def _validated(changes: Sequence[tuple[str, dict[str, Any]]]) -> Config:
     for source, values in changes:
         settings |= values
         sources |= {name: source for key in values for name in (key, key.partition(".")[0])}
+    unknown = [key for key in settings if key not in kinds() and key not in Config.model_fields]
+    lines = [f"{sources[key]}: unknown key '{key}'; {suggestion(key)}" for key in unknown]
+    known = {key: value for key, value in settings.items() if key not in unknown}
     try:
-        text = json.dumps(_nest(settings), default=str)  # a YAML date is the text it stands for
-        return Config.model_validate_json(text, strict=True)
+        text = json.dumps(_nest(known), default=str)  # a YAML date is the text it stands for
+        config = Config.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise ConfigError(_explain(error, sources)) from None
+        raise ConfigError("\n".join([*lines, *_explain(error, sources)])) from None
+    if lines:
+        raise ConfigError("\n".join(lines))
+    return config
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -106,9 +129,9 @@ def _words(overrides: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     changes = []
     for word in overrides:
         key, equals, value = word.partition("=")
-        if not equals or "." not in key:
+        if not equals or not key:
             raise ConfigError(f"'{word}': expected section.key=value, for example train.epochs=50")
-        changes.append(("command line", {key: _parse_value(value)}))
+        changes.append(("command line", {key: value_of(value, kinds().get(key, {}))}))
     return changes
 
 
@@ -122,13 +145,6 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: expected lines 'section.key: value', got {type(data).__name__}")
     return data
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
-        return text
 
 
 def _flatten(data: dict[str, Any]) -> dict[str, Any]:
@@ -153,25 +169,26 @@ def _nest(flat: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _explain(error: ValidationError, sources: dict[str, str]) -> str:
+def _explain(error: ValidationError, sources: dict[str, str]) -> list[str]:
     """One line per problem: where it was set, the key's full name, what is wrong and what was found."""
-    lines: dict[str, str] = {}  # by key: of the branches of a union, the first says enough
-    for problem in error.errors():
+    lines: dict[str, str] = {}  # by key: of the branches of a union, the first that fits says enough
+    for problem in sorted(error.errors(), key=_is_of_the_scalar):
         key = ".".join(str(part) for part in problem["loc"][:2])
-        message = f"{problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}"
+        message = f"{_wrong(problem['type'], problem['msg'], key)}, got {problem['input']!r}"
         if not key:  # about several keys at once: the message of `Config` names them
-            message = problem["msg"].removeprefix("Value error, ")
-            key, _, message = message.partition(": ")
-        source = sources.get(key, "configuration")
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key '{key}'{_suggestion(key)}"
-        else:
-            message = f"{key}: {message}"
-        lines.setdefault(key, f"{source}: {message}")
-    return "\n".join(lines.values())
+            key, _, message = _wrong(problem["type"], problem["msg"], key).partition(": ")
+        lines.setdefault(key, f"{sources.get(key, 'configuration')}: {key}: {message}")
+    return list(lines.values())
 
 
-def _suggestion(key: str) -> str:
-    known = list(_flatten(Config().model_dump()))
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+def _is_of_the_scalar(problem: Any) -> bool:
+    """Return whether a list is said to be no number, which is beside the point."""
+    return problem["type"] == "int_type" and isinstance(problem["input"], list)
+
+
+def _wrong(problem: str, message: str, key: str) -> str:
+    """Return what is wrong, in words of ours where a list is too long or too short."""
+    if problem not in ("missing", "too_short", "too_long"):
+        return message.removeprefix("Value error, ")
+    array = variants(kinds()[key])["array"]
+    return f"expected {array.get('maxItems') or 'one or more'} values"

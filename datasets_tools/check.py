@@ -16,7 +16,7 @@ from datasets_tools.doctor.page import Report, write_page
 from datasets_tools.doctor.shapes import shape_findings
 from datasets_tools.doctor.statistics import figures, summarise
 from datasets_tools.doctor.twins import twin_findings
-from utils.cli import HelpFormatter, run_script
+from utils.cli import HelpFormatter, parse_options, run_script
 from utils.files import replacing
 
 ERRORS_FOUND = 1  # exit code
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(words: Sequence[str]) -> int:
     """Examine, write, and return 1 where an error was found."""
-    args = build_parser().parse_args(words)
+    args = parse_options(build_parser(), words)
     root = args.dataset.expanduser()
     sources = find_sources(root, args.splits)
     folder = root.parent if root.is_file() else root

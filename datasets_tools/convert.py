@@ -1,4 +1,4 @@
-"""Labels of one format into another: python -m datasets_tools.convert SRC DST --from FORMAT --to FORMAT."""
+"""Convert labels of one format into another, and put the images beside them."""
 
 import argparse
 import re
@@ -33,7 +33,7 @@ from datasets_tools.image_files import ImageFinder, place_image, same_file
 from datasets_tools.items import Item, find_files, with_names, with_sizes
 from datasets_tools.jobs import run_jobs
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
-from utils.cli import HelpFormatter, run_script
+from utils.cli import HelpFormatter, parse_options, run_script
 from utils.errors import Faults, UserError
 
 Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
@@ -158,7 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(words: Sequence[str]) -> None:
     """Convert as the command line says."""
-    args = build_parser().parse_args(words)
+    args = parse_options(build_parser(), words)
     args.names, args.classes = parse_names(args.names), parse_names(args.classes)
     if args.split and not re.fullmatch(r"\w[\w.-]*", args.split):
         raise UserError(f"--split {args.split}: expected a word that can name a folder")

@@ -31,7 +31,7 @@ from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.training_list import CLASSES, write_list
 from datasets_tools.splitting import I64, deal, unit_keys
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
-from utils.cli import HelpFormatter, run_script, whole_number
+from utils.cli import HelpFormatter, parse_options, run_script, whole_number
 from utils.errors import UserError
 from utils.records import Annotation
 
@@ -48,7 +48,7 @@ class Share(NamedTuple):
 
 def main(words: Sequence[str]) -> None:
     """Split as the command line says."""
-    arguments = _parser().parse_args(words)
+    arguments = parse_options(_parser(), words)
     shares = check_shares(arguments.split)
     if arguments.out.resolve().name in DATA_FOLDERS:
         raise UserError(f"{arguments.out}: expected a folder for SPLIT.txt, got one for images or labels")

@@ -35,7 +35,7 @@ from evalR.dota_results import (
     rounded,
     write_rows,
 )
-from utils.cli import HelpFormatter, finite_number, positive_int, run_script
+from utils.cli import HelpFormatter, finite_number, parse_options, positive_int, run_script
 from utils.errors import UserError
 from utils.quad_fusion import fuse_quads
 from utils.quad_nms import batched_quad_groups
@@ -65,7 +65,7 @@ class Merged(NamedTuple):
 
 def main(words: Sequence[str]) -> None:
     """Merge as the command line says."""
-    arguments = _parser().parse_args(words)
+    arguments = parse_options(_parser(), words)
     source, target = Path(arguments.tiles_dir), Path(arguments.out_dir)
     if source.resolve() == target.resolve():
         raise UserError(f"{target}: expected another folder than that of the tiles")

@@ -35,7 +35,7 @@ from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
 from datasets_tools.split_jobs import IMAGES, IN_NONE, KEPT, ONLY_CUT, Done, Job, Options, run_job
 from datasets_tools.split_sources import Source, find_sources
-from utils.cli import HelpFormatter, run_script
+from utils.cli import HelpFormatter, parse_options, run_script
 from utils.errors import Faults, UserError
 from utils.files import replacing
 from utils.rasters import RasterInfo, raster_info
@@ -48,7 +48,7 @@ RATES = 0.01, 16.0  # least and largest
 
 def main(words: Sequence[str]) -> None:
     """Cut as the command line says, and print what came out."""
-    given = _parser().parse_args(words)
+    given = parse_options(_parser(), words)
     _check_numbers(given)
     for name in ("rasterio", "PIL"):  # our one line says it
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -38,7 +38,7 @@ from evalR.dota_results import (
     rounded,
 )
 from evalR.result_sets import check_twice, choose_files, image_names
-from utils.cli import HelpFormatter, finite_number, positive_int, run_script
+from utils.cli import HelpFormatter, finite_number, parse_options, positive_int, run_script
 from utils.errors import UserError
 from utils.files import replacing
 from utils.quads import (
@@ -82,7 +82,7 @@ class Entry(NamedTuple):
 
 def main(words: Sequence[str]) -> None:
     """Check and zip as the command line says."""
-    arguments = _parser().parse_args(words)
+    arguments = parse_options(_parser(), words)
     target = Path(arguments.out_zip)
     if target.suffix != ".zip":
         raise UserError(f"{target}: expected a name that ends in .zip")

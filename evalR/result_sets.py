@@ -112,7 +112,7 @@ def choose_files(folder: Path, classes: Sequence[str], task: int, hint: str = ""
     by_label: dict[str, ResultFile] = {}
     for file in [file for file in find_results(folder) if file.task == task]:
         if file.label not in classes:
-            names = ", ".join(classes) or "of the labels, which name none (data.classes=[A,B] does)"
+            names = ", ".join(classes) or "of the labels, which name none (data.classes=A,B does)"
             meant = file.label.replace("_", "-").replace(" ", "-").lower()
             other = f"; the server calls it {meant}" if meant in classes else ""
             if not file.path.name.startswith("Task"):

@@ -3,45 +3,62 @@
 import argparse
 import logging
 import math
+import shutil
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
-from cfg.load import ConfigError
+from cfg.listing import settings_text
+from cfg.load import ConfigError, check_keys
 from utils.errors import UserError, first_line
 from utils.interrupts import Interrupted
+from utils.option_words import Words
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 HelpFormatter = argparse.RawDescriptionHelpFormatter
+STYLE = """\
+Every option may be written --name value, --name=value or name=value; several values: name=a,b.
+"""
+SETTINGS_STYLE = """\
+Settings, anywhere in the line: train.epochs=3, --train.epochs=3 or --train.epochs 3; lists without brackets:
+data.image_size=512,640.  --settings shows all there are, --settings WORD some.
+"""
+
+
+def parse_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of a tool, whose options may be written ``name=value``, too.
+
+    A word that names a file is no option, whatever stands in it.
+    """
+    _show_style(parser, STYLE)
+    return parser.parse_intermixed_args(Words(parser, has_settings=False).sort(words).rest)
 
 
 def parse_words(
     parser: argparse.ArgumentParser, words: Sequence[str]
 ) -> tuple[argparse.Namespace, list[str]]:
-    """Parse a command line in which ``section.key=value`` words may stand anywhere; return them apart.
+    """Parse the command line of a script with settings; return these apart, as ``section.key=value`` words.
 
-    A word that names a file is no setting, whatever stands in it.
-    """
-    overrides = [word for word in words if "=" in word and word[0] != "-" and not Path(word).exists()]
-    rest = [word for word in words if word not in overrides]
-    return parser.parse_intermixed_args(rest), overrides  # a YAML may follow the options
-
-
-def take_options(overrides: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the words of a script itself, ``name=value`` by name, and the settings that are left.
+    ``--settings`` prints all there are and ends the script.
 
     Raises:
-        UserError: neither a word of the script nor a setting.
+        ConfigError: a word that is neither an option nor a setting.
     """
-    pairs = [word.partition("=") for word in overrides]
-    for key, _, value in pairs:
-        if key not in names and "." not in key:
-            words = ", ".join(f"{name}=" for name in names)
-            raise UserError(f"'{key}={value}': expected {words} or section.key=value; there is no such file")
-    options = {key: value for key, _, value in pairs if key in names}
-    return options, ["=".join((key, value)) for key, _, value in pairs if key not in names]
+    listing = "list all settings, or those that have a WORD in key or meaning, and end"
+    parser.add_argument("--settings", nargs="*", metavar="WORD", help=listing)
+    _show_style(parser, STYLE + SETTINGS_STYLE)
+    if "--settings" in words:
+        searched = words[list(words).index("--settings") + 1 :]
+        sys.stdout.write(settings_text(searched, shutil.get_terminal_size().columns))
+        raise SystemExit(0)
+    found = Words(parser, has_settings=True).sort(words)
+    check_keys(found.settings, [*found.options])
+    return parser.parse_intermixed_args(found.rest), found.settings  # a YAML may follow the options
+
+
+def _show_style(parser: argparse.ArgumentParser, style: str) -> None:
+    parser.epilog = f"{parser.epilog}\n{style}" if parser.epilog else style
 
 
 def positive_int(text: str) -> int:
@@ -81,7 +98,9 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"train.device={name}: not usable here: {str(error).splitlines()[0]}") from None
+        gpus = torch.cuda.device_count()
+        here = f"; GPUs here: {', '.join(map(str, range(gpus))) or 'none'}" if name.startswith("cuda") else ""
+        raise UserError(f"train.device={name}: not usable here: {first_line(error)}{here}") from None
     return device
 
 

@@ -184,7 +184,7 @@ def _warn_if_dark(dataset: Any, path: str | Path, bands: Sequence[int]) -> None:
     largest = _sample(dataset, path, bands).max(initial=0.0)
     if largest < DARK * np.iinfo(np.uint16).max:
         logger.warning(
-            "%s: 16 bits that reach about %d are nearly black; predict.stretch=[2,98] spreads them",
+            "%s: 16 bits that reach about %d are nearly black; predict.stretch=2,98 spreads them",
             path,
             largest,
         )

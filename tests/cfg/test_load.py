@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from cfg.load import ConfigError, config_text, load_config, load_config_text, save_config
+from cfg.load import ConfigError, check_keys, config_text, load_config, load_config_text, save_config
 from cfg.schema import Config, DataConfig
 
 FILES = sorted((Path(__file__).parents[2] / "cfg").glob("*.yaml"))
@@ -66,8 +66,13 @@ def test_words_of_every_type() -> None:
     ("text", "message"),
     [
         ("train.lrr: 1", "unknown key 'train.lrr'; did you mean 'train.lr'?"),
-        ("trian.lr: 1", "unknown key 'trian'; did you mean 'train.lr'?"),
-        ("xyz.qqqqqq: 1", "unknown key 'xyz'"),
+        ("trian.lr: 1", "unknown key 'trian.lr'; did you mean 'train.lr'?"),
+        (
+            "xyz: {qqqqqq: 1, r: 2}",
+            "unknown key 'xyz.r'; python train_GGHL.py --settings lists all there are",
+        ),
+        ("epochs: 3", "unknown key 'epochs'; did you mean 'train.epochs'?"),
+        ("train.lr.x: 1", "unknown key 'train.lr.x'"),
         ("train.epochs: ten", "train.epochs: Input should be a valid integer, got 'ten'"),
         ("train.epochs: 1.5", "train.epochs: Input should be a valid integer, got 1.5"),
         ("train.epochs: true", "train.epochs: Input should be a valid integer, got True"),
@@ -83,6 +88,11 @@ def test_words_of_every_type() -> None:
             "data.image_size: expected sides that are multiples of 32, the nearest is 512",
         ),
         ("data.image_size: [512, 650]", "multiples of 32, the nearest is 640, got [512, 650]"),
+        ("data.image_size: [512, 640, 32]", "data.image_size: expected 2 values, got [512, 640, 32]"),
+        ("data.image_size: [512]", "data.image_size: expected 2 values, got [512]"),
+        ("data.image_size: [512, a]", "data.image_size: Input should be a valid integer, got 'a'"),
+        ("predict.stretch: [2]", "predict.stretch: expected 2 values, got [2]"),
+        ("eval.scales: []", "eval.scales: expected one or more values, got []"),
         ("data.image_size: 10", "the nearest is 32, got 10"),
         ("augment.mixup: 1.5", "augment.mixup: Input should be less than or equal to 1, got 1.5"),
         ("model.size: huge", "model.size: Input should be 'nano', 'small', 'medium' or 'large', got 'huge'"),
@@ -120,10 +130,23 @@ def test_every_problem_is_listed_with_its_source(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("word", ["train.lr", "lr=3", "=3", ""])
+@pytest.mark.parametrize("word", ["train.lr", "lr", "=3", ""])
 def test_words_without_section_key_and_value(word: str) -> None:
     with pytest.raises(ConfigError, match=r"expected section\.key=value, for example train\.epochs=50"):
         load_config(None, [word])
+
+
+def test_every_word_without_a_setting_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, ["lr=3", "train.seed=-1", "train.epoch=3"])
+    assert str(caught.value).splitlines() == [
+        "command line: unknown key 'lr'; did you mean 'train.lr'?",
+        "command line: unknown key 'train.epoch'; did you mean 'train.epochs'?",
+        "command line: train.seed: Input should be greater than or equal to 0, got -1",
+    ]
+    check_keys(["train.lr=3", "data.root=x=y"])
+    with pytest.raises(ConfigError, match="unknown key 'outt'; did you mean 'out='"):
+        check_keys(["outt=3"], ["out"])
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

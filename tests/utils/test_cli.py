@@ -10,7 +10,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cfg.load import ConfigError
-from utils.cli import finite_number, parse_words, pick_device, run_script, user_line, whole_number
+from utils.cli import (
+    finite_number,
+    parse_options,
+    parse_words,
+    pick_device,
+    run_script,
+    user_line,
+    whole_number,
+)
 from utils.errors import UserError
 from utils.images import ImageError
 
@@ -121,8 +129,10 @@ def test_settings_may_stand_anywhere(line: str) -> None:
 def test_no_words_and_unknown_words(capsys: pytest.CaptureFixture[str]) -> None:
     arguments, overrides = parse_words(parser(), [])
     assert (arguments.config, overrides) == (None, [])
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(ConfigError, match="unknown key 'fats'; did you mean 'fast='"):
         parse_words(parser(), ["--fats"])
+    with pytest.raises(SystemExit) as caught:
+        parse_options(parser(), ["--fats"])
     assert caught.value.code == 2
     assert "--fats" in capsys.readouterr().err
 
@@ -135,7 +145,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == torch.device("cuda")
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:99", "cpu:x", "cuda:-1"])
+@pytest.mark.parametrize("name", ["gpux", "", "cuda:99", "cpu:x", "cuda:-1"])
 def test_unusable_devices_are_named(name: str) -> None:
     with pytest.raises(UserError) as caught:
         pick_device(name)
@@ -150,3 +160,124 @@ def test_files_with_an_equals_sign_are_no_settings(tmp_path: Path, monkeypatch: 
     parser.add_argument("source")
     arguments, overrides = parse_words(parser, ["run=3.png", "train.epochs=3"])
     assert (arguments.source, overrides) == ("run=3.png", ["train.epochs=3"])
+    long = "data.classes=" + ",".join(f"class-{k}" for k in range(100))  # no file has such a name
+    assert parse_words(argparse.ArgumentParser(), [long])[1] == [long]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_gpu_that_is_not_there(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(UserError, match="GPUs here: 0, 1$" if count else "GPUs here: none$"):
+        pick_device("cuda:7")
+
+
+def tool() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser()
+    add = result.add_argument
+    add("src")
+    add("dst")
+    add("--size", type=int, default=800)
+    add("--max-side", type=int)
+    add("--rates", type=float, nargs="+", default=[1.0])
+    add("--split", nargs="+", metavar="NAME=SHARE")
+    add("--map", action="append", default=[], metavar="OLD=NEW")
+    add("--fast", action="store_true")
+    return result
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a b --size 64 --rates 0.5 1 --fast --max-side 9",
+        "a b size=64 rates=0.5,1 fast=true max_side=9",
+        "size=64 rates=0.5,1 a --fast b --max-side=9",
+        "--rates=0.5,1 a b --fast=yes --size=64 max-side=9",
+        "a b --rates 0.5,1 size=64 --fast --max-s 9",
+        "a --rates 0.5 1 --size 64 b --fast fast=false --max-side 9",
+        "rates=0.5,1 fast=1 max_side=9 size=8 size=64 -- a b",
+    ],
+)
+def test_the_options_of_a_tool_in_each_spelling(line: str) -> None:
+    given = parse_options(tool(), line.split())
+    assert (given.src, given.dst, given.size, given.max_side) == ("a", "b", 64, 9)
+    assert given.rates == [0.5, 1.0]
+    assert given.fast
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a b --map size=c --map fast= --split train=0.8 size=0.2",
+        "a b --map size=c map=fast= split=train=0.8,size=0.2",
+        "map=size=c,fast= a b --split train=0.8,size=0.2",
+    ],
+)
+def test_pairs_are_values_and_no_options(line: str) -> None:
+    given = parse_options(tool(), line.split())
+    assert given.map == ["size=c", "fast="]
+    assert given.split == ["train=0.8", "size=0.2"]
+    assert given.size == 800
+
+
+def test_words_of_a_tool_that_are_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("size=3").touch()
+    given = parse_options(tool(), ["size=3", "out/size=4"])
+    assert (given.src, given.dst, given.size) == ("size=3", "out/size=4", 800)
+    assert parse_options(tool(), ["a", "b=c"]).dst == "b=c"
+    with pytest.raises(UserError, match="fast: expected true or false, got 'perhaps'"):
+        parse_options(tool(), ["a", "b", "fast=perhaps"])
+
+
+@pytest.mark.parametrize(
+    ("line", "settings"),
+    [
+        ("mine.yaml --train.epochs 3 --fast", ["train.epochs=3"]),
+        ("--train.epochs=3 mine.yaml --fast", ["train.epochs=3"]),
+        ("--fast=true --train.amp false mine.yaml", ["train.amp=false"]),
+        ("--train.compile mine.yaml --fast", ["train.compile=true"]),
+        ("fast=true mine.yaml --train.compile", ["train.compile=true"]),
+        ("--data.image_size 64,96 mine.yaml --augment.shift_share 0 --fast", None),
+    ],
+)
+def test_settings_with_dashes(line: str, settings: list[str] | None) -> None:
+    arguments, overrides = parse_words(parser(), line.split())
+    assert (arguments.config, arguments.fast) == ("mine.yaml", True)
+    assert overrides == (settings or ["data.image_size=64,96", "augment.shift_share=0"])
+
+
+@pytest.mark.parametrize("words", [["--train.epochs"], ["--train.epochs", "--fast"]])
+def test_a_setting_without_its_value(words: list[str]) -> None:
+    with pytest.raises(UserError, match=r"--train\.epochs: expected a value behind it"):
+        parse_words(parser(), words)
+
+
+@pytest.mark.parametrize(
+    "words", [["--epochs", "3"], ["--epochs=3"], ["epochs=3"], ["mine.yaml", "epochs=3"]]
+)
+def test_words_of_other_trainers(words: list[str]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^command line: unknown key 'epochs'; did you mean 'train\.epochs'\?$"
+    ):
+        parse_words(parser(), words)
+
+
+def test_words_of_the_script_are_proposed() -> None:
+    with pytest.raises(ConfigError, match="unknown key 'resum'; did you mean 'resume='"):
+        parse_words(parser(), ["resum=last.pt"])
+
+
+def test_all_settings_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit) as caught:
+        parse_words(parser(), ["--settings"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert "  train.epochs=100  (whole number from 1)\n      Passes over" in shown
+    assert "  data.classes=none  (list of: text)" in shown
+    assert max(map(len, shown.splitlines())) <= 60 + len("geopackage,")
+    for words in (["mine.yaml", "--settings", "epochs"], ["--settings", "EPOCHS"]):
+        with pytest.raises(SystemExit):
+            parse_words(parser(), words)
+        assert "train.epochs=100" in (shown := capsys.readouterr().out)
+        assert "data.root=" not in shown

@@ -1,0 +1,24 @@
+"""Settings of the label assignment."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from cfg.section import Positive, Section, Share
+
+
+class AssignConfig(Section):
+    """OLA: which cells learn an object (spec 2)."""
+
+    rule: Literal["current", "paper"] = "current"
+    """The rule of the authors' code as it is now, or that of the paper."""
+    level_bounds: tuple[Positive, Positive] = (68.571, 274.286)
+    """Long sides in pixels of the network input where the middle and the coarse level begin."""
+    level_overlap: float = Field(default=1.2, ge=1.0)
+    """Objects above a bound, up to this factor, are learnt by both levels."""
+    heat_threshold: Share = 0.05
+    """Cells hotter than this learn an object."""
+    iou_threshold: Share = 0.3
+    """Sets how far the Gaussian reaches: the exponent of its semi-axes is 1 - this."""
+    min_side: float = Field(default=4.0, ge=0.0)
+    """Objects smaller than this, in pixels of the network input, are ignore regions."""

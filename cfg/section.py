@@ -1,0 +1,21 @@
+"""What all sections of the settings share."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]  # a probability or a part of a whole
+Positive = Annotated[float, Field(gt=0.0)]
+Percent = Annotated[float, Field(ge=0.0, le=100.0)]
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[int, Field(ge=1)]
+Scale = Annotated[float, Field(ge=0.1, le=4.0)]
+Turns = Annotated[int, Field(ge=0, le=3)]
+STRIDES = (8, 16, 32)  # pixels per cell of the three pyramid levels
+SIZE_STEP = 32  # the coarsest stride: every input side is a multiple of it
+
+
+class Section(BaseModel):
+    """Frozen, strict about unknown keys, every number finite; docstrings of settings say what they mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
