@@ -42,20 +42,8 @@ from evalR.report.cells import assigned_cells
 from evalR.report.grid import prediction_grid
 from evalR.slicing import log_slicing
 from evalR.thresholds import best_thresholds, thresholds_of, with_thresholds
+from modelR import run as runs
 from modelR.losses.joint import Losses
-from modelR.run import (
-    NOBODY,
-    RUNS,
-    Origin,
-    Run,
-    find_earlier,
-    forget_failed_start,
-    inference_state,
-    next_epoch,
-    save,
-    save_origin,
-    start,
-)
 from utils import distributed
 from utils.checkpoint import save_checkpoint
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
@@ -98,7 +86,7 @@ def main(words: Sequence[str]) -> None:
     arguments, overrides = parse_words(parser, words)
     if arguments.weights:
         overrides.append(f"train.init={arguments.weights}")
-    settings = run_settings(arguments.config, overrides, RUNS, distributed.restarted())
+    settings = run_settings(arguments.config, overrides, runs.RUNS, distributed.restarted())
     with noting_interrupts() as interrupts:
         try:
             train(settings.config, settings.name, interrupts, settings.said, settings.free)
@@ -128,27 +116,27 @@ def train(
     device = pick_device(distributed.join(config.train.device))
     if not distributed.is_main():
         logging.getLogger().setLevel(logging.ERROR)  # one process speaks for all
-    earlier = find_earlier(config.train.resume, name)
+    earlier = runs.find_earlier(config.train.resume, name)
     config = continued(earlier, config) if earlier else config
     seed_everything(config.train.seed)
     data = load_data(config, free, device)
-    config, origin = data.config, Origin(data_hash([*data.train, *data.val]), tuple(said))
+    config, origin = data.config, runs.Origin(data_hash([*data.train, *data.val]), tuple(said))
     if earlier:
         check_data(earlier, origin.data_hash)
     recipe = (config.data, config.augment, config.train)
     sampler, batches = training_data(data.train, *recipe, config.assign.min_side, device)
-    run, position = start(config, data.classes, name, sampler.steps_per_epoch, earlier, device)
-    run = run._replace(origin=origin, interrupts=interrupts or NOBODY)
+    run, position = runs.start(config, data.classes, name, sampler.steps_per_epoch, earlier, device)
+    run = run._replace(origin=origin, interrupts=interrupts or runs.NOBODY)
     try:
         if run.log:
-            save_origin(run, earlier)
-        save(run, position)  # from now on a restart finds this run, not an older one of its name
+            runs.save_origin(run, earlier)
+        runs.save(run, position)  # from now on a restart finds this run, not an older one of its name
         last = run_epochs(run, position, batches, data.val)
     except Interrupted as error:
         sys.stderr.write(f"{error}: saved {run.folder / LAST}; to go on:\n{resume_command(run.folder)}\n")
         raise
     except Exception:
-        forget_failed_start(run, earlier)
+        runs.forget_failed_start(run, earlier)
         raise
     finish(run, last)
     return last
@@ -168,13 +156,13 @@ def load_data(config: Config, free: Set[str], device: torch.device) -> Data:
 
 
 def run_epochs(
-    run: Run, position: Position, batches: "DataLoader[Batch]", annotations: Sequence[Annotation]
+    run: runs.Run, position: Position, batches: "DataLoader[Batch]", annotations: Sequence[Annotation]
 ) -> EvalResult:
     """Train from the position to the end and return the last evaluation."""
     config = run.config.train
     while True:
         position = train_epoch(run, batches, position)
-        save(run, position)  # before the evaluation, which can then be interrupted at any point
+        runs.save(run, position)  # before the evaluation, which can then be interrupted at any point
         row = epoch_row(run, position)
         over = position.epoch + 1 >= config.epochs
         if over or (position.epoch + 1) % config.eval_every == 0:
@@ -183,7 +171,7 @@ def run_epochs(
             row |= summary(last, run.config.eval.metric)
             better = not row["AP50"] <= position.best  # NaN, where val has no truth, counts as better
             if better and distributed.is_main():
-                save_checkpoint(run.folder / "best.pt", inference_state(run, thresholds))
+                save_checkpoint(run.folder / "best.pt", runs.inference_state(run, thresholds))
             stale = 0 if better else position.stale + 1
             best = row["AP50"] if better else position.best
             position = position._replace(best=best, stale=stale, thresholds=thresholds)
@@ -193,13 +181,13 @@ def run_epochs(
                 run.log.scalars(class_summary(last, run.config.eval.metric), position.epoch + 1)
         if run.log:
             run.log.write(row)
-        position = next_epoch(position)
-        save(run, position, complete=over)
+        position = runs.next_epoch(position)
+        runs.save(run, position, complete=over)
         if over:
             return last
 
 
-def train_epoch(run: Run, batches: "DataLoader[Batch]", position: Position) -> Position:
+def train_epoch(run: runs.Run, batches: "DataLoader[Batch]", position: Position) -> Position:
     """Train from the position to the end of its epoch; interrupted, save and raise Interrupted."""
     config = run.config.train
     sampler: TrainBatches = batches.sampler  # type: ignore[assignment]
@@ -226,17 +214,19 @@ def train_epoch(run: Run, batches: "DataLoader[Batch]", position: Position) -> P
     return position
 
 
-def save_if_due(run: Run, position: Position) -> None:
+def save_if_due(run: runs.Run, position: Position) -> None:
     """Save every `train.save_every` steps, and when any process was asked to end: then raise Interrupted."""
     stop = distributed.any_rank(run.interrupts.asked > 0, run.device)
     every, step = run.config.train.save_every, run.stepper.scheduler.last_epoch
     if stop or (every and step % every == 0):
-        save(run, position)
+        runs.save(run, position)
     if stop:
         raise Interrupted(run.interrupts.asked or signal.SIGTERM)
 
 
-def train_step(run: Run, group: Sequence[Batch], position: Position, dataset: RotatedDataset) -> Position:
+def train_step(
+    run: runs.Run, group: Sequence[Batch], position: Position, dataset: RotatedDataset
+) -> Position:
     """Move the weights by one batch, given in micro-batches; pass over one whose loss is not finite.
 
     Raises:
@@ -264,7 +254,7 @@ def train_step(run: Run, group: Sequence[Batch], position: Position, dataset: Ro
     return position._replace(bad_steps=bad)
 
 
-def epoch_row(run: Run, position: Position) -> dict[str, float]:
+def epoch_row(run: runs.Run, position: Position) -> dict[str, float]:
     """Return the row of results of an epoch: mean losses, learning rate, speed and the share of waiting."""
     means = (position.sums / max(position.steps, 1)).tolist()
     seconds, images = max(position.seconds, 1e-9), position.steps * run.config.train.batch_size
@@ -274,7 +264,7 @@ def epoch_row(run: Run, position: Position) -> dict[str, float]:
 
 
 def evaluate_now(
-    run: Run, annotations: Sequence[Annotation], epoch: int
+    run: runs.Run, annotations: Sequence[Annotation], epoch: int
 ) -> tuple[EvalResult, dict[str, float]]:
     """Score the averaged weights, each process its share of the images; leave a picture grid.
 
@@ -293,7 +283,7 @@ def evaluate_now(
     return scored.result, thresholds
 
 
-def finish(run: Run, last: EvalResult) -> None:
+def finish(run: runs.Run, last: EvalResult) -> None:
     """Leave the curves, and say what was reached and where it is."""
     if run.log:
         run.log.close()

@@ -46,9 +46,11 @@ def value_of(text: str, kind: Kind) -> Any:
     ['ship', 'plane']
     """
     types, text = variants(kind), text.strip()
-    scalars = set(types) - {"array", "null"}
+    scalars = set(types) - {"array", "object", "null"}
     if "null" in types and text.lower() in NONE:
         return None
+    if "object" in types and text.startswith("{"):
+        return _mapping_of(text)
     if "array" in types and (not scalars or "," in text or text.startswith(("[", "("))):
         return _list_of(text, types["array"])
     return _scalar_of(text, next((types[name] for name in types if name in scalars), {}))
@@ -60,6 +62,14 @@ def _list_of(text: str, kind: Kind) -> list[Any]:
     fixed = kind.get("prefixItems", [])
     items = kind.get("items") or (fixed or [{}])[-1]
     return [_scalar_of(part, (fixed[k:] or [items])[0]) for k, part in enumerate(_split(text))]
+
+
+def _mapping_of(text: str) -> Any:
+    """Return ``{a: 0.5, b: 1}`` as it is read, or the text where it cannot be."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _split(text: str) -> list[str]:

@@ -101,7 +101,9 @@ def start(
 def save_origin(run: Run, earlier: Earlier | None) -> None:
     """Write what the run was made of: its settings, and the machine, the code and the data; at each start."""
     if earlier is None or changed_settings(earlier.config, run.config):
-        save_config(run.config, run.folder / "config.yaml")
+        # the scale follows from the data: who trains with this file on others must not inherit it
+        data = run.config.data.model_copy(update={"training_scale": None})
+        save_config(run.config.model_copy(update={"data": data}), run.folder / "config.yaml")
     place = run.folder / "environment.txt"
     before = place.read_text(encoding="utf-8") + "\nresumed\n" if earlier and place.is_file() else ""
     with replacing(place) as path:

@@ -66,7 +66,7 @@ def assert_refused(
 
 
 def test_training_leaves_what_it_announces(trained: Path) -> None:
-    run_folder = trained / "runs" / "demo"
+    run_folder = trained / "runs" / "data"
     for name in ("config.yaml", "results.csv", "last.pt", "best.pt", "curves.png", "predictions.jpg"):
         assert (run_folder / name).stat().st_size > 0
     with (run_folder / "results.csv").open() as file:
@@ -83,13 +83,13 @@ def test_training_leaves_what_it_announces(trained: Path) -> None:
 
 def test_a_second_training_never_overwrites(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
-    before = (trained / "runs/demo/best.pt").read_bytes()
+    before = (trained / "runs/data/best.pt").read_bytes()
     train_GGHL.main([f"data.root={trained}/data", *QUICK, "train.epochs=1"])
-    assert (trained / "runs/demo-2/best.pt").is_file()
-    assert (trained / "runs/demo/best.pt").read_bytes() == before
+    assert (trained / "runs/data-2/best.pt").is_file()
+    assert (trained / "runs/data/best.pt").read_bytes() == before
 
 
-@pytest.mark.parametrize("weights", ["runs/demo", "runs/demo/last.pt"])
+@pytest.mark.parametrize("weights", ["runs/data", "runs/data/last.pt"])
 def test_evaluation_leaves_metrics_and_result_files(
     weights: str, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,7 +98,7 @@ def test_evaluation_leaves_metrics_and_result_files(
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("mAP50 0.") for line in lines) == 1
     assert sum(line.startswith("mAP75 0.") for line in lines) == 1
-    folder = trained / "runs/demo/eval-val"
+    folder = trained / "runs/data/eval-val"
     assert {path.name for path in (folder / "Task1").iterdir()} == {
         f"Task1_{name}.txt" for name in ("court", "plane", "ship", "vehicle")
     }
@@ -116,11 +116,11 @@ def test_an_unlabelled_split_gets_result_files_alone(
     (tmp_path / "test/labelTxt").mkdir()
     for path in (trained / "data/val/images").iterdir():
         (tmp_path / "test/images" / path.name).write_bytes(path.read_bytes())
-    words = ["runs/demo", f"data.root={tmp_path}", "eval.split=test", "data.workers=0"]
+    words = ["runs/data", f"data.root={tmp_path}", "eval.split=test", "data.workers=0"]
     assert run(evaluation.main, words, monkeypatch) == 0
     assert "no labels" in capsys.readouterr().out
-    assert (trained / "runs/demo/eval-test/Task1/Task1_ship.txt").is_file()
-    assert not (trained / "runs/demo/eval-test/metrics.json").exists()
+    assert (trained / "runs/data/eval-test/Task1/Task1_ship.txt").is_file()
+    assert not (trained / "runs/data/eval-test/metrics.json").exists()
     line = assert_refused(evaluation.main, [*words, "sweep=score"], monkeypatch, capsys)
     assert line == "error: sweep: expected a split with labels, test has none"
     next((tmp_path / "test/images").iterdir()).rename(tmp_path / "test/images/two words.jpg")
@@ -252,7 +252,7 @@ def test_names_with_blanks_are_scored_without_result_files(
         (tmp_path / "blank" / folder).mkdir(parents=True)
         for path in (trained / "data/val" / folder).iterdir():
             (tmp_path / "blank" / folder / f"my {path.name}").write_bytes(path.read_bytes())
-    words = ["runs/demo", f"data.root={tmp_path}/blank", "data.workers=0"]
+    words = ["runs/data", f"data.root={tmp_path}/blank", "data.workers=0"]
     assert run(evaluation.main, words, monkeypatch) == 0
     assert "mAP50 0." in capsys.readouterr().out
 
@@ -282,9 +282,9 @@ def test_checkpoint_of_other_classes(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(trained)
-    error = assert_refused(evaluation.main, ["runs/demo", "data.classes=[ship,plane]"], monkeypatch, capsys)
+    error = assert_refused(evaluation.main, ["runs/data", "data.classes=[ship,plane]"], monkeypatch, capsys)
     assert "trained on 4 classes" in error
-    best = torch.load("runs/demo/best.pt", weights_only=True)
+    best = torch.load("runs/data/best.pt", weights_only=True)
     torch.save(best | {"classes": ["ship"]}, "other.pt")
     error = assert_refused(evaluation.main, ["other.pt"], monkeypatch, capsys)
     assert "other.pt" in error
