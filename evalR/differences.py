@@ -72,9 +72,9 @@ def facts(protocol: Mapping[str, Any]) -> dict[str, Any]:
         value = known.pop(older, None)
         if value is not None:
             known.setdefault(key, value)
-    if known.get("nms") is None:  # of result files
-        known.pop("nms", None)
-    return known
+    if "data.split" in known:
+        known.pop("split", None)
+    return {key: value for key, value in known.items() if key != "nms"}  # null for result files
 
 
 def _flatten(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -74,11 +74,14 @@ def evaluation_folder(
     if not claim:
         yield place
         return
+    moving = False
     try:
         yield place
+        moving = True
         _publish(place, kind)
+        moving = False
     finally:
-        claim.release()
+        claim.release(keep_draft=moving)
 
 
 class _Claim(NamedTuple):
@@ -87,9 +90,10 @@ class _Claim(NamedTuple):
     lock: Lock
     made: list[Path]  # folders, the innermost first
 
-    def release(self) -> None:
-        """Leave nothing but what is complete."""
-        shutil.rmtree(self.draft, ignore_errors=True)
+    def release(self, keep_draft: bool = False) -> None:
+        """Leave nothing but what is complete, or the draft, which says that the folder is not."""
+        if not keep_draft:
+            shutil.rmtree(self.draft, ignore_errors=True)
         self.lock.close()
         with suppress(OSError):  # not empty
             for folder in self.made:
@@ -125,7 +129,9 @@ def _try(folder: Path, protocol: Mapping[str, Any], kind: Kind) -> _Claim | str:
     if reason:
         claim.release()
         return reason
-    shutil.rmtree(claim.draft / "files", ignore_errors=True)  # of one that was killed
+    files = claim.draft / "files"
+    shutil.rmtree(files, ignore_errors=True)  # of one that was killed
+    files.mkdir()
     return claim
 
 
