@@ -13,7 +13,9 @@
 
 A model leaves metrics.json, metrics.csv, metrics.txt, report/index.html (all figures, curves and pictures of
 the worst errors, to be opened in any browser), speed.json, Task1/ (DOTA result files) and predictions.jpg in
-`out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone.
+`out`, by default RUN/eval-SPLIT.  A split without labels gets the result files alone, and protocol.json.  A
+folder holds one evaluation: where eval-SPLIT has another, of other weights or settings, the next goes to
+eval-SPLIT-2, and an `out` that has another is refused.
 
 `sweep` adds sweep.csv and sweep.png, and prints what is in them: AP for each NMS IoU (those named, and
 eval.nms_iou, which all other files are of), and precision, recall and F1 at scores from 0.05 to 0.95.
@@ -36,24 +38,26 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cfg.load import file_words, load_config
 from cfg.schema import Config
 from dataloadR.annotations import split_is_labelled
 from dataloadR.splits import load_split
 from evalR.columns import to_found, to_truth
-from evalR.compare import compare, find_sides, known_data, resampling
+from evalR.compare import compare, find_sides, known_data, named_sides, resampling
 from evalR.dota_results import can_be_written, write_task1
 from evalR.evaluate import check_labels
+from evalR.folders import COMPARISON, evaluation_folder
 from evalR.inference import predict_settings
 from evalR.load import Trained, join, load_detector, newest_weights
 from evalR.metrics import Evaluation, measure, write_metrics
 from evalR.predictor import Predictor
-from evalR.protocol import model_protocol, named_data, protocol_of
+from evalR.protocol import model_protocol, named_data, protocol_of, results_protocol
 from evalR.report.comparison import comparison_table, write_comparison
 from evalR.report.console import write_text
 from evalR.report.grid import prediction_grid
-from evalR.report.page import write_report
+from evalR.report.page import PAGE, write_report
 from evalR.result_sets import Results, read_labels, read_results
 from evalR.slicing import log_slicing
 from evalR.stopwatch import Stopwatch, write_speed
@@ -62,7 +66,7 @@ from evalR.thresholds import thresholds_of
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script
 from utils.errors import UserError
-from utils.files import check_folder
+from utils.files import check_folder, write_json
 from utils.images import image_size
 from utils.records import Annotation, Detections
 
@@ -162,19 +166,21 @@ def out_folder(options: dict[str, str], default: Path) -> Path:
 def score_results(options: dict[str, str], config: Config) -> None:
     """Score the result files of a folder."""
     source, split = Path(options["results"]), config.data.split(config.eval.split)
-    folder, images = out_folder(options, source / f"eval-{Path(split).stem}"), options.get("data.images")
+    wanted, images = out_folder(options, source / f"eval-{Path(split).stem}"), options.get("data.images")
     labels = read_labels(config.data, split, images)
     truth, names, classes = labels.truth, labels.names, labels.classes
-    data = named_data(config.data, split, images)
-    protocol = protocol_of(truth, len(names), data) | {"results": str(source)}
-    evaluation = measure(classes, truth, read_results(source, classes, names), protocol)
-    write_metrics(folder, evaluation.metrics)
-    sys.stdout.write(write_text(folder, evaluation, config.eval.metric))
-    scored = evaluation.task1 or evaluation.task2
-    if "sweep" in options and scored:
-        sys.stdout.write(write_sweep(folder, [Swept(None, scored)], config.eval.metric))
-    page = write_report(folder, evaluation, labels.annotations, config.eval.metric)
-    sys.stdout.write(f"results: {folder}\nreport: {page}\n")
+    protocol = protocol_of(truth, names, named_data(config.data, split, images), classes)
+    protocol = results_protocol(protocol, source, config)
+    results = read_results(source, classes, names)
+    with evaluation_folder(wanted, protocol, "out" in options) as (folder, draft):
+        evaluation = measure(classes, truth, results, protocol)
+        write_metrics(draft, evaluation.metrics)
+        sys.stdout.write(write_text(draft, evaluation, config.eval.metric))
+        scored = evaluation.task1 or evaluation.task2
+        if "sweep" in options and scored:
+            sys.stdout.write(write_sweep(draft, [Swept(None, scored)], config.eval.metric))
+        write_report(draft, evaluation, labels.annotations, config.eval.metric)
+    sys.stdout.write(f"results: {folder}\nreport: {folder / PAGE}\n")
 
 
 def compare_results(options: dict[str, str], words: Sequence[str]) -> None:
@@ -183,16 +189,17 @@ def compare_results(options: dict[str, str], words: Sequence[str]) -> None:
     if not draws.isdecimal() or not 0 < int(draws) <= MOST_DRAWS:
         raise UserError(f"bootstrap: expected a whole number from 1 to {MOST_DRAWS}, got {draws!r}")
     sides = find_sides(options["compare"], Path(load_config(None, words).eval.split).stem)
-    folder = out_folder(options, Path(sides[1].word) / "compare")
+    wanted = out_folder(options, Path(sides[1].word) / "compare")
     known, images = known_data(sides, words)
     config = load_config(None, [*known, *words])
     data, split = config.data, config.data.split(config.eval.split)
     images = options.get("data.images", images)
     labels = read_labels(data, split, images)
-    comparison = compare(sides, labels, config.eval.metric, int(draws), config.train.seed)
-    protocol = protocol_of(labels.truth, len(labels.names), named_data(data, split, images))
-    protocol |= resampling(config.eval.metric, int(draws), config.train.seed)
-    write_comparison(folder, comparison, protocol)
+    protocol = protocol_of(labels.truth, labels.names, named_data(data, split, images), labels.classes)
+    protocol |= resampling(config.eval.metric, int(draws), config.train.seed) | named_sides(sides)
+    with evaluation_folder(wanted, protocol, "out" in options, COMPARISON) as (folder, draft):
+        comparison = compare(sides, labels, config.eval.metric, int(draws), config.train.seed)
+        write_comparison(draft, comparison, protocol)
     sys.stdout.write(comparison_table(comparison, protocol) + f"results: {folder}\n")
 
 
@@ -201,7 +208,7 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
     weights = Path(options["weights"]) if "weights" in options else newest_weights(Path("runs"))
     detector = load_detector(weights, overrides, join)
     config = detector.config
-    folder = out_folder(options, detector.path.parent / f"eval-{Path(config.eval.split).stem}")
+    wanted = out_folder(options, detector.path.parent / f"eval-{Path(config.eval.split).stem}")
     split = config.data.split(config.eval.split)
     with distributed.main_first():
         annotations, _ = load_split(config.data, split, detector.classes)
@@ -211,40 +218,55 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
     if "sweep" in options and not labelled:
         raise UserError(f"sweep: expected a split with labels, {config.eval.split} has none")
     ious = tuple(x for x in parse_sweep(options.get("sweep", SCORE_ALONE)) if x != config.eval.nms_iou)
-    log_slicing((image_size(annotation.image_path) for annotation in annotations), config)
-    watch, began = Stopwatch(detector.device), time.perf_counter()
-    predictor = Predictor(detector.model, config, detector.device, ious, watch)
-    detections, *others = predict_settings(predictor, annotations)
-    seconds = time.perf_counter() - began
-    if not distributed.is_main():
-        return
-    if writable:
-        write_task1(folder / "Task1", detections, names, detector.classes)
-    pace = write_speed(folder, len(annotations), seconds, watch)
-    if not labelled:
-        left = "result files, but no metrics" if writable else "neither metrics nor result files"
-        sys.stdout.write(f"split {config.eval.split} has no labels: there are {left}\n")
-        sys.stdout.write(f"results: {folder}\n")
-        return
-    evaluation = score_detections(folder, detector, annotations, detections)
-    if "sweep" in options and evaluation.task1:
-        own = Swept(config.eval.nms_iou, evaluation.task1)
-        swept = score_sweep(own, dict(zip(ious, others, strict=True)))
-        sys.stdout.write(write_sweep(folder, swept, config.eval.metric))
-    page = write_report(folder, evaluation, annotations, config.eval.metric, pace)
-    sys.stdout.write(f"results: {folder}\nreport: {page}\n")
+    protocol = recorded(detector, annotations, names)
+    with evaluation_folder(wanted, protocol, "out" in options) as (folder, draft):
+        watch, began = Stopwatch(detector.device), time.perf_counter()
+        predictor = Predictor(detector.model, config, detector.device, ious, watch)
+        detections, *others = predict_settings(predictor, annotations)
+        seconds = time.perf_counter() - began
+        if not distributed.is_main():
+            return
+        if writable:
+            write_task1(draft / "Task1", detections, names, detector.classes)
+        pace = write_speed(draft, len(annotations), seconds, watch)
+        if labelled:
+            evaluation = score_detections(draft, detector, annotations, detections, protocol)
+            if "sweep" in options and evaluation.task1:
+                own = Swept(config.eval.nms_iou, evaluation.task1)
+                swept = score_sweep(own, dict(zip(ious, others, strict=True)))
+                sys.stdout.write(write_sweep(draft, swept, config.eval.metric))
+            write_report(draft, evaluation, annotations, config.eval.metric, pace)
+        else:
+            write_unlabelled(draft, config.eval.split, protocol, writable)
+    sys.stdout.write(f"results: {folder}\n" + (f"report: {folder / PAGE}\n" if labelled else ""))
+
+
+def recorded(detector: Trained, annotations: Sequence[Annotation], names: Sequence[str]) -> dict[str, Any]:
+    """Return how the figures are made, and say how the images are shown."""
+    data = named_data(detector.config.data, detector.config.data.split(detector.config.eval.split))
+    protocol = protocol_of(to_truth(annotations), names, data, detector.classes)
+    sizes = (image_size(annotation.image_path) for annotation in annotations)
+    return model_protocol(protocol, detector, plan={"slicing": log_slicing(sizes, detector.config)})
+
+
+def write_unlabelled(folder: Path, split: str, protocol: dict[str, Any], writable: bool) -> None:
+    """Write how the result files were made, and say that there is nothing else."""
+    write_json(folder / "protocol.json", {"protocol": protocol}, indent=1)
+    left = "result files, but no metrics" if writable else "neither metrics nor result files"
+    sys.stdout.write(f"split {split} has no labels: there are {left}\n")
 
 
 def score_detections(
-    folder: Path, detector: Trained, annotations: Sequence[Annotation], detections: Sequence[Detections]
+    folder: Path,
+    detector: Trained,
+    annotations: Sequence[Annotation],
+    detections: Sequence[Detections],
+    protocol: dict[str, Any],
 ) -> Evaluation:
     """Write, print and return the metrics of a model, with a picture grid."""
     config = detector.config
     check_labels(detections, annotations, len(detector.classes))
     truth = to_truth(annotations)
-    data = named_data(config.data, config.data.split(config.eval.split))
-    protocol = protocol_of(truth, len(annotations), data)
-    protocol = model_protocol(protocol, detector.path, config.eval)
     evaluation = measure(detector.classes, truth, Results(to_found(detections), None), protocol)
     write_metrics(folder, evaluation.metrics)
     sys.stdout.write(write_text(folder, evaluation, config.eval.metric))

@@ -12,9 +12,12 @@ from evalR.average_precision import Metric
 from evalR.best_f1 import best_f1
 from evalR.bootstrap import rank, resample
 from evalR.columns import F64, I64
+from evalR.differences import Difference, differences
 from evalR.evaluate import COCO_THRESHOLDS, Scored, known_mean, score
+from evalR.folders import find_evaluations, find_record
 from evalR.matching import FALSE, TRUE, judge
 from evalR.metrics import CUT
+from evalR.protocol import results_hash
 from evalR.result_sets import Labels, read_results
 from utils.errors import UserError
 
@@ -22,7 +25,6 @@ logger = logging.getLogger(__name__)
 FIRST, MIDDLE = (COCO_THRESHOLDS.index(threshold) for threshold in (0.5, 0.75))
 MEANS = {"mAP50": [FIRST], "mAP75": [MIDDLE], "mAP50:95": list(range(len(COCO_THRESHOLDS)))}
 INTERVAL = (2.5, 97.5)  # percentiles of the resampled differences
-PROTOCOL = ("data", "split", "images", "objects", "thresholds", "scales", "nms")  # what must agree
 
 
 class Side(NamedTuple):
@@ -30,7 +32,7 @@ class Side(NamedTuple):
 
     word: str  # as on the command line
     folder: Path  # of Task1_CLASS.txt
-    metrics: dict[str, Any]  # metrics.json beside it; empty: there is none
+    metrics: dict[str, Any]  # metrics.json, or protocol.json, beside it; empty: there is none
 
 
 class Row(NamedTuple):
@@ -67,7 +69,7 @@ class Comparison(NamedTuple):
     sides: tuple[Side, Side]
     rows: list[Row]  # the means, then AP50 of each class
     images: list[ImageRow]  # those of other numbers of errors, the largest difference first
-    differences: list[str]  # of the protocols
+    differences: list[Difference]  # of the protocols
 
 
 def find_sides(words: str, split: str) -> tuple[Side, Side]:
@@ -86,17 +88,26 @@ def _find_side(word: str, split: str) -> Side:
     place = Path(word)
     if not place.is_dir():
         raise UserError(f"compare: {place}: expected a folder, found none")
-    places = (place, place / "Task1", place / f"eval-{split}" / "Task1")
+    evaluations = find_evaluations(place, split)
+    places = (place, place / "Task1", *(one / "Task1" for one in evaluations[::-1]))
     folder = next((one for one in places if any(one.glob("Task1_*.txt"))), None)
     if folder is None:
         others = ", ".join(sorted(path.parent.name for path in place.glob("eval-*/Task1")))
         hint = f"; there is {others}, data.split=SPLIT chooses" if others else ""
-        looked = ", ".join(str(one / "Task1_CLASS.txt") for one in places)
+        looked = ", ".join(
+            str(one / "Task1_CLASS.txt") for one in (*places[:2], place / f"eval-{split}/Task1")
+        )
         raise UserError(f"compare: {place}: expected one of {looked}, found none{hint}")
-    beside = (folder / "metrics.json", folder.parent / "metrics.json", folder / f"eval-{split}/metrics.json")
-    metrics = next((path for path in beside if path.is_file()), None)
-    logger.info("%s: comparing %s", word, folder)
-    return Side(word, folder, _read_metrics(metrics) if metrics else {})
+    newest = f", the newest of {', '.join(one.name for one in evaluations)}" if len(evaluations) > 1 else ""
+    logger.info("%s: comparing %s%s", word, folder, newest if folder in places[2:] else "")
+    record = _record_of(folder, split)
+    return Side(word, folder, _read_metrics(record) if record else {})
+
+
+def _record_of(folder: Path, split: str) -> Path | None:
+    """Return what says how result files were made, or on what they were scored."""
+    records = (find_record(one) for one in (folder, folder.parent, *find_evaluations(folder, split)[::-1]))
+    return next((record for record in records if record), None)
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
@@ -148,35 +159,50 @@ def known_data(sides: Sequence[Side], words: Sequence[str]) -> tuple[list[str], 
     return known, None if "eval.split" in given else same.get("images")
 
 
-def protocol_differences(sides: Sequence[Side]) -> list[str]:
-    """Return in what the sides were made differently, a line each; nothing where one does not say."""
-    first, second = (_flatten(side.metrics.get("protocol", {})) for side in sides)
-    if not first or not second:
-        return []
-    keys = [key for key in dict.fromkeys((*first, *second)) if first.get(key) != second.get(key)]
-    return [f"{key}: {first.get(key)} in A, {second.get(key)} in B" for key in keys]
+def protocol_differences(sides: Sequence[Side]) -> list[Difference]:
+    """Return in what the sides were made differently; nothing where one does not say."""
+    first, second = (_protocol(side.metrics) for side in sides)
+    return differences(first, second) if first and second else []
 
 
-def _flatten(protocol: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key in PROTOCOL:
-        value = protocol.get(key)
-        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return flat if protocol else {}
+def _protocol(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the protocol; older ones leave the classes to the figures."""
+    protocol: dict[str, Any] = metrics.get("protocol", {})
+    objects = (metrics.get("task1") or {}).get("objects")
+    return {"classes": list(objects)} | protocol if protocol and objects else protocol
+
+
+def warn_of(found: Sequence[Difference], sides: Sequence[Side]) -> None:
+    """Say in what the sides were made differently, a line each, and in what that is not known."""
+    for side in sides:
+        if not side.metrics.get("protocol"):
+            logger.warning("%s: not recorded how it was made", side.word)
+    for difference in found:
+        how = "were made differently" if difference.recorded else "may have been made differently"
+        logger.warning("A and B %s: %s", how, difference)
+
+
+def named_sides(sides: Sequence[Side]) -> dict[str, Any]:
+    """Return which result files are compared, for the protocol of a comparison."""
+    return {
+        "sides": {
+            name: {"folder": str(side.folder), "results_sha256": results_hash(side.folder)}
+            for name, side in zip("ab", sides, strict=True)
+        }
+    }
 
 
 def compare(sides: tuple[Side, Side], labels: Labels, metric: Metric, draws: int, seed: int) -> Comparison:
     """Return both sides scored on the same labels, and what resampling the images says of the difference."""
-    differences = protocol_differences(sides)
-    for line in differences:
-        logger.warning("A and B were made differently: %s", line)
+    found_differences = protocol_differences(sides)
+    warn_of(found_differences, sides)
     found = [read_results(side.folder, labels.classes, labels.names).quads for side in sides]
     a, b = (score(one, labels.truth, labels.classes) for one in found if one)
     images = len(labels.names)
     ap = resample((rank(a), rank(b)), images, metric, draws, seed)
     rows = compare_ap(a.result.ap[metric], b.result.ap[metric], ap, labels.classes, a.matches.counted)
     counts = [image_counts(one, images) for one in (a, b)]
-    return Comparison(sides, rows, _image_rows(labels, counts), differences)
+    return Comparison(sides, rows, _image_rows(labels, counts), found_differences)
 
 
 def resampling(metric: Metric, draws: int, seed: int) -> dict[str, Any]:

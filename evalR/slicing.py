@@ -8,6 +8,7 @@ it is not enlarged.
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from cfg.schema import Config
 from dataloadR.splits import far_larger, fitting_scale, max_downscale
@@ -64,8 +65,8 @@ def scene_grid(config: Config) -> Grid:
     return Grid(side, overlap, tuple(dict.fromkeys(rate * s for rate in chosen for s in config.eval.scales)))
 
 
-def log_slicing(sizes: Iterable[Size], config: Config) -> None:
-    """Say in one line how images of these heights and widths are shown, and what is not known."""
+def log_slicing(sizes: Iterable[Size], config: Config) -> dict[str, Any]:
+    """Say in one line how images of these heights and widths are shown, and return it as plain values."""
     whole: list[float] = []
     cut, tiles, counts = 0, 0, Counter(sizes)
     grid = scene_grid(config)
@@ -88,6 +89,8 @@ def log_slicing(sizes: Iterable[Size], config: Config) -> None:
             "fitted to it, larger ones cut at a scale of 1 (data.training_scale=1,1,1 cuts all larger ones)",
             max_downscale(config.data),
         )
+    spread = [min(whole), max(whole)] if whole else None
+    return {"whole": len(whole), "scales": spread, "cut": cut, "tiles": tiles, "rates": list(grid.rates)}
 
 
 def _count(number: int, what: str) -> str:

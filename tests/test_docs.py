@@ -82,7 +82,7 @@ def test_every_key_of_the_metrics_is_explained() -> None:
     annotation = Annotation("a", np.zeros((0, 4, 2), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int8))
     truth = to_truth([annotation])
     found = to_found([])
-    protocol = protocol_of(truth, 1, named_data(DataConfig(), "val"))
+    protocol = protocol_of(truth, ["a"], named_data(DataConfig(), "val"), ["a"])
     metrics = measure(["a"], truth, Results(found, None), protocol).metrics
     words = set(re.findall(r"\w+", (ROOT / "docs/evaluation.md").read_text()))
     keys = {*metrics, *metrics["protocol"], *metrics["protocol"]["data"], *metrics["task1"]}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,43 @@ def test_names_of_classes(
     assert run([str(yaml), *words, f"out={results}/out"], monkeypatch) == 0
     metrics = json.loads((results / "out/metrics.json").read_text())
     assert metrics["task1"]["voc12"]["AP50"]["per_class"] == {"plane": None, "ship": 1.0}
+
+
+def test_result_files_that_changed_are_another_evaluation(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(results)
+    words = ["results=found", "data.root=.", "data.images=list.txt"]
+
+    def folder(*more: str) -> str:
+        assert run([*words, *more], monkeypatch) == 0
+        return capsys.readouterr().out.partition("results: ")[2].partition("\n")[0]
+
+    assert folder() == folder("eval.nms_iou=0.9") == "found/eval-val", "a model's settings made no such file"
+    Path("found/Task1_ship.txt").write_text("")
+    assert folder() == "found/eval-val-2"
+    assert json.loads(Path("found/eval-val/metrics.json").read_text())["task1"]["detections"] == {"ship": 1}
+    Path("labelTxt/P2.txt").write_text(f"{QUAD} ship 0\n")
+    assert folder() == "found/eval-val-3", "the labels, too"
+    assert folder() == "found/eval-val-3"
+    expected = r"out=found/eval-val: has objects 1, now 2; labels_sha256 \w{12}, now \w{12}; results_sha256 "
+    assert re.search(expected, refused(["out=found/eval-val"], monkeypatch, capsys))
+
+
+def test_comparisons_that_differ_share_no_folder(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(results)
+    shutil.copytree("found", "other")
+    words = ["compare=other,found", "data.root=.", "data.images=list.txt"]
+    for draws, name in ((5, "compare"), (6, "compare-2"), (5, "compare")):
+        assert run([*words, f"bootstrap={draws}"], monkeypatch) == 0
+        assert f"results: found/{name}\n" in capsys.readouterr().out
+    assert run([*words, "bootstrap=7", "out=found/compare"], monkeypatch) == 2
+    assert "error: out=found/compare: has bootstrap.draws 5, now 7; expected" in capsys.readouterr().err
+    Path("other/Task1_ship.txt").write_text("")
+    assert run([*words, "bootstrap=5"], monkeypatch) == 0
+    assert "results: found/compare-3\n" in capsys.readouterr().out
 
 
 def test_labels_of_a_split(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,9 @@ def test_evaluation_leaves_metrics_and_result_files(
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("mAP50 0.") for line in lines) == 1
     assert sum(line.startswith("mAP75 0.") for line in lines) == 1
-    folder = trained / "runs/data/eval-val"
+    (line,) = (line for line in lines if line.startswith("results: "))
+    folder = trained / line.removeprefix("results: ")
+    assert folder.name.startswith("eval-val")
     assert {path.name for path in (folder / "Task1").iterdir()} == {
         f"Task1_{name}.txt" for name in ("court", "plane", "ship", "vehicle")
     }
@@ -106,6 +108,38 @@ def test_evaluation_leaves_metrics_and_result_files(
     assert metrics["protocol"]["split"] == "val"
     assert metrics["task1"]["voc07"]["AP50"]["mean"] is not None
     assert (folder / "predictions.jpg").stat().st_size > 0
+
+
+def test_evaluations_that_differ_share_no_folder(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    best = (trained / "runs/demo/best.pt").read_bytes()
+    (tmp_path / "run/best.pt").write_bytes(best)
+    words = ["run", "data.workers=0"]
+    for more, folder in (
+        ([], "eval-val"),
+        (["eval.nms_iou=0.3"], "eval-val-2"),
+        (["eval.nms_iou=0.3", "eval.batch_size=1"], "eval-val-2"),
+        (["sweep=score"], "eval-val"),
+    ):
+        assert run(evaluation.main, [*words, *more], monkeypatch) == 0
+        assert f"results: run/{folder}\nreport: run/{folder}/report/index.html\n" in capsys.readouterr().out
+        settings = json.loads(Path("run", folder, "metrics.json").read_text())["protocol"]["settings"]
+        assert settings["eval.nms_iou"] == (0.45 if folder == "eval-val" else 0.3)
+        assert settings["data.image_size"] == [64, 64]
+    assert Path("run/eval-val/sweep.csv").is_file()
+    assert {path.name for path in Path("run").iterdir()} == {"best.pt", "eval-val", "eval-val-2"}
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "predict_settings", lambda *_: pytest.fail("refused before the work"))
+        line = assert_refused(evaluation.main, [*words, "eval.flips=both", "out=run/eval-val"], patch, capsys)
+    assert line.startswith("error: out=run/eval-val: has eval.flips none, now both; expected a new folder, ")
+    (tmp_path / "run/last.pt").write_bytes(best + b"\0")  # other bytes, the same weights
+    assert run(evaluation.main, ["run/last.pt", "data.workers=0"], monkeypatch) == 0
+    assert "results: run/eval-val-3\n" in capsys.readouterr().out
+    assert run(evaluation.main, ["compare=run/eval-val,run", "bootstrap=3"], monkeypatch) == 0
+    assert "B: run/eval-val-3/Task1\n" in capsys.readouterr().out
 
 
 def test_an_unlabelled_split_gets_result_files_alone(
@@ -121,6 +155,9 @@ def test_an_unlabelled_split_gets_result_files_alone(
     assert "no labels" in capsys.readouterr().out
     assert (trained / "runs/data/eval-test/Task1/Task1_ship.txt").is_file()
     assert not (trained / "runs/data/eval-test/metrics.json").exists()
+    record = json.loads((trained / "runs/data/eval-test/protocol.json").read_text())
+    assert record["protocol"]["settings"]["data.image_size"] == [64, 64]
+    assert record["protocol"]["objects"] == 0
     line = assert_refused(evaluation.main, [*words, "sweep=score"], monkeypatch, capsys)
     assert line == "error: sweep: expected a split with labels, test has none"
     next((tmp_path / "test/images").iterdir()).rename(tmp_path / "test/images/two words.jpg")

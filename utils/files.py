@@ -5,10 +5,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from utils.errors import UserError
+
+fcntl = import_module("fcntl") if os.name == "posix" else None  # elsewhere nobody is kept away
 
 
 @contextmanager
@@ -67,3 +70,50 @@ def file_hash(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+class Lock:
+    """A file that one process at a time has; others have it again when it is closed or the process ends."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @classmethod
+    def of(cls, path: Path) -> "Lock | None":
+        """Return the lock, its file and folder made if need be; None while another process has it."""
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                file = path.open("ab")
+            except FileNotFoundError:  # whoever had it has just removed the folder
+                continue
+            if not _locked(file):
+                file.close()
+                return None
+            if file.closed or _is_there(path, file):
+                return cls(file)
+            file.close()  # the same, a moment later
+
+    def close(self) -> None:
+        """Let others have it; its file may have been removed."""
+        self._file.close()
+
+
+def _locked(file: IO[bytes]) -> bool:
+    if fcntl is None:
+        file.close()  # an open file could not be removed
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _is_there(path: Path, file: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

@@ -20,3 +20,9 @@ def mixed_precision(device: torch.device, wanted: bool) -> torch.autocast:
     """Return the autocast context for a forward pass; idle where `wanted` or the device says no."""
     dtype = half_type(device) if wanted else None
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def precision_name(device: torch.device, wanted: bool) -> str:
+    """Return the type in which `mixed_precision` lets the device compute: float32, bfloat16 or float16."""
+    dtype = half_type(device) if wanted else None
+    return str(dtype or torch.float32).removeprefix("torch.")

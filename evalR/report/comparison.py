@@ -20,7 +20,7 @@ def write_comparison(folder: Path, comparison: Comparison, protocol: dict[str, A
     """Write compare.json, compare.csv and compare.html."""
     values = {
         "protocol": protocol,
-        "differences_of_protocol": comparison.differences,
+        "differences_of_protocol": [str(one) for one in comparison.differences],
         **{f"{name}": str(side.folder) for name, side in zip("ab", comparison.sides, strict=True)},
         "rows": [_plain_row(row) for row in comparison.rows],
         "images": [row._asdict() | {"fewer_errors": row.fewer_errors} for row in comparison.images],

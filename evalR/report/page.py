@@ -17,6 +17,7 @@ from utils.pages import write_page
 from utils.records import Annotation
 
 TEMPLATE = Path(__file__).with_name("page.html")
+PAGE = "report/index.html"  # in the folder of an evaluation
 
 
 def write_report(
@@ -48,7 +49,7 @@ def write_report(
         **_curves(scored, values),
         **_galleries(scored, values, [annotation.image_path for annotation in annotations]),
     }
-    path = folder / "report" / "index.html"
+    path = folder / PAGE
     write_page(path, TEMPLATE, page)
     return path
 

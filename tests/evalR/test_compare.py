@@ -1,6 +1,8 @@
 """Comparisons against resampling in plain loops, and where their two sides are found."""
 
+import html
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,10 @@ from evalR.compare import (
     image_counts,
     known_data,
     protocol_differences,
+    warn_of,
 )
 from evalR.evaluate import known_mean, score
-from evalR.report.comparison import comparison_table, page
+from evalR.report.comparison import comparison_table, page, write_comparison
 from evalR.result_sets import Labels
 from tests.evalR.cases import empty_case, random_case
 from tests.evalR.small_scenes import scene, square
@@ -89,6 +92,32 @@ def test_where_results_are_found(tmp_path: Path) -> None:
         find_sides(f"{plain},{tmp_path}/run", "test")
 
 
+def test_of_several_evaluations_the_newest_is_compared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run = tmp_path / "run"
+    for number, second in (("", 5), ("-2", 9), ("-3", 7)):
+        settings = {"settings": {"eval.split": "val", "eval.nms_iou": second}}
+        results(run / f"eval-val{number}/Task1", protocol=settings)
+        os.utime(run / f"eval-val{number}/metrics.json", (second, second))
+    Path(run / "eval-val-4/.unfinished/files/Task1").mkdir(parents=True)
+    a, b = find_sides(f"{run},{run}/eval-val", "val")
+    assert a.folder == run / "eval-val-2/Task1"
+    assert a.metrics["protocol"]["settings"]["eval.nms_iou"] == 9
+    assert b.folder == run / "eval-val/Task1"
+    said = f"{run}: comparing {a.folder}, the newest of eval-val, eval-val-3, eval-val-2"
+    assert said in caplog.messages
+    assert f"{run}/eval-val: comparing {b.folder}" in caplog.messages
+
+
+def test_a_split_without_labels_has_a_record(tmp_path: Path) -> None:
+    folder = results(tmp_path / "run/eval-test/Task1")
+    (folder.parent / "protocol.json").write_text(json.dumps({"protocol": {"split": "test"}}))
+    a, b = find_sides(f"{tmp_path}/run,{folder}", "test")
+    assert a.metrics == b.metrics == {"protocol": {"split": "test"}}
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -150,8 +179,31 @@ def test_what_metrics_say_of_the_data() -> None:
 def test_differences_of_protocols() -> None:
     a = side(split="val", images=9, thresholds={"score": 0.005, "iou": [0.5]})
     b = side(split="val", images=9, thresholds={"score": 0.05, "iou": [0.5]})
-    assert protocol_differences((a, b)) == ["thresholds.score: 0.005 in A, 0.05 in B"]
+    assert list(map(str, protocol_differences((a, b)))) == ["eval.score_threshold: 0.005 in A, 0.05 in B"]
     assert protocol_differences((a, a)) == protocol_differences((a, side())) == []
+
+
+def test_each_difference_is_said_everywhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    how = [{"settings": {"eval.merge": "<i>", "eval.turns": [0]}}, {"settings": {"eval.merge": "nms"}}]
+    sides = tuple(
+        Side(name, results(tmp_path / name), {"protocol": one}) for name, one in zip("ab", how, strict=True)
+    )
+    truth = Truth(np.zeros(1, int), np.zeros(1, int), np.zeros(1, bool), np.array([square(0)], float))
+    comparison = compare(sides, Labels(truth, ["P1"], ("ship",)), "voc12", 5, 0)
+    lines = ["eval.merge: <i> in A, nms in B", "eval.turns: [0] in A, not recorded in B"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"A and B were made differently: {lines[0]}",
+        f"A and B may have been made differently: {lines[1]}",
+    ]
+    write_comparison(tmp_path / "out", comparison, HOW)
+    assert json.loads((tmp_path / "out/compare.json").read_text())["differences_of_protocol"] == lines
+    text = (tmp_path / "out/compare.html").read_text()
+    assert all(f"<li>{html.escape(line)}</li>" in text for line in lines)
+
+
+def test_a_side_that_says_nothing_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of([], (side(split="val"), Side("theirs", Path("theirs"), {})))
+    assert caplog.messages == ["theirs: not recorded how it was made"]
 
 
 def test_a_side_compared_with_itself(tmp_path: Path) -> None:

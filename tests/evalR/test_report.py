@@ -79,9 +79,8 @@ def case(
     results = Results(detections, None)
     if boxes:
         results = Results(None, detections._replace(shapes=to_boxes(detections.shapes)))
-    evaluation = measure(
-        classes, objects, results, protocol_of(objects, 10, {"root": ODD, "split": ODD, "images": None})
-    )
+    data = {"root": ODD, "split": ODD, "images": None}
+    evaluation = measure(classes, objects, results, protocol_of(objects, [ODD] * 10, data, classes))
     none = np.zeros((0, 4, 2), np.float32)
     nothing = np.zeros(0, np.int64)
     return evaluation, [

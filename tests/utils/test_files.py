@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from utils.errors import UserError
-from utils.files import check_folder, replacing
+from utils.files import Lock, check_folder, replacing
 
 
 def test_file_appears_at_the_end_only(tmp_path: Path) -> None:
@@ -53,3 +53,37 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "access", lambda *_: False)  # whoever runs the tests may write everywhere
     with pytest.raises(UserError, match=r"expected a folder that can be written, .* cannot"):
         check_folder(tmp_path / "new", "out")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are those of POSIX")
+def test_a_lock_is_had_once(tmp_path: Path) -> None:
+    path = tmp_path / "new/lock"
+    first = Lock.of(path)
+    assert first
+    assert Lock.of(path) is None
+    first.close()
+    second = Lock.of(path)
+    assert second, "it is free again"
+    path.unlink()
+    path.parent.rmdir()
+    third = Lock.of(path)
+    assert third, "the file of the second is gone"
+    second.close()
+    assert Lock.of(path) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are those of POSIX")
+def test_a_lock_whose_file_vanished_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner is done between the opening of the file and the locking."""
+    path, opened = tmp_path / "lock", []
+
+    def locked(file: object) -> bool:
+        opened.append(file)
+        if len(opened) == 1:
+            path.unlink()
+        return True
+
+    monkeypatch.setattr("utils.files._locked", locked)
+    assert Lock.of(path)
+    assert len(opened) == 2
+    assert path.exists()
