@@ -243,7 +243,8 @@ class PredictConfig(Section):
     rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)  # scales at which it is looked at
     batch_size: Number = 8  # tiles that the network sees at once
     bands: tuple[Number, ...] = ()  # of a raster, from 1, one or three; empty: its colours or the first three
-    # percentiles that become black and white; None: 8 and 16 bits as in training, other numbers by 2 and 98
+    # percentiles that become black and white; None: 8 and 16 bits as in training (docs/prediction.md, Pixel
+    # values), other numbers by 2 and 98
     stretch: tuple[Percent, Percent] | None = None
 
     @field_validator("bands")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -236,17 +237,23 @@ def test_a_link_to_nowhere_is_one_bad_image(
 
 
 @pytest.mark.usefixtures("calls")
-def test_a_warning_is_said_once_and_on_a_line_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_is_done_to_a_raster_is_said_once_and_on_a_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
     place = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_500_000)}
-    with rasterio.open("a.tif", "w", "GTiff", 160, 120, 3, dtype="uint16", **place) as dataset:
-        dataset.write(np.full((3, 120, 160), 400, np.uint16))
-    assert run("a.tif", "out=res", "formats=[pictures,crops]", monkeypatch=monkeypatch) == 0
+    for name in "abcdefg":
+        with rasterio.open(f"{name}.tif", "w", "GTiff", 160, 120, 4, dtype="uint16", **place) as dataset:
+            dataset.write(np.full((4, 120, 160), 400, np.uint16))
+    assert run("*.tif", "out=res", "formats=[pictures,crops]", monkeypatch=monkeypatch) == 0
     text = capsys.readouterr().err  # \r begins a line anew, too
-    lines = [line for line in text.replace("\r", "\n").splitlines() if "nearly black" in line]
-    assert [line.startswith("a.tif: 16 bits") for line in lines] == [True]
+    lines = [line for line in text.replace("\r", "\n").splitlines() if "predict.stretch" in line]
+    assert [line.partition(":")[0] for line in lines] == ["a.tif", "b.tif", "c.tif", "d.tif", "e.tif"]
+    assert lines[0] == "a.tif: 16 bit, values 400 to 400: stretched from 400 to 401 (predict.stretch)"
+    assert "not listed" in lines[-1]
+    assert text.count("a.tif: bands 1, 2, 3 of 4 as red, green, blue (predict.bands)") == 1
+    assert text.count("(predict.bands)") == 1
 
 
 @pytest.mark.usefixtures("calls")
