@@ -21,7 +21,9 @@ import predict
 from cfg.load import load_config
 from cfg.schema import Config, DataConfig
 from evalR.load import Trained
+from evalR.outputs.kept import kept_path
 from evalR.predictor import Predictor
+from evalR.scenes.journal import Journal
 from modelR.build import build_model
 from tests.training_runs import ROOT
 from utils.checkpoint import save_checkpoint
@@ -277,6 +279,51 @@ def test_a_geo_referenced_raster_gets_geojson(monkeypatch: pytest.MonkeyPatch) -
             dataset.write(pixels)
     assert run("b.tif", "out=res", monkeypatch=monkeypatch) == 0
     assert not Path("res/b.geojson").exists()
+
+
+def test_a_folder_of_rasters_gets_one_layer_too(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
+    draw(Path("in/photo.png"), [(10, 20, 40, 20)])
+    for row, name in enumerate(("a", "detections", "=cmd|'!A0")):
+        pixels = np.zeros((3, 120, 160), np.uint8)
+        pixels[:, 20:40, 10:50] = 255
+        place = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 500_000 + row, 0, -0.5, 5_500_000)}
+        with rasterio.open(f"{row}.tif", "w", "GTiff", 160, 120, 3, dtype="uint8", **place) as dataset:
+            dataset.write(pixels)
+        Path(f"{row}.tif").rename(f"in/{name}.tif")
+    layer = Path("res/detections.geojson")
+    words = ("in", "out=res", "formats=[geojson,geopackage]")
+    assert run(*words, monkeypatch=monkeypatch) == 0
+    first = json.loads(layer.read_text())["features"]
+    names = {row["properties"]["image"] for row in first}
+    assert names == {"a.tif", "detections.tif", "=cmd|'!A0.tif"}
+    assert len(json.loads(Path("res/detections.tif.geojson").read_text())["features"]) == 1
+    assert Path("res/=cmd|'!A0.gpkg").is_file()
+    assert "detections.geojson, detections.gpkg: without 1 of 4 images" in caplog.text
+    seen = len(calls)
+    layer.unlink()
+    Path("res/detections.gpkg").write_bytes(b"broken")
+    assert run(*words, monkeypatch=monkeypatch) == 0
+    assert len(calls) == seen
+    assert json.loads(layer.read_text())["features"] == first
+    assert Path("res/detections.gpkg").stat().st_size > 10_000
+    Path("in/a.tif").unlink()
+    assert run("in", "out=res", monkeypatch=monkeypatch) == 0  # geojson by itself
+    assert [row["properties"]["image"] for row in json.loads(layer.read_text())["features"]] == [
+        "=cmd|'!A0.tif",
+        "detections.tif",
+    ]
+
+
+def test_the_journal_lies_where_the_documentation_says() -> None:
+    source = Path("in/NAME.tif")
+    trained = Trained(None, CLASSES, Config(), torch.device("cpu"), Path("best.pt"))  # type: ignore[arg-type]
+    place = predict.Job([source], {source: "NAME"}, Path("OUT"), False, trained).journal_of(source)
+    page = (ROOT / "docs/prediction.md").read_text()
+    assert f"`{Journal(place, {})._own.as_posix()}`" in page
+    assert f"`{kept_path(Path('OUT'), 'NAME').as_posix()}`" in page
 
 
 def film(name: str, frames: Iterable[np.ndarray]) -> None:
