@@ -1,7 +1,7 @@
 """GeoJSON (RFC 7946): outlines in WGS 84 longitude and latitude, one feature an object."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ HALF_WORLD = 180.0  # degrees
 # a reference system of nothing on the Earth, in the form that every GDAL reads
 PIXEL_CRS = 'LOCAL_CS["pixels of an image",UNIT["pixel",1],AXIS["x",EAST],AXIS["y",SOUTH]]'
 WORLD = shapely.box(-180.0, -90.0, 180.0, 90.0)
+Geometry = dict[str, Any]
 
 
 def write_geojson(path: Path, found: SceneDetections) -> None:
@@ -78,10 +79,10 @@ def features_of(found: SceneDetections, with_path: bool = False) -> Iterator[dic
     for part in chunks_of(found):
         if part.geo is None:
             lonlat = None
-            geometries: list[dict[str, Any] | None] = [_polygon(q, PIXEL_DECIMALS) for q in quads_of(part)]
+            geometries: Sequence[Geometry | None] = _polygons(quads_of(part), PIXEL_DECIMALS)
         else:
             lonlat = lonlat_of(part)
-            geometries = [_outline(quad) for quad in unwrapped(lonlat)]
+            geometries = _outlines(unwrapped(lonlat))
         columns = feature_columns(part, lonlat, with_path)
         for geometry, row in zip(geometries, zip(*columns.values(), strict=True), strict=True):
             yield {
@@ -91,27 +92,32 @@ def features_of(found: SceneDetections, with_path: bool = False) -> Iterator[dic
             }
 
 
-def _outline(quad: F64) -> dict[str, Any] | None:
-    """Return the geometry of an unwrapped quad (4, 2): a polygon, or two where the antimeridian cuts it."""
-    if not np.isfinite(quad).all():
-        return None
-    if np.abs(quad[:, 0]).max() <= HALF_WORLD:
-        return _polygon(quad, DEGREE_DECIMALS)
+def _outlines(quads: F64) -> list[Geometry | None]:
+    """Return unwrapped quads (K, 4, 2) in degrees as polygons; None for those off the Earth."""
+    known = np.isfinite(quads).all(axis=(1, 2))
+    found: list[Geometry | None] = [None] * len(quads)
+    for row, polygon in zip(np.flatnonzero(known), _polygons(quads[known], DEGREE_DECIMALS), strict=True):
+        found[row] = polygon
+    for row in np.flatnonzero(known & (np.abs(quads[..., 0]) > HALF_WORLD).any(axis=1)):
+        found[row] = _cut(quads[row])
+    return found
+
+
+def _cut(quad: F64) -> Geometry:
+    """Return a quad (4, 2) across the antimeridian as the polygons on either side of it."""
     shape = shapely.Polygon(quad).buffer(0)
     parts = [translate(shape, turn).intersection(WORLD) for turn in (-360.0, 0.0, 360.0)]
     rings = [
         np.array(part.exterior.coords)[:-1] for part in parts if part.geom_type == "Polygon" and part.area
     ]
-    return {
-        "type": "MultiPolygon",
-        "coordinates": [_polygon(ring, DEGREE_DECIMALS)["coordinates"] for ring in rings],
-    }
+    polygons = (_polygons(ring[None], DEGREE_DECIMALS)[0] for ring in rings)
+    return {"type": "MultiPolygon", "coordinates": [polygon["coordinates"] for polygon in polygons]}
 
 
-def _polygon(points: F64, decimals: int) -> dict[str, Any]:
-    """Return points (V, 2) as a closed ring, counter-clockwise where y points up."""
-    x, y = (points - points[0]).T
-    doubled = float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())
-    ordered = points[::-1] if doubled < 0 else points
-    ring = (np.round(ordered, decimals) + 0.0).tolist()
-    return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+def _polygons(points: F64, decimals: int) -> list[Geometry]:
+    """Return outlines (K, V, 2) as closed rings, counter-clockwise where y points up."""
+    x, y = (points - points[:, :1]).transpose(2, 0, 1)
+    doubled = (x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1)
+    ordered = np.where(doubled[:, None, None] < 0, points[:, ::-1], points)
+    rings = np.round(np.concatenate([ordered, ordered[:, :1]], axis=1), decimals) + 0.0
+    return [{"type": "Polygon", "coordinates": [ring]} for ring in rings.tolist()]
