@@ -57,6 +57,7 @@ from utils.errors import Faults, UserError
 from utils.extras import find_extra
 from utils.georeference import read_geo
 from utils.images import U8, ImageError
+from utils.notices import saying_few
 from utils.rasters import raster_info
 from utils.records import Detections, SceneDetections
 
@@ -103,7 +104,8 @@ def main(words: Sequence[str]) -> None:
     job = Job(sources, output_names(sources), out, arguments.overwrite, trained)
     try:
         check_job(job)
-        with logging_redirect_tqdm():  # lines of the log above the progress bars, not behind them
+        # lines of the log above the progress bars, not behind them
+        with saying_few("utils.scene_rasters"), logging_redirect_tqdm():
             everything = predict(job)
         if distributed.is_main():
             report(everything, job)

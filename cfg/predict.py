@@ -38,8 +38,8 @@ class PredictConfig(Section):
     bands: tuple[Number, ...] = ()
     """Bands of a raster, from 1, one or three; none: its colours, or the first three."""
     stretch: tuple[Percent, Percent] | None = None
-    """Percentiles of a raster that become black and white; none: 8 and 16 bits as in training, other numbers
-    by 2 and 98."""
+    """Percentiles of a raster that become black and white; none: 8 and 16 bits as in training
+    (docs/prediction.md, Pixel values), other numbers by 2 and 98."""
 
     @field_validator("bands")
     @classmethod

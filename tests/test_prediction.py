@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -20,7 +21,9 @@ import predict
 from cfg.load import load_config
 from cfg.schema import Config, DataConfig
 from evalR.load import Trained
+from evalR.outputs.kept import kept_path
 from evalR.predictor import Predictor
+from evalR.scenes.journal import Journal
 from modelR.build import build_model
 from tests.training_runs import ROOT
 from utils.checkpoint import save_checkpoint
@@ -238,17 +241,23 @@ def test_a_link_to_nowhere_is_one_bad_image(
 
 
 @pytest.mark.usefixtures("calls")
-def test_a_warning_is_said_once_and_on_a_line_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_is_done_to_a_raster_is_said_once_and_on_a_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
     place = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_500_000)}
-    with rasterio.open("a.tif", "w", "GTiff", 160, 120, 3, dtype="uint16", **place) as dataset:
-        dataset.write(np.full((3, 120, 160), 400, np.uint16))
-    assert run("a.tif", "out=res", "formats=[pictures,crops]", monkeypatch=monkeypatch) == 0
+    for name in "abcdefg":
+        with rasterio.open(f"{name}.tif", "w", "GTiff", 160, 120, 4, dtype="uint16", **place) as dataset:
+            dataset.write(np.full((4, 120, 160), 400, np.uint16))
+    assert run("*.tif", "out=res", "formats=[pictures,crops]", monkeypatch=monkeypatch) == 0
     text = capsys.readouterr().err  # \r begins a line anew, too
-    lines = [line for line in text.replace("\r", "\n").splitlines() if "nearly black" in line]
-    assert [line.startswith("a.tif: 16 bits") for line in lines] == [True]
+    lines = [line for line in text.replace("\r", "\n").splitlines() if "predict.stretch" in line]
+    assert [line.partition(":")[0] for line in lines] == ["a.tif", "b.tif", "c.tif", "d.tif", "e.tif"]
+    assert lines[0] == "a.tif: 16 bit, values 400 to 400: stretched from 400 to 401 (predict.stretch)"
+    assert "not listed" in lines[-1]
+    assert text.count("a.tif: bands 1, 2, 3 of 4 as red, green, blue (predict.bands)") == 1
+    assert text.count("(predict.bands)") == 1
 
 
 @pytest.mark.usefixtures("calls")
@@ -272,6 +281,51 @@ def test_a_geo_referenced_raster_gets_geojson(monkeypatch: pytest.MonkeyPatch) -
             dataset.write(pixels)
     assert run("b.tif", "out=res", monkeypatch=monkeypatch) == 0
     assert not Path("res/b.geojson").exists()
+
+
+def test_a_folder_of_rasters_gets_one_layer_too(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
+    draw(Path("in/photo.png"), [(10, 20, 40, 20)])
+    for row, name in enumerate(("a", "detections", "=cmd|'!A0")):
+        pixels = np.zeros((3, 120, 160), np.uint8)
+        pixels[:, 20:40, 10:50] = 255
+        place = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 500_000 + row, 0, -0.5, 5_500_000)}
+        with rasterio.open(f"{row}.tif", "w", "GTiff", 160, 120, 3, dtype="uint8", **place) as dataset:
+            dataset.write(pixels)
+        Path(f"{row}.tif").rename(f"in/{name}.tif")
+    layer = Path("res/detections.geojson")
+    words = ("in", "out=res", "formats=[geojson,geopackage]")
+    assert run(*words, monkeypatch=monkeypatch) == 0
+    first = json.loads(layer.read_text())["features"]
+    names = {row["properties"]["image"] for row in first}
+    assert names == {"a.tif", "detections.tif", "=cmd|'!A0.tif"}
+    assert len(json.loads(Path("res/detections.tif.geojson").read_text())["features"]) == 1
+    assert Path("res/=cmd|'!A0.gpkg").is_file()
+    assert "detections.geojson, detections.gpkg: without 1 of 4 images" in caplog.text
+    seen = len(calls)
+    layer.unlink()
+    Path("res/detections.gpkg").write_bytes(b"broken")
+    assert run(*words, monkeypatch=monkeypatch) == 0
+    assert len(calls) == seen
+    assert json.loads(layer.read_text())["features"] == first
+    assert Path("res/detections.gpkg").stat().st_size > 10_000
+    Path("in/a.tif").unlink()
+    assert run("in", "out=res", monkeypatch=monkeypatch) == 0  # geojson by itself
+    assert [row["properties"]["image"] for row in json.loads(layer.read_text())["features"]] == [
+        "=cmd|'!A0.tif",
+        "detections.tif",
+    ]
+
+
+def test_the_journal_lies_where_the_documentation_says() -> None:
+    source = Path("in/NAME.tif")
+    trained = Trained(None, CLASSES, Config(), torch.device("cpu"), Path("best.pt"))  # type: ignore[arg-type]
+    place = predict.Job([source], {source: "NAME"}, Path("OUT"), False, trained).journal_of(source)
+    page = (ROOT / "docs/prediction.md").read_text()
+    assert f"`{Journal(place, {})._own.as_posix()}`" in page
+    assert f"`{kept_path(Path('OUT'), 'NAME').as_posix()}`" in page
 
 
 def film(name: str, frames: Iterable[np.ndarray]) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from utils.errors import UserError
 from utils.records import F32
+from utils.stretch import Levels, levels_of_16_bits, sample_image, stretched
 
 U8 = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (2, 3)
@@ -82,8 +83,9 @@ def is_truncated(data: Bytes) -> bool:
 def read_image(path: str | Path, reduce: int = 1) -> U8:
     """Return an image file as (H, W, 3) uint8 RGB.
 
-    Grey, palettes and CMYK become RGB, 16 bits become 8 (1 / 257), alpha is dropped; the contents decide, not
-    the suffix.  The EXIF orientation is ignored, so that labels fit.
+    Grey, palettes and CMYK become RGB, 16 bits become 8 (1 / 257; those that hold fewer are stretched, see
+    `utils.stretch`), alpha is dropped; the contents decide, not the suffix.  The EXIF orientation is ignored,
+    so that labels fit.
 
     Args:
         reduce: 1, 2, 4 or 8; a JPEG is decoded at this part of its size, rounded up; others stay whole.
@@ -99,15 +101,18 @@ def read_image(path: str | Path, reduce: int = 1) -> U8:
         raise ImageError(f"{path}: cannot be decoded: {' '.join(error.err.split())}") from error
     if image is None:
         raise ImageError(f"{path}: cannot be decoded as an image")
-    return to_8_bits(image, path)
+    levels = levels_of_16_bits(sample_image(image)) if image.dtype == np.uint16 else None
+    return to_8_bits(image, path, levels)
 
 
-def to_8_bits(image: NDArray[Any], path: str | Path) -> U8:
-    """Return an image of 16 bits in 8 (1 / 257, rounded), one of 8 as it is.
+def to_8_bits(image: NDArray[Any], path: str | Path, levels: Levels | None = None) -> U8:
+    """Return an image or a window of 16 bits in 8 (between levels, else 1 / 257, rounded), one of 8 as it is.
 
     Raises:
         ImageError: another depth; what the range of floats means only their owner knows.
     """
+    if levels is not None:
+        return stretched(image, levels)
     if image.dtype == np.uint16:
         image = cv2.convertScaleAbs(image, alpha=1 / STEPS_OF_16_BITS)
     if image.dtype != np.uint8:

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.errors import first_line
 from utils.extras import find_extra
 from utils.images import (
     GIF,
@@ -31,7 +30,9 @@ from utils.images import (
     read_image,
     to_8_bits,
 )
+from utils.raster_values import read_values, sample_raster
 from utils.records import GeoReference
+from utils.stretch import Place, levels_of_16_bits
 
 WHOLE_PIXELS = 1 << 26  # up to here an image is decoded at once: 192 MiB
 CACHE_MB = 64  # of blocks that are decoded and not yet used; a row of 512 px blocks of 40,000 px has 59
@@ -45,6 +46,11 @@ class Window(NamedTuple):
     y_min: int
     x_max: int
     y_max: int
+
+    @property
+    def place(self) -> Place:
+        """Rows and columns."""
+        return (self.y_min, self.y_max), (self.x_min, self.x_max)
 
 
 class Raster(NamedTuple):
@@ -172,20 +178,14 @@ def _dataset_raster(dataset: Any, path: str | Path) -> Raster:
         if is_truncated(data):
             raise ImageError(f"{path}: the file is truncated ({len(data)} bytes)")
     bands = colour_bands(dataset)
-    dtype = np.dtype(dataset.dtypes[bands[0] - 1])
+    dtype = np.result_type(*(dataset.dtypes[band - 1] for band in bands))
     to_8_bits(np.zeros((1, 1), dtype), path)  # refuses other depths before anything is read
     palette = palette_of(dataset, bands)
-    errors = find_extra("rasterio").errors
+    levels = levels_of_16_bits(sample_raster(dataset, path, bands)) if dtype == np.uint16 else None
 
     def read(window: Window) -> U8:
-        height, width = window.y_max - window.y_min, window.x_max - window.x_min
-        pixels = np.empty((height, width, len(bands)), dtype)
-        rows, columns = (window.y_min, window.y_max), (window.x_min, window.x_max)
-        try:
-            dataset.read(bands, window=(rows, columns), out=pixels.transpose(2, 0, 1))
-        except errors.RasterioError as error:
-            raise ImageError(f"{path}: cannot be decoded: {first_line(error.__cause__ or error)}") from None
-        return to_rgb(to_8_bits(pixels, path).reshape(pixels.shape), palette)
+        pixels = read_values(dataset, path, bands, window.place)
+        return to_rgb(to_8_bits(pixels, path, levels).reshape(pixels.shape), palette)
 
     return Raster((int(dataset.height), int(dataset.width)), True, read)
 

@@ -109,7 +109,8 @@ KINDS: dict[str, Kind] = {
     ),
     "cmyk": _note("images are CMYK and become RGB", "save them as RGB to be sure of their colours"),
     "sixteen-bit": _note(
-        "images have 16 bits per channel and are divided by 257", "nothing, unless they look dark"
+        "images have 16 bits per channel: divided by 257, or stretched where they hold fewer",
+        "nothing (docs/data.md, Images)",
     ),
     "several-pages": _note("images have several pages, of which the first is read", ""),
     "not-decoded": _note("images are too large to be decoded here", "cut them into tiles, and check those"),

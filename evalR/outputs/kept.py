@@ -10,12 +10,13 @@ import torch
 from cfg.schema import Config
 from utils.files import replacing
 from utils.records import Detections
+from utils.stretch import RULE
 
 FOLDER = ".predictions"  # in the folder of the outputs; it marks them as ours, too
 
 
 def mark_of(source: Path, weights: Path, config: Config) -> str:
-    """Return what changes with the image, the checkpoint or a setting that matters to results.
+    """Return what changes with the image, the checkpoint, or a setting or rule that matters to results.
 
     An image that is not there, a dangling link for instance, is left to whoever reads it.
     """
@@ -24,6 +25,7 @@ def mark_of(source: Path, weights: Path, config: Config) -> str:
         f"{config.train.amp}",
         config.eval.model_dump_json(),
         config.predict.model_dump_json(exclude={"formats"}),
+        f"stretch {RULE}",
     ]
     for path in filter(Path.exists, (source, weights)):
         status = path.stat()

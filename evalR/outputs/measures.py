@@ -1,6 +1,8 @@
 """What is measured of objects: centre, length, width, heading and area, in pixels or on the ground."""
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,10 +10,11 @@ import torch
 
 from utils.georeference import F64, lonlat_to_metres, map_to_lonlat, pixels_to_map, wrapped_degrees
 from utils.quads import edge_aligned_sides, long_side_directions, quad_areas
-from utils.records import SceneDetections
+from utils.records import Detections, SceneDetections
 
 HALF_TURN = 180.0
 DECIMALS = (2, 2, 1, 2)  # of length, width, heading and area as they are written
+CHUNK = 20_000  # objects that are put into words at once: 50 MB
 
 
 class Measures(NamedTuple):
@@ -64,12 +67,18 @@ def lonlat_of(found: SceneDetections) -> F64:
     return map_to_lonlat(pixels_to_map(quads_of(found), found.geo), found.geo.crs)
 
 
+def unwrapped(lonlat: F64) -> F64:
+    """Return outlines (K, V, 2) in degrees, the longitudes beyond 180 where the short way round needs it."""
+    with np.errstate(invalid="ignore"):  # infinite off the Earth
+        steps = lonlat - lonlat[:, :1]
+        steps[..., 0] = wrapped_degrees(steps[..., 0])
+        return np.asarray(lonlat[:, :1] + steps, np.float64)
+
+
 def centres_of(lonlat: F64) -> F64:
     """Return the centres (K, 2) of outlines (K, 4, 2) in degrees, the short way round; NaN off the Earth."""
     with np.errstate(invalid="ignore"):  # infinite there
-        steps = lonlat - lonlat[:, :1]
-        steps[..., 0] = wrapped_degrees(steps[..., 0])
-        centres = lonlat[:, 0] + steps.mean(axis=1)
+        centres = unwrapped(lonlat).mean(axis=1)
         centres[:, 0] = wrapped_degrees(centres[:, 0])
     return np.asarray(centres, np.float64)
 
@@ -94,3 +103,29 @@ def property_columns(found: SceneDetections, lonlat: F64 | None) -> dict[str, li
     }
     scores = [round(score, 4) for score in found.detections.scores.tolist()]
     return {"class": class_names_of(found), "score": scores, **columns}
+
+
+def feature_columns(
+    found: SceneDetections, lonlat: F64 | None, with_path: bool = False
+) -> dict[str, list[Any]]:
+    """Return the properties of features as columns: the name of the image, then those of `property_columns`.
+
+    Pixels say so in one more, `coordinates`: what is merged or exported later keeps it.
+
+    Args:
+        with_path: add the path as it was given, for layers of images that may share names.
+    """
+    count, image = len(found.detections.scores), Path(found.source).name
+    columns = {"image": [image] * count, **property_columns(found, lonlat)}
+    if lonlat is None:
+        columns["coordinates"] = [f"pixels of {image}"] * count
+    if with_path:
+        columns["path"] = [Path(found.source).as_posix()] * count
+    return columns
+
+
+def chunks_of(found: SceneDetections) -> Iterator[SceneDetections]:
+    """Yield the objects in their order, few enough at once to keep memory small; none are one chunk, too."""
+    for start in range(0, max(len(found.detections.scores), 1), CHUNK):
+        own = Detections(*(field[start : start + CHUNK] for field in found.detections))
+        yield found._replace(detections=own)

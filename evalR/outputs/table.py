@@ -19,6 +19,7 @@ PIXELS = ("length_px", "width_px", "heading_deg", "area_px")
 GROUND = ("longitude", "latitude", "length_m", "width_m", "heading_true_deg", "area_m2")
 COLUMNS = ("image", "class", "score", *CORNERS, "centre_x", "centre_y", *PIXELS, *GROUND)
 PIXEL_DECIMALS = 3
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(path: Path, everything: Iterable[SceneDetections]) -> None:
@@ -45,7 +46,15 @@ def csv_rows(found: SceneDetections) -> Iterator[list[Any]]:
         names, scores, places.tolist(), zip(*measures, strict=True), _ground_rows(found), strict=True
     ):
         numbers = [to_text(value, PIXEL_DECIMALS) for value in place]
-        yield [found.source, name, score, *numbers, *pixels, *ground]
+        yield [safe_text(found.source), safe_text(name), score, *numbers, *pixels, *ground]
+
+
+def safe_text(text: str) -> str:
+    """Return a text that no spreadsheet computes: behind an apostrophe where it begins like a formula.
+
+    Source: OWASP, CSV injection.
+    """
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _ground_rows(found: SceneDetections) -> list[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from evalR.outputs.crops import write_crops
 from evalR.outputs.dota import write_dota
 from evalR.outputs.geojson import write_geojson
 from evalR.outputs.geopackage import write_geopackage
+from evalR.outputs.layers import LAYERS, write_layers
 from evalR.outputs.overview import dense_paths, write_overview
 from evalR.outputs.pictures import write_picture
 from evalR.outputs.table import write_csv
@@ -70,7 +71,7 @@ def files_of(out: Path, names: Mapping[Path, str], formats: Sequence[OutputForma
     Args:
         names: of the outputs of each source, without suffix.
     """
-    yield from (out / SHARED[form] for form in formats if form in SHARED)
+    yield from (out / own[form] for own in (SHARED, LAYERS) for form in formats if form in own)
     for source, name in names.items():
         if is_video(source):
             yield from video_paths(out, name, formats).values()
@@ -121,3 +122,4 @@ def write_shared(
         write_coco(out / SHARED["coco"], everything, classes)
     if "yolo" in formats:
         write_names(out / SHARED["yolo"], {}, classes)
+    write_layers(out, everything, formats or (*DEFAULT, "geojson"))

@@ -20,6 +20,7 @@ from evalR.scenes.tiling import Found
 from evalR.slicing import scene_grid
 from utils.distributed import rank
 from utils.files import file_hash
+from utils.stretch import RULE
 
 logger = logging.getLogger(__name__)
 FORMAT = 1  # raised when records change their meaning
@@ -110,6 +111,7 @@ def scene_meaning(source: Path, trained: Trained) -> dict[str, Any]:
             "tiles": scene_grid(config)._asdict(),
             "amp": config.train.amp,
             "device": trained.device.type,
+            "stretch": RULE,
         },
     }
 

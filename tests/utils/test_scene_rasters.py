@@ -105,17 +105,61 @@ def test_percentiles_become_black_and_white(tmp_path: Path, dtype: str) -> None:
         assert np.abs(values - expected).max() < 6  # samples of the raster, not all of it
 
 
-def test_16_bits_are_as_in_training_and_dark_ones_are_pointed_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("high", [65536, 2048, 10_000])
+@pytest.mark.parametrize("count", [1, 3, 4])
+@pytest.mark.parametrize("large", [False, True])
+def test_16_bits_are_as_in_training(
+    high: int, count: int, large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bands = noise("uint16", count, high)
+    bands[:, :20] = 0  # a border without pixels
+    pictures = [read_image(write(tmp_path / "plain.tif", bands))]
+    monkeypatch.setattr(rasters, "WHOLE_PIXELS", 0 if large else 1 << 26)
+    with rasters.open_raster(tmp_path / "plain.tif") as raster:  # what `datasets_tools.split` cuts
+        pictures.append(raster.read(ALL))
+    pictures.append(read(tmp_path / "plain.tif"))
+    pictures.append(read(write(tmp_path / "geo.tif", bands, crs="EPSG:32632", transform=PLACE)))
+    for picture in pictures[1:]:
+        np.testing.assert_array_equal(picture, pictures[0])
+    assert np.percentile(pictures[0][20:], 90) > 220
+
+
+def test_what_is_stretched_by_itself_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     options = {"crs": "EPSG:32632", "transform": PLACE}
-    path = write(tmp_path / "a.tif", noise("uint16", high=65536), **options)
-    plain = write(tmp_path / "b.tif", noise("uint16", high=65536))
-    np.testing.assert_array_equal(read(path), read_image(plain))
-    assert not caplog.text
-    with caplog.at_level(logging.WARNING):
-        read(write(tmp_path / "dark.tif", noise("uint16", high=2048), **options))
-    assert "dark.tif: 16 bits that reach about 204" in caplog.text
+    read(write(tmp_path / "full.tif", noise("uint16", high=65536), **options))
+    read(write(tmp_path / "byte.tif", noise("uint16") * np.uint16(257), **options))
+    assert not caplog.messages
+    values = np.arange(HEIGHT * WIDTH).reshape(1, HEIGHT, WIDTH)
+    read(write(tmp_path / "dark.tif", (values % 2048).astype(np.uint16), **options))
+    read(write(tmp_path / "alike.tif", np.full((3, HEIGHT, WIDTH), 400, np.uint16), **options))
+    read(write(tmp_path / "part.tif", (values / values.max()).astype(np.float32), **options))
+    dark, alike, part = (line.replace(f"{tmp_path}/", "") for line in caplog.messages)
+    assert dark.startswith("dark.tif: 16 bit, values 0 to 2,047: stretched from 3")
+    assert dark.endswith(" (predict.stretch)")
+    assert alike == "alike.tif: 16 bit, values 400 to 400: stretched from 400 to 401 (predict.stretch)"
+    assert part == "part.tif: float32, values 0 to 1: stretched from 0.021 to 0.979 (predict.stretch)"
+
+
+def test_the_bands_that_are_taken_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for count in (1, 3):
+        read(write(tmp_path / f"{count}.tif", noise("uint8", count), crs="EPSG:32632", transform=PLACE))
+    assert not caplog.messages
+    names = ["blue", "green", "red", "undefined"]
+    infrared = write(tmp_path / "a.tif", noise("uint8", 4), photometric="minisblack")
+    read(infrared)
+    with rasterio.open(infrared, "r+") as dataset:
+        dataset.colorinterp = [rasterio.enums.ColorInterp[name] for name in names]
+    np.testing.assert_array_equal(read(infrared), noise("uint8", 4)[[2, 1, 0]].transpose(1, 2, 0))
+    read(infrared, Reading((4,)))
+    read(write(tmp_path / "b.tif", noise("uint8", 2)))
+    assert [line.replace(f"{tmp_path}/", "") for line in caplog.messages] == [
+        "a.tif: bands 1, 2, 3 of 4 as red, green, blue (predict.bands)",
+        "a.tif: bands 3, 2, 1 of 4 as red, green, blue (predict.bands)",
+        "a.tif: band 4 of 4 as grey (predict.bands)",
+        "b.tif: band 1 of 2 as grey (predict.bands)",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["nodata", "mask", "alpha", "nan", "nan as nodata"])

@@ -110,16 +110,22 @@ def test_an_object_off_the_earth_has_no_geometry() -> None:
 def test_without_a_reference_pixels_are_written_and_that_is_said(tmp_path: Path) -> None:
     quad = rectangle(100, 50, 40, 10, 30)
     collection = to_geojson(make_found([quad]))
-    assert collection["coordinates"].startswith("pixels")
+    assert not {"coordinates", "geometry", "geometries", "properties"} & set(collection)  # RFC 7946, 7.1
+    assert collection["description"].startswith("pixels of scene.png")
     (row,) = collection["features"]
     got = np.array(row["geometry"]["coordinates"][0])
     assert shapely.Polygon(got).equals_exact(shapely.Polygon(quad).normalize(), 1e-3) or shapely.Polygon(
         got
     ).symmetric_difference(shapely.Polygon(quad)).area == pytest.approx(0, abs=0.1)
     assert row["properties"]["length_px"] == 40.0
+    assert row["properties"]["coordinates"] == "pixels of scene.png"
     raw = pyogrio_raw()
+    write_geojson(tmp_path / "a.geojson", make_found([quad]))
+    meta, *_ = raw.read(tmp_path / "a.geojson")
+    assert meta["crs"].startswith("LOCAL_CS")  # not WGS 84, which GDAL takes without a word
     write_geopackage(tmp_path / "a.gpkg", make_found([quad]))
-    meta, _, geometry, _ = raw.read(tmp_path / "a.gpkg")
+    meta, _, geometry, columns = raw.read(tmp_path / "a.gpkg")
+    assert dict(zip(meta["fields"], columns, strict=True))["coordinates"] == "pixels of scene.png"
     assert not meta["crs"] or "Undefined" in meta["crs"]
     np.testing.assert_allclose(shapely.get_coordinates(shapely.from_wkb(geometry))[:4], quad, atol=1e-9)
 
@@ -137,10 +143,11 @@ def test_geopackage_there_and_back(geo: GeoReference, tmp_path: Path) -> None:
     corners = shapely.get_coordinates(shapely.from_wkb(geometry)).reshape(-1, 5, 2)[:, :4]
     assert np.abs(map_to_pixels(corners, geo) - quads).max() < 1e-4  # px
     table = dict(zip(meta["fields"], columns, strict=True))
-    assert list(table) == ["class", "score", "length_m", "width_m", "heading_deg", "area_m2"]
+    assert list(table) == ["image", "class", "score", "length_m", "width_m", "heading_deg", "area_m2"]
     expected = [row["properties"] for row in to_geojson(found)["features"]]
+    assert {*table["image"]} == {row["image"] for row in expected} == {"scene.png"}
     assert [*table["class"]] == [row["class"] for row in expected]
-    for name in list(table)[1:]:
+    for name in list(table)[2:]:
         np.testing.assert_array_equal(table[name], [row[name] for row in expected])
 
 
@@ -160,6 +167,34 @@ def test_geojson_opens_elsewhere_at_the_same_place(tmp_path: Path) -> None:
         assert gaps.max() < 0.01  # px
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+def test_in_chunks_the_files_are_the_same(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = pyogrio_raw()
+    found = make_found(random_quads(count), geo=UTM)
+    files = []
+    for size in (100, 2):
+        monkeypatch.setattr("evalR.outputs.measures.CHUNK", size)
+        write_geojson(tmp_path / "a.geojson", found)
+        write_geopackage(tmp_path / "a.gpkg", found)
+        _, _, geometry, columns = raw.read(tmp_path / "a.gpkg")
+        files.append(((tmp_path / "a.geojson").read_text(), [*geometry], [[*own] for own in columns]))
+    assert files[0] == files[1]
+    assert json.loads(files[0][0]) == to_geojson(found)
+
+
+@pytest.mark.parametrize("name", ["=cmd|' !A0", "a!b", "a\tb", "a;b", "a#b?c%20", "zip+x", "[é]*"])
+def test_a_geopackage_of_any_name(name: str, tmp_path: Path) -> None:
+    raw = pyogrio_raw()
+    folder = tmp_path / name
+    write_geopackage(folder / f"{name}.gpkg", make_found(random_quads(2), geo=UTM))
+    assert [path.name for path in folder.iterdir()] == [f"{name}.gpkg"]
+    (folder / f"{name}.gpkg").rename(tmp_path / "plain.gpkg")
+    _, _, geometry, _ = raw.read(tmp_path / "plain.gpkg")
+    assert len(geometry) == 2
+
+
 @pytest.mark.parametrize("geo", [None, UTM])
 def test_nothing_found(geo: GeoReference | None, tmp_path: Path) -> None:
     raw = pyogrio_raw()
@@ -167,7 +202,7 @@ def test_nothing_found(geo: GeoReference | None, tmp_path: Path) -> None:
     write_geopackage(tmp_path / "a.gpkg", make_found(geo=geo))
     meta, _, geometry, _ = raw.read(tmp_path / "a.gpkg")
     assert len(geometry) == 0
-    assert len(meta["fields"]) == 6
+    assert len(meta["fields"]) == (8 if geo is None else 7)
     assert len(measure_outlines(np.zeros((0, 4, 2))).lengths) == 0
 
 

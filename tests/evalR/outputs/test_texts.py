@@ -77,6 +77,16 @@ def test_csv_in_pixels_and_in_metres(tmp_path: Path) -> None:
     assert placed["heading_true_deg"] == "90.0"
 
 
+@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1", "-a", "@sum(a)", "\ttab"])
+def test_no_text_is_a_formula(name: str, tmp_path: Path) -> None:
+    found = make_found([QUAD], source=f"{name}.png")._replace(classes=(name,))
+    write_csv(tmp_path / "a.csv", [found, make_found([QUAD], source="a-=b.png")])
+    with (tmp_path / "a.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["image"], first["class"]) == (f"'{name}.png", f"'{name}")
+    assert (second["image"], second["class"]) == ("a-=b.png", "plane")
+
+
 def test_nothing_found_is_a_file_of_names(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", [])
     assert (tmp_path / "a.csv").read_text() == ",".join(COLUMNS) + "\n"
