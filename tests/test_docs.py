@@ -54,10 +54,10 @@ def test_every_function_of_the_method_exists() -> None:
     assert checked > 50
 
 
-def test_every_setting_of_the_readme_exists() -> None:
+def test_every_setting_of_the_page_exists() -> None:
     known = {f"{name}.{key}" for name, section in Config() for key in type(section).model_fields}
     table = re.findall(
-        r"^\| (`\w+\.\w+`(?:, `\w+\.\w+`)*) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+        r"^\| (`\w+\.\w+`(?:, `\w+\.\w+`)*) \|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE
     )
     named = [key for row in table for key in re.findall(r"`(\w+\.\w+)`", row) if "." in key]
     named = [key for key in named if key.split(".")[0] in dict(Config())]

@@ -115,7 +115,7 @@ def test_evaluations_that_differ_share_no_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
-    best = (trained / "runs/demo/best.pt").read_bytes()
+    best = (trained / "runs/data/best.pt").read_bytes()
     (tmp_path / "run/best.pt").write_bytes(best)
     words = ["run", "data.workers=0"]
     for more, folder in (
