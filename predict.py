@@ -33,6 +33,7 @@ from cfg.schema import PredictConfig
 from evalR.load import Trained, join, load_detector, newest_weights
 from evalR.many import RASTERS, find_in_images
 from evalR.outputs.kept import FOLDER, is_newer, keep, kept_path, mark_of, read_kept
+from evalR.outputs.pictures import class_legend
 from evalR.outputs.video import predict_video
 from evalR.outputs.write import (
     DEFAULT,
@@ -232,7 +233,9 @@ def run_video(
         yield SceneDetections(str(source), (0, 0), kept, job.trained.classes, None)
     else:
         find_in_frame = partial(find_in_frame_of, job.trained)
-        found = faults.attempt(partial(predict_video, source, paths, find_in_frame, job.trained.classes))
+        classes, config = job.trained.classes, job.predict
+        legend = class_legend(classes, config.classes, config.score_threshold)
+        found = faults.attempt(partial(predict_video, source, paths, find_in_frame, classes, legend))
         if found is not None:
             keep(place, found.detections, mark)
             for path in paths.values():

@@ -39,11 +39,13 @@ from evalR.report.cells import draw_cells, heat_maps
 from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script, whole_number
-from utils.drawing import Image, contact_sheet, save_image, side_by_side
+from utils.drawing import contact_sheet, save_image, side_by_side, with_legend
 from utils.errors import UserError
 from utils.files import replacing
 from utils.images import read_image
+from utils.outlines import Image
 from utils.records import Annotation, Detections, Sample
+from utils.thresholds import Threshold, threshold_text
 
 LEGIBLE = 16.0  # px; smaller objects are enlarged
 LARGEST = 2400  # px; no picture is enlarged beyond
@@ -75,6 +77,7 @@ class View(NamedTuple):
     out: Path
     suffix: str
     classes: tuple[str, ...]
+    threshold: Threshold  # of the scores of predictions
     augment: bool
     cells: bool
     heat: bool
@@ -92,14 +95,13 @@ def main(words: Sequence[str]) -> None:
         classes = tuple(dict.fromkeys([*classes, *result_classes(arguments.predictions)]))
     rng = np.random.default_rng(arguments.seed)
     rows = choose(len(annotations), arguments.number, arguments.augment, rng)
-    view = View(
-        arguments.out, f".{arguments.format}", classes, arguments.augment, arguments.cells, arguments.heat
-    )
+    threshold, flags = config.predict.score_threshold, (arguments.augment, arguments.cells, arguments.heat)
+    view = View(arguments.out, f".{arguments.format}", classes, threshold, *flags)
     _begin(view.out, arguments.dataset)
     thumbnails: list[Thumbnail] = []
     if not view.augment:
         detections = _detections(arguments.predictions, detector, annotations, rows, classes)
-        found = [d and to_found(d, config.predict.score_threshold) for d in detections]
+        found = [d and to_found(d, threshold) for d in detections]
         thumbnails = _show_labels(_subjects(annotations, rows, found), view, arguments.processes)
     if view.augment or view.cells or view.heat:
         augment = config.augment if view.augment else None
@@ -214,17 +216,18 @@ def _show_subject(subject: Subject, view: View) -> Thumbnail:
 def _save(image: Image, subject: Subject, view: View) -> Thumbnail:
     size = (image.shape[0], image.shape[1])
     scale = legible_scale(subject.truth.quads, size, LEGIBLE, LARGEST)
-    save_image(view.out / f"{subject.name}{view.suffix}", _draw(image, subject, view.classes, scale, True))
+    save_image(view.out / f"{subject.name}{view.suffix}", _draw(image, subject, view, scale, True))
     small = min(1.0, THUMBNAIL / max(size))
-    return Thumbnail(subject.name, _draw(image, subject, view.classes, small, False))
+    return Thumbnail(subject.name, _draw(image, subject, view, small, False))
 
 
-def _draw(image: Image, subject: Subject, classes: Sequence[str], scale: float, details: bool) -> Image:
-    truth = label_picture(image, subject.truth, classes, None, scale, details)
+def _draw(image: Image, subject: Subject, view: View, scale: float, details: bool) -> Image:
+    truth = label_picture(image, subject.truth, view.classes, None, scale, details)
     if subject.found is None:
         return truth
     objects, scores = subject.found
-    return side_by_side(truth, label_picture(image, objects, classes, scores, scale, details))
+    both = side_by_side(truth, label_picture(image, objects, view.classes, scores, scale, details))
+    return with_legend(both, [(None, f"left: labels; right: predictions, {threshold_text(view.threshold)}")])
 
 
 def _show_samples(

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from evalR.outputs.measures import quads_of
-from utils.drawing import Image, save_image
+from utils.drawing import save_image
 from utils.georeference import F64
 from utils.images import invert, warp_image
+from utils.outlines import Image
 from utils.quads import edge_aligned_sides, long_side_directions
 from utils.rasters import Raster, Window
 from utils.records import SceneDetections

@@ -12,9 +12,10 @@ from evalR.columns import F64, Bools, shape_areas
 from evalR.errors import BOTH, CLASS, DUPLICATE, LOCALISATION, Errors
 from evalR.evaluate import Scored
 from evalR.matching import FALSE, I8, TRUE
-from utils.drawing import Colour, draw_outlines
 from utils.images import U8, ImageError, read_image
+from utils.outlines import draw_outlines
 from utils.pages import Picture, close_up, encode
+from utils.palette import Colour
 from utils.quads import hboxes_to_quads
 
 logger = logging.getLogger(__name__)
