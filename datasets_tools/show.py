@@ -19,6 +19,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cfg.load import load_config
-from cfg.schema import AssignConfig, Config
+from cfg.schema import AssignConfig, Config, DataConfig
+from dataloadR.annotations import AnnotationError, read_split
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import collate
 from dataloadR.splits import load_split
@@ -40,7 +42,7 @@ from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script, whole_number
 from utils.drawing import contact_sheet, save_image, side_by_side, with_legend
-from utils.errors import UserError
+from utils.errors import Faults, UserError
 from utils.files import replacing
 from utils.images import read_image
 from utils.outlines import Image
@@ -89,7 +91,7 @@ def main(words: Sequence[str]) -> None:
     detector = _load_detector(arguments, overrides)
     config = detector.config if detector else load_config(arguments.config, overrides)
     data = config.data.model_copy(update={"root": str(arguments.dataset)})
-    known = detector.classes if detector else data.classes
+    known = detector.classes if detector else data.classes or _training_order(data, arguments.split)
     annotations, classes = load_split(data, data.split(arguments.split), known)
     if arguments.predictions:
         classes = tuple(dict.fromkeys([*classes, *result_classes(arguments.predictions)]))
@@ -145,6 +147,20 @@ def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> T
     return load_detector(
         arguments.weights, ["eval.multi_label=false", *overrides], pick_device
     )  # as predict.py
+
+
+def _training_order(data: DataConfig, split: str) -> tuple[str, ...]:
+    """Return the classes as a training would number them, then those of this split alone.
+
+    So a class has the colour of its objects in the pictures of that training, whatever the split has.
+    """
+    if data.split(split) == data.train:
+        return ()  # `load_split` does the same
+    names: list[str] = []
+    for own in (data.train, data.split(split)):
+        with suppress(AnnotationError):  # no such split: `load_split` says so of the one that is shown
+            names += read_split(data.root, own, (), Faults(skip=True))[1]
+    return tuple(dict.fromkeys(names))
 
 
 def choose(count: int, number: int, repeat: bool, rng: np.random.Generator) -> list[int]:

@@ -36,22 +36,25 @@ def draw_outlines(
     paints: Sequence[Colour],
     thickness: int = 1,
     dashed: Sequence[bool] = (),
+    shaded: bool = True,
 ) -> None:
     """Draw (N, 4, 2) quads onto the picture itself, those of small objects in thinner lines.
 
-    Solid lines around objects that have room for it lie on a dark shade, to be seen on bright ground, too.
+    Solid lines around large objects lie on a dark shade, to be seen on bright ground, too.
 
     Args:
         paints: one colour per quad.
         thickness: px, of objects large enough.
         dashed: one flag per quad; empty: all are solid.
+        shaded: darken what is beside the lines of large objects, other lines there as well.
     """
     corners = corners_of(quads)
     sides = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=-1).min(axis=1)
     widths = np.clip(sides // STURDY, 1, thickness).astype(int).tolist()
     flags = list(dashed) or [False] * len(corners)
     solid = ~np.asarray(flags, np.bool_) & (sides >= SHADED)
-    _draw_shades(canvas, corners[solid], [w for w, is_solid in zip(widths, solid, strict=True) if is_solid])
+    if shaded and solid.any():
+        _draw_shades(canvas, corners[solid], np.array(widths)[solid].tolist())
     for quad, paint, width, is_dashed in zip(corners, paints, widths, flags, strict=True):
         if is_dashed:
             starts, ends = _dashes(quad, canvas.shape)
@@ -63,8 +66,6 @@ def draw_outlines(
 
 def _draw_shades(canvas: Image, corners: F64, widths: Sequence[int]) -> None:
     """Darken a pixel on both sides of each outline."""
-    if not len(corners):
-        return
     shaded = np.zeros(canvas.shape[:2], np.uint8)
     for quad, width in zip(corners, widths, strict=True):
         cv2.polylines(shaded, [fixed_points(quad)], True, 255, width + 2, cv2.LINE_8, SUBPIXEL_BITS)
