@@ -35,6 +35,7 @@ from cfg.schema import PredictConfig
 from evalR.load import Trained, join, load_detector, newest_weights
 from evalR.many import RASTERS, find_in_images
 from evalR.outputs.kept import FOLDER, is_newer, keep, kept_path, mark_of, read_kept
+from evalR.outputs.pictures import class_legend
 from evalR.outputs.video import predict_video
 from evalR.outputs.write import (
     DEFAULT,
@@ -50,7 +51,6 @@ from evalR.predict import ONE_LABEL, chosen_labels, find_in_source
 from evalR.scenes.journal import remove_journal
 from evalR.slicing import log_slicing
 from evalR.sources import find_sources, is_video, output_names
-from evalR.thresholds import threshold_text, thresholds_of
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script
 from utils.errors import Faults, UserError
@@ -60,6 +60,7 @@ from utils.images import U8, ImageError
 from utils.notices import saying_few
 from utils.rasters import raster_info
 from utils.records import Detections, SceneDetections
+from utils.thresholds import threshold_text
 
 logger = logging.getLogger("predict")
 MANY = 1000  # images whose sizes take a while to be read
@@ -241,7 +242,9 @@ def run_video(
         yield SceneDetections(str(source), (0, 0), kept, job.trained.classes, None)
     else:
         find_in_frame = partial(find_in_frame_of, job.trained)
-        found = faults.attempt(partial(predict_video, source, paths, find_in_frame, job.trained.classes))
+        classes, config = job.trained.classes, job.predict
+        legend = class_legend(classes, config.classes, config.threshold)
+        found = faults.attempt(partial(predict_video, source, paths, find_in_frame, classes, legend))
         if found is not None:
             keep(place, found.detections, mark)
             for path in paths.values():
@@ -263,7 +266,7 @@ def report(everything: Sequence[SceneDetections], job: Job) -> None:
 
 def nothing_found(trained: Trained) -> str:
     """Return what the thresholds are, and the highest score that stayed below."""
-    threshold = threshold_text(thresholds_of(trained.config.predict, trained.classes).tolist())
+    threshold = threshold_text(trained.config.predict.threshold)
     peak = trained.peak.score if trained.peak else 0.0
     best = f"the highest score is {peak:.3f}" if peak else "no score is known: overwrite=true finds all anew"
     return f"shown is {threshold} (predict.score_threshold); {best}"

@@ -62,7 +62,6 @@ from evalR.result_sets import Results, read_labels, read_results
 from evalR.slicing import log_slicing
 from evalR.stopwatch import Stopwatch, write_speed
 from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
-from evalR.thresholds import thresholds_of
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script
 from utils.errors import UserError
@@ -271,8 +270,7 @@ def score_detections(
     write_metrics(folder, evaluation.metrics)
     sys.stdout.write(write_text(folder, evaluation, config.eval.metric))
     rows = list(zip(annotations, detections, strict=True))
-    least = thresholds_of(config.predict, detector.classes).tolist()
-    prediction_grid(rows, detector.classes, folder / "predictions.jpg", least)
+    prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.threshold)
     return evaluation
 
 

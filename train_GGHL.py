@@ -41,7 +41,7 @@ from evalR.inference import predict_shared
 from evalR.report.cells import assigned_cells
 from evalR.report.grid import prediction_grid
 from evalR.slicing import log_slicing
-from evalR.thresholds import best_thresholds, thresholds_of, with_thresholds
+from evalR.thresholds import best_thresholds, with_thresholds
 from modelR import run as runs
 from modelR.losses.joint import Losses
 from utils import distributed
@@ -277,8 +277,8 @@ def evaluate_now(
     thresholds = best_thresholds(scored)
     if run.log:
         rows = list(zip(annotations, detections, strict=True))
-        least = thresholds_of(with_thresholds(run.config.predict, thresholds), run.classes)
-        sheet = prediction_grid(rows, run.classes, run.folder / "predictions.jpg", least.tolist())
+        predict = with_thresholds(run.config.predict, thresholds, run.classes)
+        sheet = prediction_grid(rows, run.classes, run.folder / "predictions.jpg", predict.threshold)
         run.log.image("predictions", sheet, epoch + 1)
     return scored.result, thresholds
 

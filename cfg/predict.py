@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from cfg.section import Count, Number, Percent, Positive, Section, Share
 
 OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "pictures", "crops"]
+DEFAULT_THRESHOLD = 0.3  # where neither the settings nor the checkpoint say one
 
 
 class PredictConfig(Section):
@@ -40,6 +41,11 @@ class PredictConfig(Section):
     stretch: tuple[Percent, Percent] | None = None
     """Percentiles of a raster that become black and white; none: 8 and 16 bits as in training
     (docs/prediction.md, Pixel values), other numbers by 2 and 98."""
+
+    @property
+    def threshold(self) -> float | dict[str, float]:
+        """The least score, of all classes or by class."""
+        return DEFAULT_THRESHOLD if self.score_threshold is None else self.score_threshold
 
     @field_validator("bands")
     @classmethod

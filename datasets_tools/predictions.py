@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from evalR.dota_results import read_task1
@@ -53,8 +54,10 @@ def predict_images(detector: Trained, paths: Sequence[str]) -> list[Detections]:
     return [predict_any(model, read_image(path), config, device) for path in progress]
 
 
-def to_found(detections: Detections) -> Found:
-    """Return detections as they are drawn."""
+def to_found(detections: Detections, least: NDArray[np.float64]) -> Found:
+    """Return the detections with at least the score (C,) of their class, as they are drawn."""
     quads, scores, labels = (field.cpu().numpy() for field in detections)
+    keep = scores >= least.astype(scores.dtype)[labels]
+    quads, scores, labels = quads[keep], scores[keep], labels[keep]
     objects = Annotation("", quads.astype(np.float32), labels, np.zeros(len(labels), np.int8))
     return Found(objects, scores.astype(np.float32))

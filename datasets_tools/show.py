@@ -19,6 +19,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cfg.load import load_config
-from cfg.schema import AssignConfig, Config
+from cfg.schema import AssignConfig, Config, DataConfig
+from dataloadR.annotations import AnnotationError, read_split
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import collate
 from dataloadR.splits import load_split
@@ -36,15 +38,16 @@ from datasets_tools.jobs import run_jobs
 from datasets_tools.predictions import Found, predict_images, read_predictions, result_classes, to_found
 from evalR.load import Trained, load_detector
 from evalR.report.cells import draw_cells, heat_maps
-from evalR.report.grid import above, spread
+from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
-from evalR.thresholds import thresholds_of
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script, whole_number
-from utils.drawing import Image, contact_sheet, save_image, side_by_side
-from utils.errors import UserError
+from utils.drawing import contact_sheet, save_image, side_by_side, with_legend
+from utils.errors import Faults, UserError
 from utils.files import replacing
 from utils.images import read_image
+from utils.outlines import Image
 from utils.records import Annotation, Detections, Sample
+from utils.thresholds import Threshold, least_scores, threshold_text
 
 LEGIBLE = 16.0  # px; smaller objects are enlarged
 LARGEST = 2400  # px; no picture is enlarged beyond
@@ -76,6 +79,7 @@ class View(NamedTuple):
     out: Path
     suffix: str
     classes: tuple[str, ...]
+    threshold: Threshold  # of the scores of predictions
     augment: bool
     cells: bool
     heat: bool
@@ -87,21 +91,20 @@ def main(words: Sequence[str]) -> None:
     detector = _load_detector(arguments, overrides)
     config = detector.config if detector else load_config(arguments.config, overrides)
     data = config.data.model_copy(update={"root": str(arguments.dataset)})
-    known = detector.classes if detector else data.classes
+    known = detector.classes if detector else data.classes or _training_order(data, arguments.split)
     annotations, classes = load_split(data, data.split(arguments.split), known)
     if arguments.predictions:
         classes = tuple(dict.fromkeys([*classes, *result_classes(arguments.predictions)]))
     rng = np.random.default_rng(arguments.seed)
     rows = choose(len(annotations), arguments.number, arguments.augment, rng)
-    view = View(
-        arguments.out, f".{arguments.format}", classes, arguments.augment, arguments.cells, arguments.heat
-    )
+    threshold, flags = config.predict.threshold, (arguments.augment, arguments.cells, arguments.heat)
+    view = View(arguments.out, f".{arguments.format}", classes, threshold, *flags)
     _begin(view.out, arguments.dataset)
     thumbnails: list[Thumbnail] = []
     if not view.augment:
         detections = _detections(arguments.predictions, detector, annotations, rows, classes)
-        least = thresholds_of(config.predict, classes)
-        found = [d and to_found(above(d, least)) for d in detections]
+        least = least_scores(threshold, classes)
+        found = [d and to_found(d, least) for d in detections]
         thumbnails = _show_labels(_subjects(annotations, rows, found), view, arguments.processes)
     if view.augment or view.cells or view.heat:
         augment = config.augment if view.augment else None
@@ -145,6 +148,20 @@ def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> T
     return load_detector(
         arguments.weights, ["eval.multi_label=false", *overrides], pick_device
     )  # as predict.py
+
+
+def _training_order(data: DataConfig, split: str) -> tuple[str, ...]:
+    """Return the classes as a training would number them, then those of this split alone.
+
+    So a class has the colour of its objects in the pictures of that training, whatever the split has.
+    """
+    if data.split(split) == data.train:
+        return ()  # `load_split` does the same
+    names: list[str] = []
+    for own in (data.train, data.split(split)):
+        with suppress(AnnotationError):  # no such split: `load_split` says so of the one that is shown
+            names += read_split(data.root, own, (), Faults(skip=True))[1]
+    return tuple(dict.fromkeys(names))
 
 
 def choose(count: int, number: int, repeat: bool, rng: np.random.Generator) -> list[int]:
@@ -216,17 +233,18 @@ def _show_subject(subject: Subject, view: View) -> Thumbnail:
 def _save(image: Image, subject: Subject, view: View) -> Thumbnail:
     size = (image.shape[0], image.shape[1])
     scale = legible_scale(subject.truth.quads, size, LEGIBLE, LARGEST)
-    save_image(view.out / f"{subject.name}{view.suffix}", _draw(image, subject, view.classes, scale, True))
+    save_image(view.out / f"{subject.name}{view.suffix}", _draw(image, subject, view, scale, True))
     small = min(1.0, THUMBNAIL / max(size))
-    return Thumbnail(subject.name, _draw(image, subject, view.classes, small, False))
+    return Thumbnail(subject.name, _draw(image, subject, view, small, False))
 
 
-def _draw(image: Image, subject: Subject, classes: Sequence[str], scale: float, details: bool) -> Image:
-    truth = label_picture(image, subject.truth, classes, None, scale, details)
+def _draw(image: Image, subject: Subject, view: View, scale: float, details: bool) -> Image:
+    truth = label_picture(image, subject.truth, view.classes, None, scale, details)
     if subject.found is None:
         return truth
     objects, scores = subject.found
-    return side_by_side(truth, label_picture(image, objects, classes, scores, scale, details))
+    both = side_by_side(truth, label_picture(image, objects, view.classes, scores, scale, details))
+    return with_legend(both, [(None, f"left: labels; right: predictions, {threshold_text(view.threshold)}")])
 
 
 def _show_samples(

@@ -65,9 +65,6 @@ def load_detector(
     file = path / "best.pt" if path.is_dir() else find_weights(path)
     checkpoint = load_checkpoint(file)
     config = load_config_text(checkpoint["config"], str(file), overrides)
-    config = config.model_copy(
-        update={"predict": with_thresholds(config.predict, checkpoint.get("thresholds"))}
-    )
     classes = tuple(checkpoint["classes"])
     wanted = config.data.classes
     if wanted and wanted != classes:
@@ -75,6 +72,8 @@ def load_detector(
             f"{file}: trained on {len(classes)} classes ({', '.join(classes)}), "
             f"data.classes names {len(wanted)} ({', '.join(wanted)})"
         )
+    predict = with_thresholds(config.predict, checkpoint.get("thresholds"), classes)
+    config = config.model_copy(update={"predict": predict})
     device = pick_device(config.train.device)
     model = build_model(config.model.model_copy(update=UNFILLED), len(classes))
     load_state(model, averaged_weights(checkpoint), file)

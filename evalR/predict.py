@@ -17,13 +17,13 @@ from evalR.predictor import Predictor
 from evalR.scenes.engine import find_in_scene
 from evalR.scenes.journal import Journal, scene_meaning
 from evalR.slicing import whole_scale
-from evalR.thresholds import thresholds_of
 from utils.cli import pick_device
 from utils.errors import UserError
 from utils.images import ImageError
 from utils.rasters import Raster, Window, array_raster
 from utils.records import Detections, SceneDetections
 from utils.scene_rasters import Reading, open_scene
+from utils.thresholds import least_scores
 
 ONE_LABEL = "eval.multi_label=false"  # second guesses help average precision; people want one answer
 
@@ -144,7 +144,7 @@ def _find(trained: Trained, raster: Raster, name: str, journal: Journal | None, 
     model, classes, config, device, _, peak = trained
     if whole_scale(raster.size, config) is None:
         # what would not be shown is not looked at either: it never suppresses what is
-        least = float(thresholds_of(config.predict, classes)[chosen_labels(trained)].min())
+        least = float(least_scores(config.predict.threshold, classes)[chosen_labels(trained).numpy()].min())
         wanted = config.eval.model_copy(update={"score_threshold": least})
         config = config.model_copy(update={"eval": wanted})
         (found,) = find_in_scene(Predictor(model, config, device, peak=peak), raster, journal, shared)
@@ -162,7 +162,7 @@ def reading_of(config: Config) -> Reading:
 def shown(found: Detections, trained: Trained) -> Detections:
     """Return the detections that `predict.score_threshold` and `predict.classes` leave, in float64."""
     wanted = torch.isin(found.labels, chosen_labels(trained))
-    least = thresholds_of(trained.config.predict, trained.classes)
+    least = torch.from_numpy(least_scores(trained.config.predict.threshold, trained.classes)).float()
     keep = wanted & (found.scores >= least[found.labels])
     if trained.peak:
         trained.peak.note(max(found.scores[wanted & ~keep].tolist(), default=0.0))

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from evalR.average_precision import Metric
@@ -21,6 +20,7 @@ from evalR.evaluate import Scored, score, summary
 from evalR.matching import FALSE, TRUE, judge
 from utils.errors import UserError
 from utils.files import replacing
+from utils.plots import class_line, panels, put_legend, put_wide_legend, save_figure
 from utils.records import Detections
 
 CUT = 0.5  # IoU
@@ -162,24 +162,28 @@ def save_sweep(path: Path, swept: Sequence[Swept], means: F64, best: int) -> Non
     Args:
         means: (len(swept), 3) AP50, AP75 and AP50:95.
     """
-    figure = Figure(figsize=(14, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)  # pyplot would keep a global list of figures
-    cuts, classes, suppression = figure.subplots(1, 3)
-    scored = swept[best].scored
+    save_figure(path, sweep_figure(swept, means, best))
+
+
+def sweep_figure(swept: Sequence[Swept], means: F64, best: int) -> Figure:
+    """Return the figure that `save_sweep` saves."""
+    scored, iou = swept[best].scored, swept[best].nms_iou
+    figure, (cuts, classes, suppression) = panels(3, [HEADS, AP_HEADS], scored.classes)
     table = cut_table(scored)
-    iou = swept[best].nms_iou
     for k, name in enumerate(HEADS):
         cuts.plot(SCORES, table[-1, :, k], label=name)
-    for name, own in zip(scored.classes, table[:-1], strict=True):
-        classes.plot(SCORES, own[:, -1], label=name, lw=1)
+    for k, (name, own) in enumerate(zip(scored.classes, table[:-1], strict=True)):
+        classes.plot(SCORES, own[:, -1], label=name, lw=1.4, **class_line(k))
     for k, name in enumerate(AP_HEADS):
         suppression.plot([s.nms_iou or 0.0 for s in swept], means[:, k], marker=".", label=name)
     note = "" if iou is None else f", NMS IoU {iou:g}"
     _finish(cuts, "all classes" + note, "kept from score")
     _finish(classes, "F1 by class" + note, "kept from score")
     _finish(suppression, "average precision", "NMS IoU")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    put_legend(cuts)
+    put_legend(suppression)
+    put_wide_legend(figure, classes)
+    return figure
 
 
 def _finish(axis: Axes, title: str, label: str) -> None:
@@ -187,5 +191,3 @@ def _finish(axis: Axes, title: str, label: str) -> None:
     axis.set_xlabel(label)
     axis.set_ylim(0, 1)
     axis.grid(alpha=0.3)
-    if axis.lines:
-        axis.legend(fontsize=7)

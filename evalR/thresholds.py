@@ -4,17 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from cfg.schema import PredictConfig
+from cfg.predict import DEFAULT_THRESHOLD, PredictConfig
 from evalR.best_f1 import best_f1, pooled_best_score
 from evalR.evaluate import Scored
 from evalR.matching import judge
 from utils.errors import UserError
+from utils.thresholds import OTHERS
 
-DEFAULT = 0.3  # where neither the settings nor the checkpoint say one
-OTHERS = "*"  # the key of all classes that have no threshold of their own
 FEW = 10  # objects; the best cut of fewer is chance, that of all classes serves them better
 CUT = 0.5  # IoU from which a detection is right
 
@@ -39,31 +36,24 @@ def _cut(score: float) -> float:
     return math.floor(score * 1e4) / 1e4
 
 
-def threshold_text(thresholds: Sequence[float]) -> str:
-    """Return the thresholds of the classes in words for a line or a picture."""
-    low, high = min(thresholds), max(thresholds)
-    return f"score >= {low:.2f}" if low == high else f"score >= {low:.2f} to {high:.2f} by class"
+def with_thresholds(
+    predict: PredictConfig, learned: Mapping[str, float] | None, classes: Sequence[str]
+) -> PredictConfig:
+    """Return the settings with a threshold for each class: those that they say, else those of a checkpoint.
 
-
-def with_thresholds(predict: PredictConfig, learned: Mapping[str, float] | None) -> PredictConfig:
-    """Return the settings with the thresholds that a checkpoint has, unless they say some."""
-    if predict.score_threshold is not None or not learned:
-        return predict
-    return predict.model_copy(update={"score_threshold": dict(learned)})
-
-
-def thresholds_of(predict: PredictConfig, classes: Sequence[str]) -> Tensor:
-    """Return the least score that is shown of each class (C,), float32.
+    Args:
+        learned: as `best_thresholds` returns them; None or none: 0.3 for all.
 
     Raises:
         UserError: a threshold of no class.
     """
     chosen = predict.score_threshold
     if chosen is None:
-        chosen = DEFAULT
-    if not isinstance(chosen, dict):
-        return torch.full((len(classes),), chosen)
-    unknown = [name for name in chosen if name not in (*classes, OTHERS)]
-    if unknown:
-        raise UserError(f"predict.score_threshold: {unknown[0]!r} is none of {', '.join(classes)}")
-    return torch.tensor([chosen.get(name, chosen.get(OTHERS, DEFAULT)) for name in classes])
+        chosen = {name: score for name, score in (learned or {}).items() if name in (*classes, OTHERS)}
+    if isinstance(chosen, dict):
+        unknown = [name for name in chosen if name not in (*classes, OTHERS)]
+        if unknown:
+            raise UserError(f"predict.score_threshold: {unknown[0]!r} is none of {', '.join(classes)}")
+        others = chosen.get(OTHERS, DEFAULT_THRESHOLD)
+        chosen = {name: chosen.get(name, others) for name in classes}
+    return predict.model_copy(update={"score_threshold": chosen})

@@ -22,13 +22,16 @@ from cfg.load import load_config
 from cfg.schema import Config, DataConfig
 from evalR.load import Trained
 from evalR.outputs.kept import kept_path
+from evalR.outputs.pictures import class_legend
 from evalR.predictor import Predictor
 from evalR.scenes.journal import Journal
 from modelR.build import build_model
 from tests.training_runs import ROOT
 from utils.checkpoint import save_checkpoint
 from utils.cli import run_script
+from utils.drawing import legend_strip
 from utils.images import read_image
+from utils.palette import class_colour
 from utils.rasters import Raster, Window
 from utils.records import Annotation, Detections
 
@@ -117,7 +120,7 @@ def test_every_format_of_a_folder(
     assert run("in", "out=res", EVERYTHING, monkeypatch=monkeypatch) == 0
     files = {path.relative_to("res").as_posix() for path in Path("res").rglob("*") if path.is_file()}
     per_image = {f"{name}{suffix}" for name in "ab" for suffix in (".txt", ".jpg", ".geojson", ".gpkg")}
-    crops = {"crops/block/a_0002.jpg", "crops/square/a_0001.jpg"}
+    crops = {"crops/a.csv", "crops/block/a_0002.jpg", "crops/square/a_0001.jpg"}
     kept = {".predictions/a.npz", ".predictions/b.npz"}
     shared = {"detections.csv", "detections.json", "data.yaml", "labels/a.txt", "labels/b.txt"}
     assert files == per_image | crops | kept | shared
@@ -366,7 +369,14 @@ def test_a_video(
     capture = cv2.VideoCapture("res/clip.mp4")
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 12
     assert capture.get(cv2.CAP_PROP_FPS) == 10
+    read, frame = capture.read()
     capture.release()
+    assert read
+    strip = frame[120:, :, ::-1]
+    assert strip.shape[:2] == legend_strip(160, class_legend(CLASSES, (), 0.3)).shape[:2]
+    for k in (0, 1):  # as far as the codec keeps colours
+        assert (np.abs(strip.astype(int) - class_colour(k)).max(axis=-1) < 60).sum() > 40
+    assert np.abs(frame[36:60, 20:44].astype(int) - 255).mean() < 20  # the frame itself is not moved
     with Path("res/clip.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["frame"]) for row in rows] == list(range(12))

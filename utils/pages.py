@@ -26,6 +26,7 @@ class Picture(NamedTuple):
     width: int
     height: int
     caption: str
+    colour: str = ""  # #rrggbb of a patch before the caption; empty: there is none
 
 
 def write_page(path: Path, template: Path, values: Mapping[str, object]) -> None:
@@ -55,9 +56,16 @@ def close_up(image: U8 | None, quad: NDArray[np.floating], side: int) -> tuple[U
     return canvas if image is None else warp_image(image, matrix, (side, side)), matrix
 
 
-def encode(image: U8, caption: str) -> Picture:
-    """Return a picture (H, W, 3) for a page."""
+def source_range(matrix: Matrix, side: int) -> str:
+    """Return which pixels of the image a close-up of `side` px shows: x0-x1, y0-y1; beyond its edge, too."""
+    scale, left, top = matrix[0, 0], matrix[0, 2], matrix[1, 2]
+    (x_min, x_max), (y_min, y_max) = ((round(-t / scale), round((side - t) / scale)) for t in (left, top))
+    return f"x {x_min}-{x_max}, y {y_min}-{y_max}"
+
+
+def encode(image: U8, caption: str, colour: str = "") -> Picture:
+    """Return a picture (H, W, 3) for a page; a patch of the colour stands before its caption."""
     bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     height, width, _ = image.shape
-    return Picture(base64.b64encode(data.tobytes()).decode("ascii"), width, height, caption)
+    return Picture(base64.b64encode(data.tobytes()).decode("ascii"), width, height, caption, colour)

@@ -9,17 +9,18 @@ from types import TracebackType
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from utils.files import replacing
+from utils.plots import count_along, panels, put_legend, save_figure
 
 RESULTS = "results.csv"
 EPOCH = "epoch"
 # words of columns without a curve
 UNDRAWN = {EPOCH, "step", "images", "second", "seconds", "time", "share", "note"}
+PANELS = ("loss", "average precision", "learning rate")
 Value = float | int | str | None
 
 
@@ -160,30 +161,34 @@ def save_curves(csv_path: str | Path, png_path: str | Path) -> None:
     Columns are recognised by their names: `AP` in it, `lr` as a word of it; `epoch`, `step` and times are
     left out, and all others are loss terms.  A table without rows gives empty panels.
     """
-    rows = read_rows(csv_path)
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    FigureCanvasAgg(figure)  # pyplot would keep a global list of figures
-    axes: list[Axes] = list(figure.subplots(1, 3))
+    save_figure(png_path, curves_figure(csv_path))
+
+
+def curves_figure(csv_path: str | Path) -> Figure:
+    """Return the figure that `save_curves` saves."""
+    rows, header = read_rows(csv_path), _header(Path(csv_path))
     epochs = [_number(row.get(EPOCH, str(number))) for number, row in enumerate(rows)]
-    for axis, panel in zip(axes, ("loss", "average precision", "learning rate"), strict=True):
-        columns = [column for column in _header(Path(csv_path)) if _panel_of(column) == panel]
-        _draw_panel(axis, {c: [_number(row.get(c, "")) for row in rows] for c in columns}, epochs)
-        axis.set_title(panel)
-    with replacing(png_path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    columns = [[column for column in header if _panel_of(column) == panel] for panel in PANELS]
+    figure, axes = panels(len(PANELS), columns)
+    for axis, title, own in zip(axes, PANELS, columns, strict=True):
+        _draw_panel(axis, {c: [_number(row.get(c, "")) for row in rows] for c in own}, epochs)
+        axis.set_title(title)
+    return figure
 
 
 def _draw_panel(axis: Axes, curves: dict[str, list[float]], epochs: list[float]) -> None:
     for name, values in curves.items():
-        points = [(x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
+        points = [
+            (x, y) for x, y in zip(epochs, values, strict=True) if math.isfinite(x) and math.isfinite(y)
+        ]
         if points:  # a column written every few epochs is one line through its own points
             axis.plot(
                 *zip(*points, strict=True), label=name, marker="." if len(points) < 40 else None, lw=1.2
             )
+    count_along(axis, [epoch for epoch in epochs if math.isfinite(epoch)])
     axis.set_xlabel(EPOCH)
     axis.grid(alpha=0.3)
-    if axis.lines:
-        axis.legend(fontsize=8)
+    put_legend(axis)
     values = [value for curve in curves.values() for value in curve if value > 0]
     if values and max(values) > 30 * min(values) and all("AP" not in name for name in curves):
         axis.set_yscale("log")  # loss terms differ by orders of magnitude

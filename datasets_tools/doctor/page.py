@@ -12,8 +12,9 @@ from datasets_tools.doctor.images import Facts
 from datasets_tools.doctor.labels import F64, Labelled
 from datasets_tools.doctor.statistics import Figure
 from utils import pages
-from utils.drawing import PALETTE, draw_quads, side_by_side
+from utils.drawing import draw_quads, side_by_side
 from utils.images import FILL, U8, ImageError, letterbox_matrix, read_image, transform_quads, warp_image
+from utils.palette import PALETTE
 
 TEMPLATE = Path(__file__).with_name("page.html")
 SIDE = 200  # px of a picture

@@ -1,5 +1,6 @@
 """Scenes too large to draw: an overview, and their densest windows at full size."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,10 +9,13 @@ import numpy as np
 
 from evalR.outputs.measures import quads_of
 from evalR.outputs.pictures import annotate, legend, paints_of, part_of
-from utils.drawing import Image, draw_outlines, save_image, with_legend
+from utils.drawing import Entry, save_image, with_legend
 from utils.georeference import F64
+from utils.lettering import text_size, write_text
+from utils.outlines import Image, draw_outlines
 from utils.rasters import Raster, Window
 from utils.records import SceneDetections
+from utils.thresholds import Threshold
 
 OVERVIEW = 2000  # px, the longest side of an overview
 WINDOW = 1000  # px, the sides of a window at full size
@@ -19,6 +23,8 @@ WINDOWS = 4
 CELLS = 4  # of the grid that windows are laid on, in each direction of a window
 STRIP = 64  # rows of an overview that are read at once
 SMALL = 6.0  # px in the overview; smaller objects are dots
+TAG = 12  # px, of the numbers of frames; more in a large overview
+BLACK, PAPER = (0, 0, 0), (255, 255, 255)
 
 
 class View(NamedTuple):
@@ -28,16 +34,58 @@ class View(NamedTuple):
     image: Image
 
 
-def write_overview(place: Path, raster: Raster, found: SceneDetections) -> list[Path]:
-    """Write PLACE.jpg and PLACE_dense1.jpg to _dense4.jpg, and return their paths; the scene is read once."""
-    paths = [place.with_name(f"{place.name}.jpg")]
+def write_overview(place: Path, raster: Raster, found: SceneDetections, threshold: Threshold) -> list[Path]:
+    """Write PLACE.jpg and PLACE_dense1.jpg to _dense4.jpg, and return their paths; the scene is read once.
+
+    The overview shows where the windows lie, by their numbers.  Windows of an earlier call go.
+
+    Args:
+        threshold: of the scores of what was found, as `threshold_text` takes it.
+    """
+    windows = densest_windows(quads_of(found), raster.size)
+    paths = [place.with_name(f"{place.name}.jpg"), *dense_paths(place)[: len(windows)]]
     view = reduce_raster(raster, -(-max(raster.size) // OVERVIEW))
-    save_image(paths[0], with_legend(draw_overview(view, found), legend(found)))
-    for path, window in zip(dense_paths(place), densest_windows(quads_of(found), raster.size), strict=False):
+    canvas = draw_overview(view, found)
+    draw_frames(canvas, windows, view.factor)
+    save_image(paths[0], with_legend(canvas, _about_overview(view, found, paths[1:], threshold)))
+    for number, (path, window) in enumerate(zip(paths[1:], windows, strict=True), 1):
         part = part_of(found, window)
-        save_image(path, with_legend(annotate(raster.read(window), part), legend(part)))
-        paths.append(path)
+        where = f"{window_name(number, window)} of {Path(found.source).name}"
+        save_image(
+            path, with_legend(annotate(raster.read(window), part), [(None, where), *legend(part, threshold)])
+        )
+    for path in dense_paths(place)[len(windows) :]:
+        path.unlink(missing_ok=True)  # it would show a frame that the overview has not
     return paths
+
+
+def _about_overview(
+    view: View, found: SceneDetections, paths: Sequence[Path], threshold: Threshold
+) -> list[Entry]:
+    height, width = found.size
+    notes = [f"{Path(found.source).name}: {width} x {height} px, shown 1:{view.factor}"]
+    if paths:
+        files = paths[0].name if len(paths) == 1 else f"{paths[0].name} to {paths[-1].name}"
+        notes.append(f"frame 1: {files}" if len(paths) == 1 else f"frames 1 to {len(paths)}: {files}")
+    return [*((None, note) for note in notes), *legend(found, threshold)]
+
+
+def window_name(number: int, window: Window) -> str:
+    """Return the number of a window and the pixels of the scene that it shows."""
+    x_min, y_min, x_max, y_max = window
+    return f"window {number}: x {x_min}-{x_max}, y {y_min}-{y_max}"
+
+
+def draw_frames(canvas: Image, windows: Sequence[Window], factor: int) -> None:
+    """Draw the frames of windows of a scene onto its overview itself, each with its number from 1."""
+    size = max(TAG, round(max(canvas.shape) / 60))
+    for number, window in reversed([*enumerate(windows, 1)]):  # the first on top
+        left, top, right, bottom = (round(place / factor) for place in window)
+        for paint, width in ((BLACK, 4), (PAPER, 2)):
+            cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), paint, width)
+        wide, high = text_size(str(number), size)
+        cv2.rectangle(canvas, (left, top), (left + wide + 7, top + high + 1), PAPER, cv2.FILLED)
+        write_text(canvas, (left + 4, top), str(number), size, BLACK)
 
 
 def dense_paths(place: Path) -> list[Path]:
@@ -64,14 +112,12 @@ def draw_overview(view: View, found: SceneDetections) -> Image:
     """Return the overview with outlines, and dots in the place of objects under 6 px."""
     canvas = view.image.copy()
     quads = quads_of(found) / view.factor
-    sides = np.linalg.norm(quads - np.roll(quads, -1, axis=1), axis=-1).max(axis=1)
+    small = np.linalg.norm(quads - np.roll(quads, -1, axis=1), axis=-1).max(axis=1) < SMALL
     paints = paints_of(found.detections)
-    for quad, side, paint in zip(quads, sides, paints, strict=True):
-        if side < SMALL:
-            x, y = np.floor(quad.mean(axis=0)).astype(int).tolist()
-            cv2.circle(canvas, (x, y), 2, paint, cv2.FILLED, cv2.LINE_AA)
-        else:
-            draw_outlines(canvas, quad[None], [paint])
+    draw_outlines(canvas, quads[~small], [paint for paint, dot in zip(paints, small, strict=True) if not dot])
+    for row in np.flatnonzero(small).tolist():
+        x, y = np.floor(quads[row].mean(axis=0)).astype(int).tolist()
+        cv2.circle(canvas, (x, y), 2, paints[row], cv2.FILLED, cv2.LINE_AA)
     return canvas
 
 

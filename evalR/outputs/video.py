@@ -15,9 +15,10 @@ from cfg.schema import OutputFormat
 from evalR.outputs.dota import dota_lines
 from evalR.outputs.pictures import annotate
 from evalR.outputs.table import CORNERS, PIXELS, csv_rows, write_table
-from utils.drawing import Image
+from utils.drawing import Entry, legend_strip, with_legend
 from utils.errors import UserError
 from utils.files import replacing, write_text
+from utils.outlines import Image
 from utils.records import Detections, SceneDetections
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def predict_video(
     paths: Mapping[OutputFormat, Path],
     find: Callable[[Image], Detections],
     classes: Sequence[str],
+    legend: Sequence[Entry] = (),
 ) -> SceneDetections:
     """Write the annotated video and what was found in each frame.
 
@@ -88,13 +90,14 @@ def predict_video(
     Args:
         paths: where `pictures`, the video, `dota` and `csv` go, those of them that are wanted.
         find: an image (H, W, 3) RGB to its detections.
+        legend: stands under each frame of the annotated video, which becomes higher by it.
 
     Returns:
         The objects of all frames.
     """
     info, text, rows, everything = video_info(source), [], [], []
     with ExitStack() as stack:
-        show = stack.enter_context(_writing(paths["pictures"], info)) if "pictures" in paths else None
+        show = stack.enter_context(_writing(paths["pictures"], info, legend)) if "pictures" in paths else None
         frames = stack.enter_context(closing(read_frames(source)))
         progress = tqdm(frames, desc=source.name, total=info.frames or None, unit="frame", dynamic_ncols=True)
         for number, frame in enumerate(progress):
@@ -113,9 +116,10 @@ def predict_video(
 
 
 @contextmanager
-def _writing(path: Path, info: VideoInfo) -> Iterator[Callable[[Image], None]]:
+def _writing(path: Path, info: VideoInfo, legend: Sequence[Entry]) -> Iterator[Callable[[Image], None]]:
     """Yield what adds a frame to a video, which appears when all are there."""
     height, width = info.size
+    height += len(legend_strip(width, legend)) if legend else 0
     with replacing(path) as temporary:
         code: Any = cv2.VideoWriter.fourcc(*CODEC)
         writer = cv2.VideoWriter(str(temporary), code, info.rate, (width, height))
@@ -124,7 +128,8 @@ def _writing(path: Path, info: VideoInfo) -> Iterator[Callable[[Image], None]]:
                 raise UserError(f"{path}: this build of OpenCV writes no video ({CODEC})")
 
             def write(image: Image) -> None:
-                writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+                shown = with_legend(image, legend) if legend else image
+                writer.write(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
 
             yield write
         finally:

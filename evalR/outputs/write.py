@@ -107,9 +107,9 @@ def _draw(path: Path, found: SceneDetections, config: PredictConfig) -> None:
     height, width = found.size
     with open_scene(found.source, Reading(config.bands, config.stretch), warn=False) as raster:
         if max(found.size) > config.max_picture:
-            write_overview(path.with_suffix(""), raster, found)
+            write_overview(path.with_suffix(""), raster, found, config.threshold)
         else:
-            write_picture(path, raster.read(Window(0, 0, width, height)), found)
+            write_picture(path, raster.read(Window(0, 0, width, height)), found, config.threshold)
 
 
 def write_shared(

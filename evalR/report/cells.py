@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from utils.drawing import Image, class_colour, contact_sheet, draw_quads
+from utils.drawing import contact_sheet, draw_quads
+from utils.outlines import Image
+from utils.palette import class_colour
 from utils.records import Batch, LevelTargets
 
 MAX_IMAGES = 4

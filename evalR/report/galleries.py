@@ -12,9 +12,10 @@ from evalR.columns import F64, Bools, shape_areas
 from evalR.errors import BOTH, CLASS, DUPLICATE, LOCALISATION, Errors
 from evalR.evaluate import Scored
 from evalR.matching import FALSE, I8, TRUE
-from utils.drawing import Colour, draw_outlines
-from utils.images import U8, ImageError, read_image
-from utils.pages import Picture, close_up, encode
+from utils.images import U8, ImageError, Matrix, read_image
+from utils.outlines import draw_outlines
+from utils.pages import Picture, close_up, encode, source_range
+from utils.palette import Colour, class_colour, hex_colour
 from utils.quads import hboxes_to_quads
 
 logger = logging.getLogger(__name__)
@@ -105,8 +106,9 @@ def show(cases: Sequence[Case], scored: Scored, paths: Sequence[str], shown: Boo
             continue
         for place, case in enumerate(cases):
             if case.image == image:
-                caption = f"{case.caption} ({Path(paths[image]).name})"
-                pictures[place] = encode(_draw(pixels, case, scored, shown), caption)
+                picture, matrix = _draw(pixels, case, scored, shown)
+                caption = f"{case.caption} ({Path(paths[image]).name}, {source_range(matrix, SIDE)})"
+                pictures[place] = encode(picture, caption, _class_patch(case, scored))
     return pictures
 
 
@@ -118,8 +120,17 @@ def _read(path: str) -> U8 | None:
         return None
 
 
-def _draw(image: U8, case: Case, scored: Scored, shown: Bools) -> U8:
-    """Return the surroundings of a case: truth green, difficult truth dashed, detections orange."""
+def _class_patch(case: Case, scored: Scored) -> str:
+    """Return the colour of the class that a case is about."""
+    label = scored.found.labels[case.found] if case.found >= 0 else scored.truth.labels[case.truth]
+    return hex_colour(class_colour(int(label)))
+
+
+def _draw(image: U8, case: Case, scored: Scored, shown: Bools) -> tuple[U8, Matrix]:
+    """Return the surroundings of a case, and the matrix that leads there from the image.
+
+    Truth is green, difficult truth dashed, detections are orange.
+    """
     found, truth = scored.found, scored.truth
     own_truth = _rows(truth.images, case.image)
     own_found = _rows(found.images, case.image)
@@ -132,10 +143,10 @@ def _draw(image: U8, case: Case, scored: Scored, shown: Bools) -> U8:
     ]
     for shapes, colour, dashed in layers:
         quads = _as_quads(shapes) @ matrix[:, :2].T + matrix[:, 2]
-        draw_outlines(canvas, quads, [colour] * len(quads), 1, dashed)
+        draw_outlines(canvas, quads, [colour] * len(quads), 1, dashed, shaded=False)
     quad = _as_quads(subject[np.newaxis]) @ matrix[:, :2].T + matrix[:, 2]
-    draw_outlines(canvas, quad, [ORANGE if case.found >= 0 else GREEN], 2)
-    return canvas
+    draw_outlines(canvas, quad, [ORANGE if case.found >= 0 else GREEN], 2, shaded=False)
+    return canvas, matrix
 
 
 def _rows(images: np.ndarray, image: int) -> np.ndarray:

@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from evalR.thresholds import DEFAULT
-from utils.drawing import Image, contact_sheet, draw_quads, rescale, save_image, side_by_side
+from utils.drawing import (
+    Entry,
+    contact_sheet,
+    draw_quads,
+    rescale,
+    save_image,
+    side_by_side,
+    with_legend,
+)
 from utils.images import read_image
+from utils.outlines import Image
+from utils.palette import class_colour
 from utils.records import Annotation, Detections
+from utils.thresholds import Threshold, least_scores, threshold_text
 
 MAX_ROWS = 12
 LONG_SIDE = 512  # pixels of each picture on the sheet
@@ -20,20 +29,28 @@ GREY = (170, 170, 170)  # truth that is difficult and does not count
 Row = tuple[Annotation, Detections]
 
 
+class Pair(NamedTuple):
+    """An image with its truth and those of its detections that are shown."""
+
+    truth: Annotation
+    quads: np.ndarray  # (K, 4, 2) pixels
+    scores: np.ndarray  # (K,)
+    labels: np.ndarray  # (K,)
+
+
 def prediction_grid(
-    rows: Sequence[Row], classes: Sequence[str], path: str | Path, thresholds: Sequence[float] = ()
+    rows: Sequence[Row], classes: Sequence[str], path: str | Path, score_threshold: Threshold = 0.3
 ) -> Image:
     """Save and return one sheet: truth on the left, predictions with their scores on the right.
 
     At most 12 images, spread evenly over the list, are read and shown; difficult truth is grey,
-    predictions below the threshold of their class are left out.  The suffix of `path` chooses JPEG or PNG.
+    predictions below the threshold are left out.  Below stand the threshold and the colours of the classes.
+    The suffix of `path` chooses JPEG or PNG.
     """
-    chosen = spread(len(rows), MAX_ROWS)
-    least = torch.tensor(list(thresholds) or [DEFAULT] * len(classes))
-    shown = [(truth, above(found, least)) for truth, found in (rows[n] for n in chosen)]
-    pairs = [_pair(row, classes) for row in shown]
-    titles = [_title(row) for row in shown]
-    sheet = contact_sheet(pairs, COLUMNS, titles)
+    least = least_scores(score_threshold, classes)
+    pairs = [_shown(rows[n], least) for n in spread(len(rows), MAX_ROWS)]
+    sheet = contact_sheet([_draw(pair, classes) for pair in pairs], COLUMNS, [_title(pair) for pair in pairs])
+    sheet = with_legend(sheet, _legend(pairs, classes, score_threshold))
     save_image(path, sheet)
     return sheet
 
@@ -43,24 +60,32 @@ def spread(count: int, limit: int) -> list[int]:
     return [round(n) for n in np.linspace(0, count - 1, min(count, limit)).tolist()]
 
 
-def above(found: Detections, thresholds: Tensor) -> Detections:
-    """Return the detections with at least the threshold (C,) of their class."""
-    keep = found.scores.cpu() >= thresholds[found.labels.cpu()]
-    return Detections(*(field.cpu()[keep] for field in found))
-
-
-def _title(row: Row) -> str:
+def _shown(row: Row, least: np.ndarray) -> Pair:
     truth, found = row
-    return f"{Path(truth.image_path).name}   truth {len(truth.labels)}   found {len(found.labels)}"
+    quads, scores, labels = (field.detach().cpu().numpy() for field in found)
+    keep = scores >= least.astype(scores.dtype)[labels]  # 0.3 in float32 is a little more than in float64
+    return Pair(truth, quads[keep], scores[keep], labels[keep])
 
 
-def _pair(row: Row, classes: Sequence[str]) -> Image:
-    truth, found = row
+def _title(pair: Pair) -> str:
+    name = Path(pair.truth.image_path).name
+    return f"{name}   truth {len(pair.truth.labels)}   found {len(pair.labels)}"
+
+
+def _legend(pairs: Sequence[Pair], classes: Sequence[str], threshold: Threshold) -> list[Entry]:
+    """Return what the sides are, and the classes that occur."""
+    known = {int(k) for pair in pairs for k in (*pair.labels, *pair.truth.labels[pair.truth.difficult == 0])}
+    hard: list[Entry] = [(GREY, "difficult")] if any(pair.truth.difficult.any() for pair in pairs) else []
+    note = f"left: truth; right: predictions, {threshold_text(threshold)}"
+    return [(None, note), *((class_colour(k), classes[k]) for k in sorted(known)), *hard]
+
+
+def _draw(pair: Pair, classes: Sequence[str]) -> Image:
+    truth = pair.truth
     image = read_image(truth.image_path)
     scale = min(1.0, LONG_SIDE / max(image.shape[:2]))
     image = rescale(image, scale)
     hard = truth.difficult != 0
     left = draw_quads(image, truth.quads[hard] * scale, truth.labels[hard], (), None, [GREY] * len(classes))
     left = draw_quads(left, truth.quads[~hard] * scale, truth.labels[~hard], classes)
-    quads, scores, labels = (t.detach().cpu().numpy() for t in found)
-    return side_by_side(left, draw_quads(image, quads * scale, labels, classes, scores))
+    return side_by_side(left, draw_quads(image, pair.quads * scale, pair.labels, classes, pair.scores))

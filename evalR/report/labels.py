@@ -5,20 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from utils.drawing import (
-    WHITE,
-    Colour,
-    Image,
-    class_colour,
-    draw_outlines,
-    mark_starts,
-    rescale,
-    with_legend,
-    write_captions,
-)
+from utils.captions import write_captions
+from utils.drawing import Entry, caption_texts, rescale, with_legend
+from utils.outlines import Image, draw_outlines, mark_starts
+from utils.palette import class_colour, shade
 from utils.records import Annotation
 
-INK = (30, 30, 30)
 PALER = 0.5  # of the way to white, for objects that tiling cut
 
 
@@ -42,16 +34,14 @@ def label_picture(
     canvas = np.ascontiguousarray(rescale(image, scale)).copy()
     quads = objects.quads.astype(np.float64) * scale
     paints = [
-        _paler(class_colour(label)) if flag == 2 else class_colour(label)
+        shade(class_colour(label), PALER) if flag == 2 else class_colour(label)
         for label, flag in zip(objects.labels.tolist(), objects.difficult.tolist(), strict=True)
     ]
     draw_outlines(canvas, quads, paints, dashed=(objects.difficult != 0).tolist())
     if details:
         mark_starts(canvas, quads, paints)
-        texts = [classes[label] for label in objects.labels.tolist()]
-        if scores is not None:
-            texts = [f"{t} {s:.2f}" for t, s in zip(texts, np.asarray(scores).tolist(), strict=True)]
-        write_captions(canvas, quads, texts, paints)
+        texts, shorter = caption_texts([classes[label] for label in objects.labels.tolist()], scores)
+        write_captions(canvas, quads, texts, paints, shorter)
     return with_legend(canvas, _legend(objects, classes))
 
 
@@ -71,17 +61,12 @@ def legible_scale(quads: ArrayLike, size: tuple[int, int], legible: float, large
     return float(max(1, min(4, int(np.ceil(legible / smallest)), int(largest / max(size)))))
 
 
-def _paler(paint: Colour) -> Colour:
-    red, green, blue = (round(c + (WHITE - c) * PALER) for c in paint)
-    return red, green, blue
-
-
-def _legend(objects: Annotation, classes: Sequence[str]) -> list[tuple[Colour, str]]:
-    entries: list[tuple[Colour, str]] = []
+def _legend(objects: Annotation, classes: Sequence[str]) -> list[Entry]:
+    entries: list[Entry] = []
     for label in np.unique(objects.labels).tolist():
         flags = objects.difficult[objects.labels == label]
         hard = int((flags != 0).sum())
         entries.append(
             (class_colour(label), f"{classes[label]} {len(flags)}" + f" ({hard} difficult)" * (hard > 0))
         )
-    return entries or [(INK, "no objects")]
+    return entries or [(None, "no objects")]

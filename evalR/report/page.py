@@ -14,6 +14,7 @@ from evalR.metrics import CUT, Evaluation, Values
 from evalR.report import galleries, tables
 from evalR.report.curves import class_curves, reliability_chart
 from utils.pages import write_page
+from utils.palette import class_colour, hex_colour
 from utils.records import Annotation
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -42,6 +43,7 @@ def write_report(
         "protocol": evaluation.metrics["protocol"],
         "task": name,
         "metric": metric,
+        "swatches": {name: hex_colour(class_colour(k)) for k, name in enumerate(scored.classes)},
         "headline": _headline(evaluation.metrics, name, metric, speed),
         "speed": speed,
         "values": values,

@@ -12,8 +12,9 @@ from evalR.dota_results import write_task1
 from modelR.build import build_model
 from tests.paths import DATA
 from utils.checkpoint import save_checkpoint
-from utils.drawing import class_colour, save_image
+from utils.drawing import save_image
 from utils.errors import UserError
+from utils.palette import class_colour
 from utils.records import Detections
 
 QUAD = "20.5 30.5 70.5 20.5 80.5 50.5 25.5 60.5"
@@ -61,6 +62,30 @@ def test_labels_lie_where_they_are(root: Path, tmp_path: Path, capsys: pytest.Ca
     for name in ("b", "c"):
         assert (read(out / f"{name}.png")[:100] == 60).all()
     assert "3 pictures from 3 images" in capsys.readouterr().out
+
+
+def test_a_class_keeps_its_colour_in_another_split(tmp_path: Path) -> None:
+    """The training split has planes and ships, val has ships alone, and buoys that training has not."""
+    root = tmp_path / "data"
+    labels = {"a": ["plane", "ship"], "b": ["ship"], "c": ["buoy", "ship"]}
+    for name, kinds in labels.items():
+        save_image(root / "images" / f"{name}.png", np.full((100, 120, 3), 60, np.uint8))
+        (root / "labelTxt").mkdir(exist_ok=True)
+        lines = [
+            f"{8 + 50 * k} 60 {38 + 50 * k} 60 {38 + 50 * k} 90 {8 + 50 * k} 90 {kind} 0\n"
+            for k, kind in enumerate(kinds)
+        ]
+        (root / "labelTxt" / f"{name}.txt").write_text("".join(lines))
+    (root / "ImageSets").mkdir()
+    (root / "ImageSets" / "train.txt").write_text("a\n")
+    (root / "ImageSets" / "val.txt").write_text("b\nc\n")
+    main([str(root), str(tmp_path / "out"), "--split", "val", "--processes", "1"])
+    assert has_colour(read(tmp_path / "out" / "b.png"), 8, 60, 1)  # plane, ship, and then buoy
+    assert has_colour(read(tmp_path / "out" / "c.png"), 8, 60, 2)
+    assert has_colour(read(tmp_path / "out" / "c.png"), 58, 60, 1)
+    (root / "ImageSets" / "train.txt").unlink()
+    main([str(root), str(tmp_path / "alone"), "--split", "val", "--processes", "1"])
+    assert has_colour(read(tmp_path / "alone" / "b.png"), 8, 60, 1)  # buoy, ship
 
 
 def test_number_seed_and_format(root: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from cfg.schema import AssignConfig
 from dataloadR.targets import Grid, build_targets
 from evalR.report.cells import assigned_cells, heat_maps
-from utils.drawing import class_colour
+from utils.palette import class_colour
 from utils.records import Batch, Frame, Objects
 
 

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
+from evalR.report import grid
 from evalR.report.grid import Row, prediction_grid
 from utils.drawing import save_image
+from utils.palette import class_colour
 from utils.records import Annotation, Detections
 
 SQUARE = [[40.0, 50.0], [80.0, 50.0], [80.0, 90.0], [40.0, 90.0]]
@@ -38,9 +41,39 @@ def test_at_most_twelve_images_with_first_and_last(tmp_path: Path) -> None:
 def test_threshold_hides_predictions(tmp_path: Path) -> None:
     shown = prediction_grid([row(tmp_path, 3, 0, 1)], ["ship"], tmp_path / "a.png", 0.5)
     hidden = prediction_grid([row(tmp_path, 3, 0, 1)], ["ship"], tmp_path / "b.png", 0.95)
-    assert (shown != hidden).any()
-    middle = shown.shape[1] // 2
-    assert np.array_equal(shown[30:, :middle], hidden[30:, :middle])
+    middle, end = shown.shape[1] // 2, 140
+    assert (shown[30:end] != hidden[30:end]).any()
+    assert np.array_equal(shown[30:end, :middle], hidden[30:end, :middle])
+
+
+def test_thresholds_of_classes(tmp_path: Path) -> None:
+    """Of a ship and a plane with 0.6 each, the one whose class asks for more is left out."""
+    truth, found = row(tmp_path, 3, 0, 2)
+    found = found._replace(scores=torch.tensor([0.6, 0.6]), labels=torch.tensor([0, 1]))
+    sheets = []
+    for thresholds in ({"ship": 0.5, "plane": 0.7}, {"ship": 0.7, "plane": 0.5}):
+        sheets.append(prediction_grid([(truth, found)], ["ship", "plane"], tmp_path / "a.png", thresholds))
+    for sheet, shown in zip(sheets, (0, 1), strict=True):
+        for label in (0, 1):  # in the legend as well as on the picture
+            assert (sheet == class_colour(label)).all(axis=-1).any() == (label == shown)
+
+
+def test_the_sheet_says_what_its_colours_and_its_sides_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    legends = []
+    monkeypatch.setattr(grid, "with_legend", lambda image, entries: legends.append(entries) or image)
+    truth, found = row(tmp_path, 3, 3, 2)  # of the truth, two are difficult
+    classes = ["boat", "plane", "ship"]
+    truth, found = truth._replace(labels=np.array([2, 0, 0])), found._replace(labels=torch.tensor([2, 1]))
+    prediction_grid([(truth, found)], classes, tmp_path / "a.png", 0.5)
+    assert legends == [
+        [
+            (None, "left: truth; right: predictions, score >= 0.50"),
+            (class_colour(2), "ship"),
+            (grid.GREY, "difficult"),
+        ]
+    ]
 
 
 def test_large_images_are_reduced(tmp_path: Path) -> None:

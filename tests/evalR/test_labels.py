@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from evalR.report.labels import label_picture, legible_scale
-from utils.drawing import LEGEND_ROW, class_colour
+from utils.drawing import LEGEND_ROW
+from utils.palette import class_colour
 from utils.records import Annotation
 
 CLASSES = ["ship", "plane", "court"]

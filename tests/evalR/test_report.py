@@ -22,6 +22,7 @@ from evalR.report.page import write_report
 from evalR.result_sets import Results
 from tests.evalR.small_scenes import scene, square
 from utils.drawing import save_image
+from utils.palette import class_colour
 from utils.records import Annotation
 
 ODD = 'a <b>"bold"</b> & odd'
@@ -140,6 +141,43 @@ def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     assert "more are not shown, for their images cannot be read" in "".join(reader.text)
     data = np.frombuffer(base64.b64decode(reader.links[0].partition(",")[2]), np.uint8)
     assert cv2.imdecode(data, cv2.IMREAD_COLOR).shape == (galleries.SIDE, galleries.SIDE, 3)
+
+
+def test_classes_have_the_colours_of_the_pictures(tmp_path: Path) -> None:
+    """Beside the names of the table, of the curves, and of rows and columns of the confusion matrix."""
+    names = [f"kind {k}" for k in range(12)]
+    evaluation, annotations = case(names, 300, 150)
+    text = write_report(tmp_path, evaluation, annotations, "voc12").read_text()
+    for k, name in enumerate(names):
+        colour = "#" + "".join(f"{value:02x}" for value in class_colour(k))
+        patch = f'<span class="key patch" style="background: {colour}"></span>'
+        assert text.count(patch) >= 4
+        for before, after in ((patch + name + "</th>", ""), (patch + name, "</h3>"), (name + patch, "</th>")):
+            assert before + after in text, (before, after)
+
+
+def test_pictures_of_errors_say_where_they_lie(tmp_path: Path) -> None:
+    """Each pixel of the image is its place: the range in the caption is that of the pixels in the picture."""
+    image = np.zeros((700, 700, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.arange(700) // 4, np.arange(700)[:, None] // 4
+    save_image(tmp_path / "a.png", image)
+    quad = square(300, 420, 60)
+    scored = scene([(quad, 1, 0.9)], [])
+    (shown,) = galleries.show(
+        [galleries.Case(0, "b 0.90", found=0)], scored, [str(tmp_path / "a.png")], np.array([True])
+    )
+    assert shown
+    words = re.fullmatch(r"b 0\.90 \(a\.png, x (\d+)-(\d+), y (\d+)-(\d+)\)", shown.caption)
+    assert words
+    left, right, top, bottom = map(int, words.groups())
+    assert (right - left, bottom - top) == (180, 180)
+    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(shown.data), np.uint8), cv2.IMREAD_COLOR)
+    # four grey levels a pixel of the image, and a JPEG keeps colours less well than lightness
+    corners = pixels[[5, -6]][:, [5, -6]].astype(float) * 4  # blue, green, red
+    step = 180 / galleries.SIDE
+    assert corners[0, 0, [2, 1]] == pytest.approx([left + 5 * step, top + 5 * step], abs=24)
+    assert corners[1, 1, [2, 1]] == pytest.approx([right - 5 * step, bottom - 5 * step], abs=24)
+    assert shown.colour == "#" + "".join(f"{value:02x}" for value in class_colour(1))
 
 
 def example() -> Scored:

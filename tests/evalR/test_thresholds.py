@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from cfg.load import ConfigError, config_text, load_config, load_config_text
+from cfg.predict import DEFAULT_THRESHOLD
 from evalR.evaluate import score_all
-from evalR.thresholds import DEFAULT, best_thresholds, threshold_text, thresholds_of, with_thresholds
+from evalR.thresholds import best_thresholds, with_thresholds
 from utils.errors import UserError
 from utils.records import Annotation, Detections
+from utils.thresholds import least_scores
 
 CLASSES = ("a", "b", "c")
 
@@ -71,32 +73,34 @@ def test_nothing_found_and_nothing_there() -> None:
     assert best_thresholds(score_all([], [], CLASSES)) == {}
 
 
+def resolved(
+    words: list[str], learned: dict[str, float] | None, classes: tuple[str, ...] = CLASSES
+) -> list[float]:
+    predict = with_thresholds(load_config(None, words).predict, learned, classes)
+    return least_scores(predict.threshold, classes).tolist()
+
+
 def test_settings_win_over_the_checkpoint() -> None:
-    learned = {"*": 0.6, "a": 0.5}
-    predict = load_config().predict
-    assert thresholds_of(predict, CLASSES).tolist() == pytest.approx([DEFAULT] * 3)
-    assert thresholds_of(with_thresholds(predict, learned), CLASSES).tolist() == pytest.approx(
-        [0.5, 0.6, 0.6]
-    )
-    assert with_thresholds(predict, None) == with_thresholds(predict, {}) == predict
-    said = load_config(None, ["predict.score_threshold=0.2"]).predict
-    assert thresholds_of(with_thresholds(said, learned), CLASSES).tolist() == pytest.approx([0.2] * 3)
-    zero = load_config(None, ["predict.score_threshold=0"]).predict
-    assert thresholds_of(with_thresholds(zero, learned), CLASSES).tolist() == [0.0] * 3
+    learned = {"*": 0.6, "a": 0.5, "gone": 0.1}
+    assert resolved([], None) == resolved([], {}) == [DEFAULT_THRESHOLD] * 3
+    assert resolved([], learned) == [0.5, 0.6, 0.6]
+    assert resolved(["predict.score_threshold=0.2"], learned) == [0.2] * 3
+    assert resolved(["predict.score_threshold=0"], learned) == [0.0] * 3
+    assert resolved(["predict.score_threshold={b: 0.9}"], learned) == [
+        DEFAULT_THRESHOLD,
+        0.9,
+        DEFAULT_THRESHOLD,
+    ]
 
 
 def test_a_mapping_survives_the_file() -> None:
     config = load_config(None, ["predict.score_threshold={a: 0.5, x.y: 0.25, '*': 0.75}"])
     assert config.predict.score_threshold == {"a": 0.5, "x.y": 0.25, "*": 0.75}
     assert load_config_text(config_text(config), "again") == config
-    assert thresholds_of(config.predict, ("a", "x.y", "z")).tolist() == [0.5, 0.25, 0.75]
+    word = "predict.score_threshold={a: 0.5, x.y: 0.25, '*': 0.75}"
+    assert resolved([word], None, ("a", "x.y", "z")) == [0.5, 0.25, 0.75]
     with pytest.raises(UserError, match=r"predict.score_threshold: 'x\.y' is none of a, b"):
-        thresholds_of(config.predict, ("a", "b"))
+        resolved([word], None, ("a", "b"))
     for word in ("predict.score_threshold=2", "predict.score_threshold={a: 2}"):
-        with pytest.raises(ConfigError, match=r"predict\.score_threshold: "):
+        with pytest.raises(ConfigError, match=r"predict\.score_threshold"):
             load_config(None, [word])
-
-
-def test_words_for_a_picture() -> None:
-    assert threshold_text([0.3, 0.3]) == "score >= 0.30"
-    assert threshold_text([0.42, 0.71, 0.5]) == "score >= 0.42 to 0.71 by class"

@@ -1,5 +1,7 @@
 """Pictures, overviews and crops: what is drawn where."""
 
+import csv
+import re
 from pathlib import Path
 
 import cv2
@@ -9,10 +11,11 @@ import pytest
 from evalR.outputs import overview
 from evalR.outputs.crops import crop_upright, remove_crops, write_crops
 from evalR.outputs.overview import densest_windows, draw_overview, reduce_raster, write_overview
-from evalR.outputs.pictures import annotate, part_of, write_picture
+from evalR.outputs.pictures import annotate, class_legend, legend, part_of, write_picture
 from tests.evalR.outputs.found import make_found, random_quads, rectangle
-from utils.drawing import LEGEND_ROW, class_colour
+from utils.drawing import LEGEND_ROW, legend_row
 from utils.images import read_image
+from utils.palette import class_colour
 from utils.rasters import Window, array_raster
 
 BLACK = np.zeros((400, 500, 3), np.uint8)
@@ -37,14 +40,14 @@ def test_outlines_lie_on_the_quads_in_the_colours_of_the_classes() -> None:
 @pytest.mark.parametrize(("side", "scale"), [(8, 2), (5, 4), (40, 1)])
 def test_images_of_small_objects_are_enlarged(side: int, scale: int, tmp_path: Path) -> None:
     quad = [[[50, 50], [50 + side, 50], [50 + side, 50 + side], [50, 50 + side]]]
-    write_picture(tmp_path / "a.jpg", BLACK, make_found(quad))
-    assert read_image(tmp_path / "a.jpg").shape == (400 * scale + LEGEND_ROW, 500 * scale, 3)
+    write_picture(tmp_path / "a.jpg", BLACK, make_found(quad), 0.3)
+    assert read_image(tmp_path / "a.jpg").shape == (400 * scale + legend_row(500 * scale), 500 * scale, 3)
 
 
 def test_a_picture_of_nothing(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.jpg", BLACK, make_found())
+    write_picture(tmp_path / "a.jpg", BLACK, make_found(), 0.3)
     assert read_image(tmp_path / "a.jpg").shape == (400 + LEGEND_ROW, 500, 3)
-    write_overview(tmp_path / "b", array_raster(BLACK), make_found())
+    write_overview(tmp_path / "b", array_raster(BLACK), make_found(), 0.3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "b.jpg"]
 
 
@@ -97,10 +100,85 @@ def test_what_reaches_into_a_window_is_drawn_in_it() -> None:
 def test_overview_and_windows_of_a_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview, "OVERVIEW", 100)
     monkeypatch.setattr(overview, "WINDOW", 200)
-    paths = write_overview(tmp_path / "s", array_raster(BLACK), make_found([rectangle(30, 30, 20, 10, 0)]))
-    assert [path.name for path in paths] == ["s.jpg", "s_dense1.jpg"]
-    assert read_image(paths[0]).shape == (80 + LEGEND_ROW, 100, 3)
-    assert read_image(paths[1]).shape == (200 + LEGEND_ROW, 200, 3)
+    found = make_found([rectangle(30, 30, 20, 10, 0), rectangle(430, 330, 20, 10, 0)])
+    paths = write_overview(tmp_path / "s", array_raster(BLACK), found, 0.3)
+    assert [path.name for path in paths] == ["s.jpg", "s_dense1.jpg", "s_dense2.jpg"]
+    for path, (height, width) in zip(paths, [(80, 100), (200, 200), (200, 200)], strict=True):
+        shape = read_image(path).shape
+        assert shape[1] == width
+        assert shape[0] > height
+        assert (shape[0] - height) % LEGEND_ROW == 0
+    write_overview(tmp_path / "s", array_raster(BLACK), make_found([rectangle(30, 30, 20, 10, 0)]), 0.3)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"s.jpg", "s_dense1.jpg"}  # no window without a frame
+
+
+def test_frames_numbers_ranges_and_file_names_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three crowds of 30, 20 and 10 objects, in a scene of 3000 x 2000 px."""
+    crowds = [(2300, 1400, 30), (500, 500, 20), (2500, 300, 10)]
+    rng = np.random.default_rng(4)
+    quads = [
+        rectangle(x + rng.uniform(-150, 150), y + rng.uniform(-150, 150), 20, 10, rng.uniform(0, 180))
+        for x, y, count in crowds
+        for _ in range(count)
+    ]
+    found = make_found(quads, size=(2000, 3000), source="scenes/port.tif")
+    saved: dict[str, tuple[np.ndarray, list]] = {}
+    monkeypatch.setattr(overview, "with_legend", lambda image, entries: (image, list(entries)))
+    monkeypatch.setattr(overview, "save_image", lambda path, picture: saved.update({path.name: picture}))
+    scene = np.zeros((2000, 3000, 3), np.uint8)
+    scene[..., 0], scene[..., 1] = np.arange(3000) // 16, np.arange(2000)[:, None] // 16
+    write_overview(tmp_path / "port", array_raster(scene), found, {"plane": 0.4, "large ship": 0.6})
+    assert list(saved) == ["port.jpg", "port_dense1.jpg", "port_dense2.jpg", "port_dense3.jpg"]
+    sheet, about = saved["port.jpg"]
+    texts = [text for _, text in about]
+    assert texts[:3] == [
+        "port.tif: 3000 x 2000 px, shown 1:2",
+        "frames 1 to 3: port_dense1.jpg to port_dense3.jpg",
+        "score >= 0.40-0.60, by class",
+    ]
+    for number, (x, y, count) in enumerate(crowds, 1):
+        picture, entries = saved[f"port_dense{number}.jpg"]
+        words = re.fullmatch(r"window (\d): x (\d+)-(\d+), y (\d+)-(\d+) of port.tif", entries[0][1])
+        assert words
+        named, left, right, top, bottom = map(int, words.groups())
+        assert named == number
+        assert left < x < right
+        assert top < y < bottom
+        assert picture.shape == (bottom - top, right - left, 3)
+        bare = picture[..., 2] == 0  # where nothing is drawn, or a colour without blue
+        rows, columns = np.nonzero(bare)
+        x_found, y_found = (16 * picture[bare][:, k].astype(int) for k in (0, 1))
+        assert (np.abs(x_found - columns - left) < 16).mean() > 0.95
+        assert (np.abs(y_found - rows - top) < 16).mean() > 0.95
+        assert sum(int(text.rsplit(" ", 1)[1]) for _, text in entries[2:]) == count
+        for at in ((top // 2, (left + right) // 4), ((top + bottom) // 4, left // 2)):
+            row, column = (min(max(k, 1), n - 2) for k, n in zip(at, sheet.shape, strict=False))
+            assert (sheet[row - 1 : row + 3, column - 1 : column + 3] == 255).all(axis=-1).any()
+    frameless = draw_overview(reduce_raster(array_raster(scene), 2), found)
+    assert not (frameless == 255).all(axis=-1).any()
+
+
+def test_a_class_has_one_colour_wherever_it_is_shown(tmp_path: Path) -> None:
+    """Ships alone and ships among others: their colour is that of their place in training."""
+    box = rectangle(200, 150, 60, 30, 20)
+    alone = make_found([box], [1])
+    among = make_found([box, rectangle(400, 300, 60, 30, 70)], [1, 0])
+    for found in (alone, among):
+        picture = annotate(BLACK, found)
+        x, y = box.mean(axis=0) + (box[1] - box[0]) / 2
+        around = picture[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3]
+        assert painted(around, class_colour(1)).any()
+        assert (class_colour(1), "large ship 1") in legend(found, 0.3)
+    overview_of = draw_overview(reduce_raster(array_raster(BLACK), 1), alone)
+    assert painted(overview_of, class_colour(1)).sum() > 50
+    write_overview(tmp_path / "s", array_raster(BLACK), alone, 0.3)
+    for name in ("s.jpg", "s_dense1.jpg"):
+        assert painted(read_image(tmp_path / name), class_colour(1)).sum() > 50
+    both = ("plane", "large ship")
+    assert class_legend(both, ("large ship",), 0.3)[1:] == [(class_colour(1), "large ship")]
+    assert class_legend(both, (), "all")[0] == (None, "all")
+    assert legend(make_found(), 0.5) == [(None, "score >= 0.50"), (None, "no objects")]
 
 
 @pytest.mark.parametrize("degrees", [0, 20, 70, 90, 110, 160, 179])
@@ -148,6 +226,15 @@ def test_crops_of_an_image_replace_those_before(tmp_path: Path) -> None:
         "plane/a_0001_0001.jpg",
         "plane/a_0001_0003.jpg",
     ]
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["crop"] for row in rows] == ["plane/a_0001.jpg", "large ship/a_0002.jpg"]
+    for row, quad in zip(rows, found.detections.quads.numpy(), strict=False):
+        low, high = (np.array([int(row[f"{axis}_{end}"]) for axis in "xy"]) for end in ("min", "max"))
+        assert (low <= np.clip(quad.min(axis=0), 0, None)).all()
+        assert (high >= np.minimum(quad.max(axis=0), [500, 400])).all()
+        assert (high - low <= np.ptp(quad, axis=0) + 2 + 4).all()  # a margin of a tenth of 10 px on all sides
     remove_crops(tmp_path, "a_0001")
+    assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["a.csv"]
     assert len(list(tmp_path.rglob("*.jpg"))) == 2
     assert write_crops(tmp_path, "b", raster, make_found(), 0.1, 0) == 0

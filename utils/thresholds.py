@@ -1,0 +1,45 @@
+"""Thresholds of scores: in words, and one per class."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+OTHERS = "*"  # the key of all classes that have no threshold of their own
+Threshold = float | Mapping[str, float] | str  # of all classes, by class name, or in words already
+
+
+def threshold_text(threshold: Threshold) -> str:
+    """Return what a picture says about the detections that it shows.
+
+    >>> threshold_text(0.3)
+    'score >= 0.30'
+    >>> threshold_text({"ship": 0.42, "plane": 0.71})
+    'score >= 0.42-0.71, by class'
+    """
+    if isinstance(threshold, str):
+        return threshold
+    if not isinstance(threshold, Mapping):
+        return f"score >= {_number(threshold)}"
+    if not threshold:
+        return "all scores"
+    low, high = _number(min(threshold.values())), _number(max(threshold.values()))
+    return f"score >= {low}" if low == high else f"score >= {low}-{high}, by class"
+
+
+def _number(value: float) -> str:
+    """Return a number with two decimals, or with three where two would say another one."""
+    return f"{value:.2f}" if abs(value - round(value, 2)) < 5e-4 else f"{value:.3f}"
+
+
+def least_scores(threshold: Threshold, classes: Sequence[str]) -> NDArray[np.float64]:
+    """Return the threshold of each class (C,), that of `*` where it has none of its own.
+
+    0 where none is known, or it has been applied already.
+    """
+    if isinstance(threshold, str):
+        return np.zeros(len(classes))
+    if isinstance(threshold, Mapping):
+        others = threshold.get(OTHERS, 0.0)
+        return np.array([threshold.get(name, others) for name in classes], np.float64)
+    return np.full(len(classes), threshold, np.float64)
