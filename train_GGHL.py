@@ -5,7 +5,7 @@
     python train_GGHL.py cfg/dota.yaml model.size=small train.epochs=36
     python train_GGHL.py data.root=mydata                           your data, with the defaults
     python train_GGHL.py cfg/dota.yaml train.resume=auto            go on where the last run was interrupted
-    python train_GGHL.py cfg/mine.yaml weights=runs/dota/best.pt    start from a trained network
+    python train_GGHL.py cfg/mine.yaml weights=runs/dota            start from a trained network
     python train_GGHL.py --settings                                 every setting, its default and meaning
     sh train_GGHL_dist.sh cfg/dota.yaml                             on every GPU of the machine
 

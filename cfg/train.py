@@ -41,8 +41,8 @@ class TrainConfig(Section):
     ema_tau: Positive = 2000.0
     """Steps; the decay ramps as 1 - exp(-step / tau)."""
     init: str | None = None
-    """A checkpoint of a run to start from; what does not fit, such as the outputs of other classes, starts
-    anew. Bare names are looked up in weight/."""
+    """A checkpoint or a run's folder to start from; what does not fit, such as the outputs of other classes,
+    starts anew. Bare names are looked up in weight/."""
     sync_bn: bool = True
     """Batch norm over the images of all GPUs, where there are several."""
     amp: bool = True
@@ -79,8 +79,5 @@ class TrainConfig(Section):
             return value
         if "," in text:
             count = len(text.split(","))
-            raise ValueError(
-                f"expected one device, that of one process; to train on {count} GPUs: "
-                f"NGPU={count} sh train_GGHL_dist.sh"
-            )
+            raise ValueError(f"expected one device; to train on {count}: NGPU={count} sh train_GGHL_dist.sh")
         return "cuda" if text == "gpu" else re.sub(r"^(?:(?:gpu|cuda):)?(\d+)$", r"cuda:\1", text)

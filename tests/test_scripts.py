@@ -198,6 +198,64 @@ def test_large_images_are_predicted_in_tiles(
     assert (tmp_path / "out/large.txt").is_file()
 
 
+@pytest.mark.parametrize("main", [train_GGHL.main, evaluation.main, predict.main])
+@pytest.mark.parametrize(
+    "words", [["--settings"], ["--settings", "train.epochs"], ["a", "--settings", "epochs"]]
+)
+def test_settings_are_listed_without_data_and_run(
+    main: Main,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        run(main, words, monkeypatch)
+    assert caught.value.code == 0
+    assert "  train.epochs=100  (whole number from 1)" in capsys.readouterr().out.splitlines()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["weights=runs/demo", "out=OUT", "formats=csv,dota", "overwrite=true", "predict.classes=ship,plane"],
+        [
+            "--weights=runs/demo",
+            "--out=OUT",
+            "--formats=[csv,dota]",
+            "--overwrite",
+            "--predict.classes=ship,plane",
+        ],
+        [
+            "--weights",
+            "runs/demo",
+            "--out",
+            "OUT",
+            "--formats",
+            "csv,dota",
+            "--predict.classes",
+            "ship,plane",
+        ],
+    ],
+)
+def test_each_spelling_of_options(
+    words: list[str], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    image = next((trained / "data/val/images").iterdir())
+    words = [word.replace("OUT", str(tmp_path / "out")) for word in words]
+    assert run(predict.main, [*words, str(image), "predict.score_threshold=0"], monkeypatch) == 0
+    found = (tmp_path / "out" / f"{image.stem}.txt").read_text().splitlines()
+    assert {line.split()[8] for line in found} <= {"ship", "plane"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        ".predictions",
+        f"{image.stem}.txt",
+        "detections.csv",
+    }
+
+
 def write_label(data: Path, line: str) -> Path:
     path = next(iter(sorted((data / "train/labelTxt").iterdir())))
     path.write_text(line + "\n")
@@ -240,6 +298,12 @@ def test_bad_labels(
         (["model.dropblock=1.0"], "model.dropblock"),
         (["data.classes=[ship,ship]"], "data.classes"),
         (["train.device=tpu9"], "train.device"),
+        (["train.device=99"], "train.device=cuda:99: not usable here: "),
+        (["train.device=0,1"], "NGPU=2 sh train_GGHL_dist.sh"),
+        (["epochs=3"], "unknown key 'epochs'; did you mean 'train.epochs'?"),
+        (["--batch-size", "8"], "unknown key 'batch-size'; did you mean 'train.batch_size'"),
+        (["weights=none.pt"], "none.pt: no such file"),
+        (["--train.epochs", "0"], "train.epochs"),
         (["model.weights=nosuch.weights"], "nosuch.weights"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

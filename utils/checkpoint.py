@@ -116,13 +116,13 @@ def _kind(path: Path) -> str:
 
 
 def find_weights(name: str | Path) -> Path:
-    """Return the file `name` stands for: a path, else a file of that name in weight/.
+    """Return the file `name` stands for: a path, the best of a run's folder, or a file in weight/.
 
     Raises:
         CheckpointError: it is in neither place.
     """
     direct, pretrained = Path(name).expanduser(), WEIGHT_FOLDER / name
-    for path in (direct, pretrained):
+    for path in (direct, direct / "best.pt", pretrained):
         if path.is_file():
             return path
     raise CheckpointError(f"{name}: no such file, neither {direct.absolute()} nor {pretrained}")

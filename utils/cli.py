@@ -96,11 +96,12 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
         gpus = torch.cuda.device_count()
-        here = f"; GPUs here: {', '.join(map(str, range(gpus))) or 'none'}" if name.startswith("cuda") else ""
-        raise UserError(f"train.device={name}: not usable here: {first_line(error)}{here}") from None
+        if device.type == "cuda" and (device.index or 0) >= gpus:
+            raise UserError(f"no such GPU, there are {gpus}" if gpus else "there is no GPU")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, UserError) as error:
+        raise UserError(f"train.device={name}: not usable here: {first_line(error)}") from None
     return device
 
 

@@ -128,6 +128,11 @@ def test_find_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_weights("b.pt") == Path("b.pt")
     with pytest.raises(CheckpointError, match=r"c\.pt: no such file, neither .*c\.pt nor .*weight/c\.pt"):
         find_weights("c.pt")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(CheckpointError, match="run: no such file"):
+        find_weights("run")
+    (tmp_path / "run/best.pt").touch()
+    assert find_weights("run") == Path("run/best.pt")
 
 
 def test_load_state_is_strict() -> None:

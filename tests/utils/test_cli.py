@@ -167,7 +167,7 @@ def test_files_with_an_equals_sign_are_no_settings(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_gpu_that_is_not_there(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    with pytest.raises(UserError, match="GPUs here: 0, 1$" if count else "GPUs here: none$"):
+    with pytest.raises(UserError, match="no such GPU, there are 2$" if count else "there is no GPU$"):
         pick_device("cuda:7")
 
 
