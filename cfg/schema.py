@@ -245,6 +245,7 @@ class PredictConfig(Section):
     bands: tuple[Number, ...] = ()  # of a raster, from 1, one or three; empty: its colours or the first three
     # percentiles that become black and white; None: 8 and 16 bits as in training, other numbers by 2 and 98
     stretch: tuple[Percent, Percent] | None = None
+    quiet: bool = False  # neither progress bars nor lines about what was noticed
 
     @field_validator("bands")
     @classmethod

@@ -22,7 +22,7 @@ def mark_of(source: Path, weights: Path, config: Config) -> str:
     parts = [
         f"{config.data.input_size} {config.data.max_downscale} {config.train.amp}",
         config.eval.model_dump_json(),
-        config.predict.model_dump_json(exclude={"formats"}),
+        config.predict.model_dump_json(exclude={"formats", "quiet"}),
     ]
     for path in filter(Path.exists, (source, weights)):
         status = path.stat()

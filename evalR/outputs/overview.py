@@ -31,13 +31,17 @@ class View(NamedTuple):
 def write_overview(place: Path, raster: Raster, found: SceneDetections) -> list[Path]:
     """Write PLACE.jpg and PLACE_dense1.jpg to _dense4.jpg, and return their paths; the scene is read once."""
     paths = [place.with_name(f"{place.name}.jpg")]
-    view = reduce_raster(raster, -(-max(raster.size) // OVERVIEW))
-    save_image(paths[0], with_legend(draw_overview(view, found), legend(found)))
+    save_image(paths[0], with_legend(overview_of(raster, found), legend(found)))
     for path, window in zip(dense_paths(place), densest_windows(quads_of(found), raster.size), strict=False):
         part = part_of(found, window)
         save_image(path, with_legend(annotate(raster.read(window), part), legend(part)))
         paths.append(path)
     return paths
+
+
+def overview_of(raster: Raster, found: SceneDetections) -> Image:
+    """Return a scene with its objects, reduced to at most 2000 px."""
+    return draw_overview(reduce_raster(raster, -(-max(raster.size) // OVERVIEW)), found)
 
 
 def dense_paths(place: Path) -> list[Path]:

@@ -28,8 +28,13 @@ INK = (30, 30, 30)
 
 def write_picture(path: Path, image: Image, found: SceneDetections) -> None:
     """Write NAME.jpg: the image, 2 to 4 times as large where its objects are under 16 px."""
+    save_image(path, picture_of(image, found))
+
+
+def picture_of(image: Image, found: SceneDetections) -> Image:
+    """Return the annotated image, enlarged where its objects are small, above the legend."""
     scale = legible_scale(quads_of(found), found.size, LEGIBLE, LARGEST)
-    save_image(path, with_legend(annotate(image, found, scale), legend(found)))
+    return with_legend(annotate(image, found, scale), legend(found))
 
 
 def annotate(image: Image, found: SceneDetections, scale: float = 1.0) -> Image:
