@@ -121,7 +121,7 @@ class FoundObjects:
         if isinstance(rows, int | np.integer):
             label = int(self.labels[rows])
             return FoundObject(self.quads[rows], float(self.scores[rows]), label, self.classes[label])
-        chosen = torch.from_numpy(np.arange(len(self))[_to_rows(rows)])
+        chosen = torch.from_numpy(np.arange(len(self))[_to_rows(rows)].copy())
         detections = Detections(*(field[chosen] for field in self.scene.detections))
         return replace(self, scene=self.scene._replace(detections=detections))
 
