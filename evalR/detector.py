@@ -16,7 +16,7 @@ from evalR.found import FoundObjects, Pixels
 from evalR.inference import Image
 from evalR.load import Trained, load_detector
 from evalR.many import Source, find_in_images
-from evalR.predict import ONE_LABEL, checked_image, chosen_labels, find_in_source, reading_of
+from evalR.predict import ONE_LABEL, checked_image, chosen_labels, reading_of
 from evalR.sources import find_sources, is_video
 from utils.cli import pick_device
 from utils.errors import Faults, UserError
@@ -118,17 +118,17 @@ class Detector:
         """
         trained = self._with(settings)
         if not _is_many(source):
-            own = _to_source(source)
-            return _wrapped(
-                own, find_in_source(trained, own, Path(journal) if journal else None, shared), trained
-            )
+            own, place = _to_source(source), Path(journal) if journal else None
+            faults = Faults(skip=False)
+            ((_, found),) = find_in_images(trained, [own], faults, lambda _: place, shared)
+            return _wrapped(own, found, trained)
         if journal:
             raise UserError(f"journal={journal}: expected one source, for a journal is that of one file")
         items = list(_each(source))
         with counting("predict", len(items), "image", trained.config.predict.quiet) as count:
             everything = []
-            for found in _find_all(trained, items, shared):
-                everything.append(found)
+            for one in _find_all(trained, items, shared):
+                everything.append(one)
                 count(1)
         return everything
 

@@ -82,7 +82,7 @@ def test_every_package_has_its_place() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build in a copy: the checkout keeps no traces, and an `__init__.py` that a build leaves is seen."""
+    """Build in a copy, so that the checkout keeps no traces of it."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in build.SOURCES.values():
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))

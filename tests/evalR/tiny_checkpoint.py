@@ -17,11 +17,15 @@ SETTINGS = {
 }  # that find some
 
 
-def write_tiny_checkpoint(folder: Path) -> Path:
-    """Write best.pt, an untrained network for inputs of 64 px, and return its path."""
+def write_tiny_checkpoint(folder: Path, sure: bool = False) -> Path:
+    """Write best.pt, an untrained network for 64 px, and return its path; if sure, scores are high."""
     torch.manual_seed(0)
     config = load_config(None, ["model.size=nano", "data.image_size=64"])
     path = folder / "best.pt"
-    state = build_model(config.model, len(CLASSES)).state_dict()
+    model = build_model(config.model, len(CLASSES))
+    for name, value in model.named_parameters():
+        if sure and name.endswith("location.1.bias"):
+            value.data[-1] += 6.0  # objectness, which begins at ln(0.01 / 0.99)
+    state = model.state_dict()
     save_checkpoint(path, {"config": config.model_dump_json(), "classes": CLASSES, "model": state})
     return path
