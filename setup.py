@@ -11,6 +11,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
 from setuptools.errors import SetupError
 
 NAME = "gghl"
@@ -56,15 +57,18 @@ class BuildBelowOneName(build_py):
     """Copies the packages and rewrites their imports."""
 
     def run(self) -> None:
-        if self.editable_mode:
-            raise SetupError(
-                "an editable installation is not possible, for imports are rewritten; use pip install ."
-            )
         target = Path(self.build_lib, NAME)
         shutil.rmtree(target, ignore_errors=True)  # of an earlier build, whose files may be gone
         super().run()
         for path in target.rglob("*.py"):
             path.write_text(moved(path.read_text(encoding="utf-8"), str(path)), encoding="utf-8")
+
+
+class NoEditableInstallation(editable_wheel):
+    """Says why not: the files of the checkout would be used, whose imports are not rewritten."""
+
+    def run(self) -> None:
+        raise SetupError("an editable installation is not possible, use pip install . (docs/python.md)")
 
 
 def extras() -> list[str]:
@@ -87,5 +91,5 @@ if __name__ == "__main__":
         package_dir=SOURCES,
         package_data={"": ["*.yaml", "*.html", "py.typed"]},
         extras_require={"extra": extras()},
-        cmdclass={"build_py": BuildBelowOneName},
+        cmdclass={"build_py": BuildBelowOneName, "editable_wheel": NoEditableInstallation},
     )

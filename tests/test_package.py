@@ -17,7 +17,7 @@ from tests.training_runs import ROOT
 setuptools = pytest.importorskip("setuptools", minversion="77", reason="setuptools >= 77 builds the wheel")
 import setup as build  # noqa: E402 - needs setuptools
 
-BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{}(sys.argv[1]))"
 HOST = """
 import sys
 places = sys.argv[1:3]  # where the wheel is, and where the modules of the host are
@@ -81,25 +81,37 @@ def test_every_package_has_its_place() -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build in a copy, so that the checkout keeps no traces of it."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of what is installed, so that builds leave no traces in the checkout."""
+    folder = tmp_path_factory.mktemp("source")
     for name in build.SOURCES.values():
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (
-        "pyproject.toml",
-        "setup.py",
-        "README.md",
-        "LICENSE",
-        "requirements.txt",
-        "requirements-extra.txt",
-    ):
-        shutil.copy(ROOT / name, source)
-    done = subprocess.run(
-        [sys.executable, "-c", BUILD, out], cwd=source, capture_output=True, text=True, check=False
-    )
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("requirements.txt", "requirements-extra.txt"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def run_build(source: Path, kind: str, out: Path) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-c", BUILD.format(kind), str(out)]
+    return subprocess.run(words, cwd=source, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    done = run_build(source, "wheel", out)
     assert done.returncode == 0, done.stderr
     return out / done.stdout.split()[-1]
+
+
+@pytest.mark.slow
+def test_an_editable_installation_is_refused(source: Path, tmp_path: Path) -> None:
+    done = run_build(source, "editable", tmp_path)
+    assert done.returncode != 0
+    assert "an editable installation is not possible, use pip install ." in done.stderr
+    assert list(tmp_path.glob("*.whl")) == []
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ def test_arrays_give_what_their_files_give(
     assert [found.source for found in detector(pictures)] == ["image in memory"] * 5
 
 
-def test_an_image_gives_what_it_gives_in_a_list(detector: Detector, pictures: list[np.ndarray]) -> None:
+def test_an_image_alone_gives_what_it_gives_in_a_list(detector: Detector, pictures: list[np.ndarray]) -> None:
     for picture, found in zip(pictures, detector(pictures), strict=True):
         assert_same(found, detector(picture))
 
