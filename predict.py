@@ -101,6 +101,8 @@ def main(words: Sequence[str]) -> None:
     sources = find_sources(arguments.source)
     weights = Path(arguments.weights) if arguments.weights else newest_weights(Path("runs"))
     trained = load_detector(weights, [ONE_LABEL, *settings], join)
+    if trained.config.predict.quiet:
+        logging.getLogger().setLevel(logging.ERROR)
     out = Path(folder_of(arguments.out))
     job = Job(sources, output_names(sources), out, arguments.overwrite, trained)
     try:
@@ -119,7 +121,7 @@ def predict(job: Job) -> list[SceneDetections]:
     skip = job.trained.config.data.on_error == "skip"
     faults = Faults(skip=skip and not distributed.launched())  # who skips alone leaves the others waiting
     everything: list[SceneDetections] = []
-    hidden = not distributed.is_main()
+    hidden = job.predict.quiet or not distributed.is_main()
     try:
         with tqdm(run(job, faults), "predict", len(job.sources), unit="file", disable=hidden) as progress:
             for found in progress:
@@ -188,11 +190,12 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
     distributed.gather(None)  # nobody begins before the journals are gone
     images = [source for source in job.sources if kept[source] is None and not is_video(source)]
     log_slicing(known_sizes(images) if is_main else (), job.trained.config)
-    for source, detections in find_in_images(job.trained, images, faults, job.journal_of):
-        if is_main:
-            keep(kept_path(job.out, job.names[source]), detections, marks[source])
+    shared = distributed.launched()
+    for source, scene in find_in_images(job.trained, images, faults, job.journal_of, shared):
+        if is_main and isinstance(source, Path):
+            keep(kept_path(job.out, job.names[source]), scene.detections, marks[source])
             remove_journal(job.journal_of(source))
-            yield finish(job, source, detections)
+            yield finish(job, source, scene.detections)
     for source in filter(is_video, job.sources if is_main else ()):
         yield from run_video(job, source, marks[source], faults, kept[source])
 
@@ -244,7 +247,9 @@ def run_video(
         find_in_frame = partial(find_in_frame_of, job.trained)
         classes, config = job.trained.classes, job.predict
         legend = class_legend(classes, config.classes, config.threshold)
-        found = faults.attempt(partial(predict_video, source, paths, find_in_frame, classes, legend))
+        found = faults.attempt(
+            partial(predict_video, source, paths, find_in_frame, classes, legend, quiet=config.quiet)
+        )
         if found is not None:
             keep(place, found.detections, mark)
             for path in paths.values():

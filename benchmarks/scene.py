@@ -29,8 +29,9 @@ sys.path.insert(0, str(ROOT))
 from dataloadR.demo_scenes import CLASSES, make_scene  # noqa: E402
 from dataloadR.scene_grounds import render_ground  # noqa: E402
 from dataloadR.scene_plan import plan_scene  # noqa: E402
+from evalR.detector import Detector  # noqa: E402
 from evalR.inference import predict_image  # noqa: E402
-from evalR.predict import Detector, shown  # noqa: E402
+from evalR.predict import shown  # noqa: E402
 from utils.quad_iou import pairwise_quad_iou  # noqa: E402
 from utils.rasters import Window  # noqa: E402
 from utils.records import Detections  # noqa: E402
@@ -218,7 +219,7 @@ def run(given: argparse.Namespace, path: Path) -> None:
     print(f"{found.size} px, {clock.images} tiles looked at, {len(found.scores)} objects found")
     print(f"{wall:.1f} s, {clock.seconds / wall:.1%} of it in the network (asked: 90 %)")
     print(f"peak RSS {peak:.0f} MiB (asked: 2500 MB)")
-    print(f"scene:   {score(found.detections, truth)}")
+    print(f"scene:   {score(found.scene.detections, truth)}")
     print(f"centred: {reference(detector, path, truth)} (asked: within 0.5 points)")
 
 

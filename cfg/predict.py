@@ -41,6 +41,8 @@ class PredictConfig(Section):
     stretch: tuple[Percent, Percent] | None = None
     """Percentiles of a raster that become black and white; none: 8 and 16 bits as in training
     (docs/prediction.md, Pixel values), other numbers by 2 and 98."""
+    quiet: bool = False
+    """Neither progress bars nor lines about what was noticed."""
 
     @property
     def threshold(self) -> float | dict[str, float]:

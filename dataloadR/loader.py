@@ -99,7 +99,6 @@ def init_worker(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-@atexit.register
 def end_workers() -> None:
     """Kill the workers that are left, as those of a loop that an error ended.
 
@@ -156,6 +155,9 @@ def _loader(
     ahead: Ahead,
 ) -> DataLoader[Batch]:
     workers = min(workers, usable_cpus())
+    if workers:
+        atexit.unregister(end_workers)  # once, and in programs alone that have workers of ours
+        atexit.register(end_workers)
     return DataLoader(
         Batches(dataset, ahead.held, ahead.prefetch),
         sampler=batches,

@@ -7,13 +7,13 @@ was drawn.  Detections are sorted and judged once; each resample is one pass ove
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from tqdm import tqdm
 
 from evalR.average_precision import Metric
 from evalR.columns import F64, I64
 from evalR.evaluate import Scored
 from evalR.matching import FALSE, I8, TRUE, judge
+from utils.kernels import kernel
 
 
 class Ranking(NamedTuple):
@@ -65,7 +65,7 @@ def weighted_ap(ranking: Ranking, weights: I64, metric: Metric) -> F64:
     return np.asarray(_ap_table(ranking, own, objects, metric == "voc07"))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ap_table(ranking: Ranking, weights: I64, objects: I64, eleven: bool) -> F64:
     """Return AP (C, T); `weights`: (D,) of the detections' images, `objects`: (C,) ground truths drawn."""
     ap = np.full((len(objects), len(ranking.verdicts)), np.nan)
@@ -79,7 +79,7 @@ def _ap_table(ranking: Ranking, weights: I64, objects: I64, eleven: bool) -> F64
     return ap
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _curve(verdicts: I8, weights: I64, ends: I64, rows: tuple[int, int], objects: int) -> tuple[F64, F64]:
     """Return recall and precision after each true detection: nowhere else does either metric look.
 
@@ -105,7 +105,7 @@ def _curve(verdicts: I8, weights: I64, ends: I64, rows: tuple[int, int], objects
     return recall[:count], precision[:count]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _area(recall: F64, precision: F64) -> float:
     """Return the all-point AP."""
     area, best = 0.0, 0.0
@@ -115,7 +115,7 @@ def _area(recall: F64, precision: F64) -> float:
     return area
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _eleven_points(recall: F64, precision: F64) -> float:
     """Return the 11-point AP."""
     total, best, point = 0.0, 0.0, 10

@@ -1,30 +1,34 @@
 """A model over images: a split of a data set, or one picture of any size."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import cycle
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from tqdm import tqdm
 
 from cfg.schema import SIZE_STEP, Config
 from dataloadR.dataset import RotatedDataset
-from dataloadR.loader import Ahead, eval_loader
+from dataloadR.geometric import place_image
+from dataloadR.loader import Ahead, collate, eval_loader
 from dataloadR.samplers import EvalBatches
 from dataloadR.splits import fitting_scale
 from evalR.predictor import Look, Predictor, evaluating
 from evalR.scenes.engine import find_in_scene
-from evalR.slicing import whole_scale
+from evalR.slicing import shrink_of, whole_scale
 from evalR.views import scaled_size
 from utils.distributed import gather, interleave, is_main, own_rows
 from utils.images import Matrix, Size, image_size, letterbox_matrix, read_image, warp_image
+from utils.progress import counting
 from utils.rasters import array_raster
-from utils.records import Annotation, Detections, Frame
+from utils.records import Annotation, Batch, Detections, Frame
+from utils.threads import read_ahead
 
 Image = NDArray[np.uint8]
+NOTHING = Annotation("", np.zeros((0, 4, 2), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int8))
 
 
 def predict_split(
@@ -44,6 +48,17 @@ def predict_shared(
     return predict_settings(Predictor(model, config, device), annotations)[0]
 
 
+def predict_images(
+    model: nn.Module, images: Sequence[Image], config: Config, device: torch.device
+) -> list[Detections]:
+    """Return what `predict_split` does for files of these images (H, W, 3) RGB, none of them far larger."""
+    predictor = Predictor(model, config, device)
+    order = _order(predictor, len(images))
+    shrinks = [shrink_of((image.shape[0], image.shape[1]), config) for image in images]
+    batches = _to_batches(images, shrinks, order)
+    return [found for (found,) in _predict_batches(predictor, batches, len(order))]
+
+
 def predict_settings(predictor: Predictor, annotations: Sequence[Annotation]) -> list[list[Detections]]:
     """Return what `predict_shared` does for each setting of the predictor, from one pass of the network."""
     block = predictor.config.eval.batch_size
@@ -56,28 +71,34 @@ def _predict_all(predictor: Predictor, annotations: Sequence[Annotation]) -> lis
     """Return the detections of every image, one for each setting."""
     config = predictor.config
     sizes = [image_size(a.image_path) for a in annotations]
-    scales = [whole_scale(size, config) for size in sizes]
-    whole = [k for k, scale in enumerate(scales) if scale is not None]
-    shrinks = [(scales[k] or 0.0) / fitting_scale(sizes[k], config.data) for k in whole]
-    found = iter(_predict_batches(predictor, [annotations[k] for k in whole], shrinks) if whole else [])
-    hidden = len(whole) == len(annotations)
-    progress = tqdm(annotations, desc="predict tiles", unit="image", leave=False, disable=hidden)
-    return [
-        _predict_tiles(predictor, read_image(a.image_path)) if scale is None else next(found)
-        for a, scale in zip(progress, scales, strict=True)
-    ]
+    whole = [whole_scale(size, config) is not None for size in sizes]
+    near = [a for a, is_whole in zip(annotations, whole, strict=True) if is_whole]
+    shrinks = [shrink_of(size, config) for size, is_whole in zip(sizes, whole, strict=True) if is_whole]
+    found = iter(_predict_files(predictor, near, shrinks) if near else [])
+    hidden = config.predict.quiet or all(whole) or not is_main()
+    everything = []
+    with counting("predict tiles", len(annotations), "image", hidden) as count:
+        for annotation, is_whole in zip(annotations, whole, strict=True):
+            path = annotation.image_path
+            everything.append(next(found) if is_whole else _predict_tiles(predictor, read_image(path)))
+            count(1)
+    return everything
 
 
-def _predict_batches(
+def _order(predictor: Predictor, images: int) -> EvalBatches:
+    """Return the batches of so many images, each in every scale."""
+    config = predictor.config
+    first, *others = (scaled_size(config.data.input_size, scale) for scale, _ in predictor.scales)
+    return EvalBatches(images, config.eval.batch_size, first, more_sizes=tuple(others))
+
+
+def _predict_files(
     predictor: Predictor, annotations: Sequence[Annotation], shrinks: Sequence[float]
 ) -> list[list[Detections]]:
-    config, scales = predictor.config, predictor.scales
-    sizes = tuple(scaled_size(config.data.input_size, scale) for scale, _ in scales)
-    order = EvalBatches(len(annotations), config.eval.batch_size, sizes[0], more_sizes=sizes[1:])
-    bare = [
-        a._replace(quads=a.quads[:0], labels=a.labels[:0], difficult=a.difficult[:0]) for a in annotations
-    ]
-    data = config.data.model_copy(update={"cache_gb": 0.0})  # each is read once a scale, and then done with
+    order = _order(predictor, len(annotations))
+    bare = [NOTHING._replace(image_path=a.image_path) for a in annotations]
+    # each is read once a scale, and then done with
+    data = predictor.config.data.model_copy(update={"cache_gb": 0.0})
     dataset = RotatedDataset(bare, data=data)
     dataset.shrinks = shrinks
     loader = eval_loader(
@@ -88,18 +109,39 @@ def _predict_batches(
         predictor.device,
         Ahead(data.prefetch, 1),
     )
-    batches = tqdm(
-        loader, desc="predict", unit="batch", leave=False, dynamic_ncols=True, disable=not is_main()
-    )
+    if data.workers:
+        return _predict_batches(predictor, loader, len(order))
+    with closing(read_ahead(loader)) as batches:
+        return _predict_batches(predictor, batches, len(order))
+
+
+def _to_batches(images: Sequence[Image], shrinks: Sequence[float], order: EvalBatches) -> Iterator[Batch]:
+    """Yield images in memory as a loader yields those of files."""
+    for keys in order:
+        matrices = (
+            letterbox_matrix(images[row].shape[:2], size, shrink=shrinks[row]) for _, _, row, size in keys
+        )
+        samples = (
+            place_image(images[row], NOTHING, matrix, size, 0.0)
+            for (_, _, row, size), matrix in zip(keys, matrices, strict=True)
+        )
+        yield collate(samples, len(keys))
+
+
+def _predict_batches(predictor: Predictor, batches: Iterable[Batch], total: int) -> list[list[Detections]]:
+    """Return what is found in batches that come in each scale, one after the other."""
+    scales = predictor.scales
     found: list[list[Detections]] = []
     looks: list[Look] = []
-    with evaluating(predictor.model):
+    hidden = predictor.config.predict.quiet or not is_main()
+    with counting("predict", total, "batch", hidden) as count, evaluating(predictor.model):
         for batch, (scale, views) in zip(batches, cycle(scales), strict=False):
             looks += predictor.look(batch.images, batch.frames, views)
             if scale == scales[-1][0]:
                 found += predictor.detect(looks)
                 looks.clear()
                 predictor.turn(len(batch.frames))
+            count(1)
     return found
 
 

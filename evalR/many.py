@@ -1,77 +1,107 @@
 """Objects in many images of any size: small ones in batches, large ones and rasters tile by tile."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from cfg.schema import Config
-from evalR.inference import predict_shared
+from evalR.inference import NOTHING, Image, predict_images, predict_shared, predict_split
 from evalR.load import Trained
-from evalR.predict import find_in_source, reading_of, shown
+from evalR.predict import IN_MEMORY, find_in_source, reading_of, shown
 from evalR.slicing import whole_scale
-from utils.distributed import launched
 from utils.errors import Faults
-from utils.images import ImageError
+from utils.images import ImageError, Size
 from utils.rasters import raster_info
-from utils.records import Annotation, Detections
+from utils.records import SceneDetections
 from utils.scene_rasters import PLAIN
 
-CHUNK = 64  # images that are predicted before their outputs are written
+Source = Path | Image
+CHUNK = 64  # files that are predicted before their outputs are written
 RASTERS = (".tif", ".tiff", ".jp2", ".vrt")  # may have bands, nodata and a place on the map
 
 
 def find_in_images(
-    trained: Trained, paths: Sequence[Path], faults: Faults, journal_of: Callable[[Path], Path]
-) -> Iterator[tuple[Path, Detections]]:
-    """Yield the images with what is found in them, in their order; bad ones go to the faults.
+    trained: Trained,
+    sources: Iterable[Source],
+    faults: Faults,
+    journal_of: Callable[[Path], Path | None] = lambda _: None,
+    shared: bool = False,
+) -> Iterator[tuple[Source, SceneDetections]]:
+    """Yield files and images (H, W, 3) RGB with what is found in them, in their order.
 
-    The processes of a launch share the work, and all yield the same.
+    No more of them are drawn than go into a few batches.
 
     Args:
-        journal_of: where the finished tiles of a large image are kept (`evalR.scenes.journal`).
+        faults: take the files that cannot be read.
+        journal_of: where the finished tiles of a large file are kept (`evalR.scenes.journal`).
+        shared: the processes of a launch share the work, and all yield the same.
     """
-    chunk: list[Path] = []
-    for path in paths:
-        if _stands_alone(path, trained.config):
-            yield from _find_in_chunk(trained, chunk, faults, journal_of)
-            yield from _find_one_by_one(trained, [path], faults, journal_of)
+    chunk: list[Source] = []
+    for source in sources:
+        if _stands_alone(source, trained.config):
+            yield from _find_in_chunk(trained, chunk, faults, journal_of, shared)
+            yield from _find_one_by_one(trained, [source], faults, journal_of, shared)
             chunk = []
         else:
-            chunk.append(path)
-        if len(chunk) == CHUNK:
-            yield from _find_in_chunk(trained, chunk, faults, journal_of)
+            chunk.append(source)
+        if len(chunk) >= (CHUNK if isinstance(source, Path) else trained.config.eval.batch_size):
+            yield from _find_in_chunk(trained, chunk, faults, journal_of, shared)
             chunk = []
-    yield from _find_in_chunk(trained, chunk, faults, journal_of)
+    yield from _find_in_chunk(trained, chunk, faults, journal_of, shared)
 
 
-def _stands_alone(path: Path, config: Config) -> bool:
+def _stands_alone(source: Source, config: Config) -> bool:
     """Say whether an image is not for a batch; what cannot be read is, and is found out in its turn."""
-    if path.suffix.lower() in RASTERS or reading_of(config) != PLAIN:
+    if isinstance(source, Path) and (source.suffix.lower() in RASTERS or reading_of(config) != PLAIN):
         return True
     try:
-        return whole_scale(raster_info(path).size, config) is None
+        return whole_scale(_size_of(source), config) is None
     except ImageError:
         return False
 
 
+def _size_of(source: Source) -> Size:
+    return raster_info(source).size if isinstance(source, Path) else (source.shape[0], source.shape[1])
+
+
 def _find_in_chunk(
-    trained: Trained, paths: Sequence[Path], faults: Faults, journal_of: Callable[[Path], Path]
-) -> Iterator[tuple[Path, Detections]]:
+    trained: Trained,
+    sources: Sequence[Source],
+    faults: Faults,
+    journal_of: Callable[[Path], Path | None],
+    shared: bool,
+) -> Iterator[tuple[Source, SceneDetections]]:
     """Yield small images, predicted in batches, or one by one where a file is bad."""
-    if not paths:
-        return
-    bare = Annotation("", np.zeros((0, 4, 2), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int8))
-    annotations = [bare._replace(image_path=str(path)) for path in paths]
-    try:
-        found = predict_shared(trained.model, annotations, _stopping(trained.config), trained.device)
-    except ImageError:
-        if launched():  # the other processes wait for this one
-            raise
-        yield from _find_one_by_one(trained, paths, faults, journal_of)
-    else:
-        yield from zip(paths, (shown(detections, trained) for detections in found), strict=True)
+    for in_memory, group in groupby(sources, lambda source: not isinstance(source, Path)):
+        own = list(group)
+        try:
+            found = _find_in_memory(trained, own) if in_memory else _find_in_files(trained, own, shared)
+        except ImageError:
+            if shared:  # the other processes wait for this one
+                raise
+            yield from _find_one_by_one(trained, own, faults, journal_of, shared)
+        else:
+            yield from zip(own, found, strict=True)
+
+
+def _find_in_memory(trained: Trained, images: Sequence[Source]) -> list[SceneDetections]:
+    pixels = [image for image in images if not isinstance(image, Path)]
+    found = predict_images(trained.model, pixels, trained.config, trained.device)
+    return [
+        SceneDetections(IN_MEMORY, _size_of(image), shown(detections, trained), trained.classes, None)
+        for image, detections in zip(images, found, strict=True)
+    ]
+
+
+def _find_in_files(trained: Trained, paths: Sequence[Source], shared: bool) -> list[SceneDetections]:
+    annotations = [NOTHING._replace(image_path=str(path)) for path in paths]
+    predict = predict_shared if shared else predict_split
+    found = predict(trained.model, annotations, _stopping(trained.config), trained.device)
+    return [
+        SceneDetections(str(path), _size_of(path), shown(detections, trained), trained.classes, None)
+        for path, detections in zip(paths, found, strict=True)
+    ]
 
 
 def _stopping(config: Config) -> Config:
@@ -80,11 +110,15 @@ def _stopping(config: Config) -> Config:
 
 
 def _find_one_by_one(
-    trained: Trained, paths: Sequence[Path], faults: Faults, journal_of: Callable[[Path], Path]
-) -> Iterator[tuple[Path, Detections]]:
+    trained: Trained,
+    sources: Sequence[Source],
+    faults: Faults,
+    journal_of: Callable[[Path], Path | None],
+    shared: bool,
+) -> Iterator[tuple[Source, SceneDetections]]:
     """Yield images, each by itself."""
-    for path in paths:
-        attempt = partial(find_in_source, trained, path, journal_of(path), shared=launched())
-        found = faults.attempt(attempt)
+    for source in sources:
+        journal = journal_of(source) if isinstance(source, Path) else None
+        found = faults.attempt(partial(find_in_source, trained, source, journal, shared))
         if found is not None:
-            yield path, found.detections
+            yield source, found

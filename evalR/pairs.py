@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 
 from evalR.columns import F64, I64, Bools, Found, Truth
+from utils.kernels import kernel
 from utils.quad_iou import aligned_quad_iou
 from utils.quad_parts import BOTTOM, LEFT, RIGHT, TOP, to_boxes
 
@@ -57,7 +57,7 @@ def _pixel_iou(a: F64, b: F64) -> F64:
     return np.asarray(shared / (area_a + area_b - shared))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def meeting_boxes(a: F64, starts_a: I64, b: F64, starts_b: I64, margin: float) -> tuple[I64, I64]:
     """Return the rows of boxes `a` and `b` of the same image that are less than `margin` px apart.
 

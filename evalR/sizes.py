@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from evalR.average_precision import average_precision_101, precision_recall
 from evalR.columns import F64, I64, Bools, Found, shape_areas
 from evalR.evaluate import Scored
 from evalR.matching import FALSE, I8, NEITHER, TRUE, of_one_class
+from utils.kernels import kernel
 
 MAX_DETECTIONS = 1500  # of an image and class, those of the highest scores; AI-TOD's, COCO has 100
 ROUNDING = 1e-10  # an IoU of 1 meets a threshold of 1
@@ -89,7 +89,7 @@ def _to_result(verdicts: I8, starts: I64, counted: I64) -> SizeResult:
     return SizeResult(ap, best, counted)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def take_free(
     rows: I64, pairs: tuple[I64, I64, F64], kinds: tuple[Bools, Bools, Bools], thresholds: F64, verdicts: I8
 ) -> None:

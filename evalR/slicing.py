@@ -40,6 +40,12 @@ def whole_scale(size: Size, config: Config) -> float | None:
     return fitting if fitting <= high * TOLERANCE else high
 
 
+def shrink_of(size: Size, config: Config) -> float:
+    """Return the scale of a whole image as a factor of the one that fills the network input; 1 of others."""
+    fitting = fitting_scale(size, config.data)
+    return (whole_scale(size, config) or fitting) / fitting
+
+
 def _tiles_are_asked_for(config: Config) -> bool:
     rates = config.predict.rates
     if config.data.training_scale is None and rates == AS_IT_IS:

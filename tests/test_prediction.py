@@ -80,7 +80,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
         return [find_blobs(raster.read(Window(0, 0, *raster.size[::-1])))]
 
     monkeypatch.setattr(predict, "load_detector", load)
-    monkeypatch.setattr("evalR.many.predict_shared", split)
+    monkeypatch.setattr("evalR.many.predict_split", split)
     monkeypatch.setattr("evalR.predict.predict_image", whole)
     monkeypatch.setattr("evalR.predict.find_in_scene", scene)
     monkeypatch.setattr("evalR.predict.scene_meaning", lambda *_: {})

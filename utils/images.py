@@ -6,7 +6,10 @@ map source pixels to output pixels; sizes are (height, width).
 
 import math
 import struct
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO, FileIO
 from mmap import mmap
 from pathlib import Path
@@ -28,6 +31,7 @@ Bytes = bytes | mmap  # of a file, read or mapped
 FILL = 128  # grey of the padding (spec 6.5)
 ROUNDING = 1e-6  # px; a product that should be whole is not always
 PNG_END = b"IEND\xaeB`\x82"
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 JPEG, PNG, GIF, RIFF = b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF"  # how files begin; RIFF: WebP
 REDUCTIONS = {  # a JPEG can be decoded at 1 / n of its size, for a third of the time
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,  # grey by name; the colour flag that is added to it wins
@@ -35,6 +39,9 @@ REDUCTIONS = {  # a JPEG can be decoded at 1 / n of its size, for a third of the
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
 }
 STEPS_OF_16_BITS = 257  # 65535 / 255
+
+
+_changing_the_level = threading.Lock()  # of OpenCV's log, which is one for all threads
 
 
 class ImageError(UserError):
@@ -129,12 +136,29 @@ def _refuse_damage(data: bytes, path: str | Path) -> None:
         raise ImageError(f"{path}: expected one picture, got an animation of {header.frames}")
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep OpenCV from writing a line about each tag of a GeoTIFF, which it does not know."""
+    with _changing_the_level:
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+
+
 def _decode(data: U8, is_jpeg: bool, reduce: int) -> NDArray[Any] | None:
     if is_jpeg:
         flags = REDUCTIONS[reduce] if reduce > 1 else 0
         return cv2.imdecode(data, flags | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     # OpenCV 5.0 garbles TIFFs of 16 bits when it is to swap the channels itself
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    if data[:4].tobytes() in TIFF:
+        with _silent():
+            bgr = cv2.imdecode(data, flags)
+    else:
+        bgr = cv2.imdecode(data, flags)
     return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 

@@ -1,6 +1,8 @@
-"""The line that shows how training goes."""
+"""The lines that show how long work goes."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from tqdm import tqdm
 from utils.resume import Position
 
 MEBI = 2**20
+PATIENCE = 2.0  # s before a bar appears
 
 
 def steps_bar(name: str, total: int, done: int, hidden: bool) -> "tqdm[Any]":
@@ -16,6 +19,16 @@ def steps_bar(name: str, total: int, done: int, hidden: bool) -> "tqdm[Any]":
     return tqdm(
         desc=name, total=total, initial=done, unit="step", dynamic_ncols=True, mininterval=1, disable=hidden
     )
+
+
+@contextmanager
+def counting(name: str, total: int, unit: str, hidden: bool) -> Iterator[Callable[[int], object]]:
+    """Yield what counts units that are done; a bar shows them from the third second on, until all are."""
+    if hidden:  # not even a bar that shows nothing: tqdm settles how the program may start processes
+        yield lambda _: None
+        return
+    with tqdm(desc=name, total=total, unit=unit, leave=False, dynamic_ncols=True, delay=PATIENCE) as progress:
+        yield progress.update
 
 
 def progress_text(position: Position, batch_size: int, device: torch.device) -> str:

@@ -8,8 +8,8 @@ boxes of very different sizes cost each other nothing.
 import math
 
 import numpy as np
-from numba import njit
 
+from utils.kernels import kernel
 from utils.quad_parts import F64, I64
 
 EXPONENTS = 2200  # of float64, shifted to begin above 0
@@ -21,7 +21,7 @@ CELLS_PER_BOX = 2  # at most, so that building costs no more than the boxes
 FIRST_CELL, CELLS_X, CELLS_Y, ORIGIN_X, ORIGIN_Y, CELL = 0, 1, 2, 3, 4, 5
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _size_classes(boxes: F64) -> tuple[I64, int]:
     """Return the size class of each box and their number; sides within a class differ up to two times."""
     names = np.full(EXPONENTS, -1, dtype=np.int64)
@@ -37,7 +37,7 @@ def _size_classes(boxes: F64) -> tuple[I64, int]:
     return classes, count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _extents(boxes: F64, classes: I64, count: int) -> tuple[F64, I64]:
     """Return, per class, the least and greatest corner and the longest side (L, 5), and how many boxes."""
     extents = np.empty((count, 5))
@@ -55,7 +55,7 @@ def _extents(boxes: F64, classes: I64, count: int) -> tuple[F64, I64]:
     return extents, members
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lay_out(boxes: F64, classes: I64, count: int) -> tuple[F64, int]:
     """Return the grid of each size class, (L, 6), and the number of cells of all."""
     extents, members = _extents(boxes, classes, count)
@@ -73,7 +73,7 @@ def _lay_out(boxes: F64, classes: I64, count: int) -> tuple[F64, int]:
     return grids, cells
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def build_grid(boxes: F64) -> tuple[I64, I64, F64]:
     """Return an index of (N, 4) finite boxes x_min, y_min, x_max, y_max, in time linear in N.
 

@@ -6,9 +6,9 @@ Hodgman, 1974).  Kernels hold no lock, so `utils.threads` can run them on slices
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from utils.kernels import kernel
 from utils.quad_grid import CELL, CELLS_X, CELLS_Y, FIRST_CELL, ORIGIN_X, ORIGIN_Y
 from utils.quad_parts import AREA, BOTTOM, F64, I64, LEFT, RIGHT, SECOND, SIGN, TOP, VERTICES
 
@@ -22,7 +22,7 @@ SCRATCH = 5 * MAX_VERTICES  # two polygons of x and y, and a side for each verte
 ROUNDING = 1e-6  # of an IoU; bounds this close to a threshold are left to the exact computation
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _clip(scratch: F64, source: int, target: int, size: int) -> int:
     """Write the polygon at `source` without its vertices of negative side to `target`; return its size."""
     count, before = 0, size - 1
@@ -43,7 +43,7 @@ def _clip(scratch: F64, source: int, target: int, size: int) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _polygon_area(scratch: F64, source: int, size: int) -> float:
     """Return the area of the polygon at `source`, relative to its first vertex."""
     area = 0.0
@@ -56,7 +56,7 @@ def _polygon_area(scratch: F64, source: int, size: int) -> float:
     return max(0.5 * area, 0.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _part_overlap(a: F64, i: int, b: F64, j: int, scratch: F64) -> float:
     """Return the area shared by the convex parts in row `i` of `a` and row `j` of `b`."""
     # Clipped points keep float64's steps near 0, not near 1e5: shift before, never after.
@@ -85,7 +85,7 @@ def _part_overlap(a: F64, i: int, b: F64, j: int, scratch: F64) -> float:
     return _polygon_area(scratch, source, size)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _overlap(a: F64, seconds_a: F64, i: int, b: F64, seconds_b: F64, j: int, scratch: F64) -> float:
     """Return the area shared by quad `i` of `a` and quad `j` of `b`, whose horizontal boxes meet."""
     area_a, area_b = float(a[i, AREA]), float(b[j, AREA])
@@ -111,20 +111,20 @@ def _overlap(a: F64, seconds_a: F64, i: int, b: F64, seconds_b: F64, j: int, scr
     return float(shared if signed else min(shared, area_a, area_b))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ratio(shared: float, area_a: float, area_b: float, smaller: bool) -> float:
     """Return the shared area over the union or the smaller of two areas, 0 when nothing is shared."""
     whole = min(area_a, area_b) if smaller else area_a + area_b - shared
     return shared / whole if shared > 0 and whole > 0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _boxes_meet(a: F64, i: int, b: F64, j: int) -> bool:
     beside = (a[i, RIGHT] > b[j, LEFT]) & (b[j, RIGHT] > a[i, LEFT])
     return bool(beside & (a[i, BOTTOM] > b[j, TOP]) & (b[j, BOTTOM] > a[i, TOP]))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pairwise_ratios(
     a: Shapes, b: Shapes, out: NDArray[np.floating], first: int, last: int, smaller: bool
 ) -> None:
@@ -138,7 +138,7 @@ def pairwise_ratios(
                 out[i, j] = _ratio(shared, parts_a[i, AREA], parts_b[j, AREA], smaller)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def aligned_areas(a: Shapes, b: Shapes, out: F64, first: int, last: int) -> None:
     """Write the areas shared row by row into zeros `out` (N,)."""
     (boxes_a, parts_a, more_a), (boxes_b, parts_b, more_b) = a, b
@@ -148,7 +148,7 @@ def aligned_areas(a: Shapes, b: Shapes, out: F64, first: int, last: int) -> None
             out[i] = _overlap(parts_a, more_a, i, parts_b, more_b, i, scratch)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _may_exceed(boxes: F64, parts: F64, i: int, j: int, threshold: float, smaller: bool) -> bool:
     """Return False where boxes and areas prove the IoU (or IoS) of two quads at most the threshold."""
     width = min(boxes[i, RIGHT], boxes[j, RIGHT]) - max(boxes[i, LEFT], boxes[j, LEFT])
@@ -160,14 +160,14 @@ def _may_exceed(boxes: F64, parts: F64, i: int, j: int, threshold: float, smalle
     return bool(_ratio(most, area_i, area_j, smaller) > threshold - ROUNDING)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _exact(parts: F64, more: F64, i: int, j: int, smaller: bool, scratch: F64) -> float:
     """Return the IoU (or IoS) of two quads whose boxes meet."""
     shared = _overlap(parts, more, i, parts, more, j, scratch)
     return float(_ratio(shared, parts[i, AREA], parts[j, AREA], smaller))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cell_range(low: float, high: float, origin: float, cell: float, cells: int) -> tuple[int, int]:
     """Return the first and one past the last cell whose boxes may reach into [low, high], along one axis."""
     last = float(cells - 1)
@@ -175,7 +175,7 @@ def _cell_range(low: float, high: float, origin: float, cell: float, cells: int)
     return int(first), int(min(max((high - origin) / cell, 0.0), last)) + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _reaching(boxes: F64, index: Index, i: int, found: I64) -> int:
     """Write the places whose boxes may meet that of quad `i` to `found`, return how many there are."""
     starts, grids = index
@@ -193,12 +193,12 @@ def _reaching(boxes: F64, index: Index, i: int, found: I64) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _one_class(labels: I64, i: int, j: int) -> bool:
     return bool(len(labels) == 0 or labels[i] == labels[j])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _take_first(found: I64, count: int, ranks: I64) -> int:
     """Return the one of lowest rank and put the last in its place."""
     first = 0
@@ -210,7 +210,7 @@ def _take_first(found: I64, count: int, ranks: I64) -> int:
     return int(place)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _best_rival(
     shapes: Shapes, i: int, found: I64, count: int, ranks: I64, threshold: float, smaller: bool, scratch: F64
 ) -> int:
@@ -224,7 +224,7 @@ def _best_rival(
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def settle_owners(
     shapes: Shapes,
     index: Index,
@@ -276,7 +276,7 @@ def settle_owners(
                 stack[depth] = best
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def overlapping_pairs(shapes: Shapes, index: Index, labels: I64) -> tuple[I64, I64, F64]:
     """Return whom of its class each quad overlaps: where its rows begin (N + 1,), their places and IoUs."""
     boxes, parts, more = shapes

@@ -6,8 +6,9 @@ pair, and numba's cache, which outlives a version of this code, names no class o
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from utils.kernels import kernel
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -25,7 +26,7 @@ FIRST_PARTS = ((0, 1, 2, 3), (0, 1, 2, 2), (1, 2, 3, 3), (0, 2, 1, 3), (0, 1, 3,
 SECOND_PARTS = ((0, 0, 0, 0), (0, 2, 3, 3), (1, 3, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0), (0, 2, 3, 3))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _twice_area(quad: F64, p: int, q: int, r: int) -> float:
     """Return twice the signed area of the triangle of three vertices, relative to the first."""
     return float(
@@ -34,7 +35,7 @@ def _twice_area(quad: F64, p: int, q: int, r: int) -> float:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cut(quad: F64, signed: bool) -> int:
     """Return how a quad is cut; the signs of its four corner triangles decide (see `to_shapes`)."""
     t012, t023 = _twice_area(quad, 0, 1, 2), _twice_area(quad, 0, 2, 3)
@@ -48,7 +49,7 @@ def _cut(quad: F64, signed: bool) -> int:
     return CROSSED if t012 * t123 > 0 else CROSSED_TOO
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_part(part: F64, quad: F64, order: tuple[int, int, int, int]) -> float:
     """Write the vertices named by `order` as a part of positive shoelace, return its area."""
     twice = _twice_area(quad, order[0], order[1], order[2]) + _twice_area(quad, order[0], order[2], order[3])
@@ -59,7 +60,7 @@ def _write_part(part: F64, quad: F64, order: tuple[int, int, int, int]) -> float
     return 0.5 * abs(twice)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_second(part: F64, second: F64, row: int, quad: F64, cut: int) -> None:
     """Write the second part of a quad; of a signed one, the larger triangle counts positive."""
     part[SECOND] = row
@@ -72,7 +73,7 @@ def _write_second(part: F64, second: F64, row: int, quad: F64, cut: int) -> None
     part[AREA] = abs(part[AREA] - area)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _box_of(quad: F64) -> tuple[float, float, float, float]:
     x_min = x_max = quad[0, 0]
     y_min = y_max = quad[0, 1]
@@ -83,7 +84,7 @@ def _box_of(quad: F64) -> tuple[float, float, float, float]:
     return x_min, y_min, x_max, y_max
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def to_boxes(quads: F64) -> F64:
     """Return the horizontal boxes (N, 4) of quads (N, 4, 2): x_min, y_min, x_max, y_max."""
     boxes = np.empty((len(quads), 4))
@@ -92,7 +93,7 @@ def to_boxes(quads: F64) -> F64:
     return boxes
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def to_shapes(quads: F64, order: I64, signed: bool) -> tuple[F64, F64, F64]:
     """Return chosen ones of (N, 4, 2) finite quads, any vertex direction, in convex parts.
 

@@ -4,19 +4,19 @@ import heapq
 import math
 
 import numpy as np
-from numba import njit
 
+from utils.kernels import kernel
 from utils.quad_parts import F64, I64
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _decay(iou: float, sigma: float, threshold: float) -> float:
     if sigma > 0:
         return math.exp(-iou * iou / sigma)
     return 1.0 - iou if iou > threshold else 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def soft_order(
     pairs: tuple[I64, I64, F64], scores: F64, rows: I64, sigma: float, threshold: float, least: float
 ) -> I64:

@@ -24,7 +24,7 @@ def mark_of(source: Path, weights: Path, config: Config) -> str:
         f"{config.data.input_size} {config.data.max_downscale} {config.data.training_scale}",
         f"{config.train.amp}",
         config.eval.model_dump_json(),
-        config.predict.model_dump_json(exclude={"formats"}),
+        config.predict.model_dump_json(exclude={"formats", "quiet"}),
         f"stretch {RULE}",
     ]
     for path in filter(Path.exists, (source, weights)):

@@ -88,6 +88,11 @@ def draw_frames(canvas: Image, windows: Sequence[Window], factor: int) -> None:
         write_text(canvas, (left + 4, top), str(number), size, BLACK)
 
 
+def overview_of(raster: Raster, found: SceneDetections) -> Image:
+    """Return a scene with its objects, reduced to at most 2000 px."""
+    return draw_overview(reduce_raster(raster, -(-max(raster.size) // OVERVIEW)), found)
+
+
 def dense_paths(place: Path) -> list[Path]:
     """Return where the densest windows go, the fullest first."""
     return [place.with_name(f"{place.name}_dense{number}.jpg") for number in range(1, WINDOWS + 1)]

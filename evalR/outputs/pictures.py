@@ -29,8 +29,13 @@ def write_picture(path: Path, image: Image, found: SceneDetections, threshold: T
     Args:
         threshold: of the scores of what was found, as `threshold_text` takes it.
     """
+    save_image(path, picture_of(image, found, threshold))
+
+
+def picture_of(image: Image, found: SceneDetections, threshold: Threshold) -> Image:
+    """Return the annotated image, enlarged where its objects are small, above the legend."""
     scale = legible_scale(quads_of(found), found.size, LEGIBLE, LARGEST)
-    save_image(path, with_legend(annotate(image, found, scale), legend(found, threshold)))
+    return with_legend(annotate(image, found, scale), legend(found, threshold))
 
 
 def annotate(image: Image, found: SceneDetections, scale: float = 1.0) -> Image:

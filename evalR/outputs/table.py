@@ -29,11 +29,16 @@ def write_csv(path: Path, everything: Iterable[SceneDetections]) -> None:
 
 def write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows below their names; None is an empty field."""
+    write_text(path, table_text(names, rows))
+
+
+def table_text(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows below their names as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def csv_rows(found: SceneDetections) -> Iterator[list[Any]]:

@@ -82,6 +82,7 @@ def predict_video(
     find: Callable[[Image], Detections],
     classes: Sequence[str],
     legend: Sequence[Entry] = (),
+    quiet: bool = False,
 ) -> SceneDetections:
     """Write the annotated video and what was found in each frame.
 
@@ -91,6 +92,7 @@ def predict_video(
         paths: where `pictures`, the video, `dota` and `csv` go, those of them that are wanted.
         find: an image (H, W, 3) RGB to its detections.
         legend: stands under each frame of the annotated video, which becomes higher by it.
+        quiet: without a progress bar.
 
     Returns:
         The objects of all frames.
@@ -99,7 +101,9 @@ def predict_video(
     with ExitStack() as stack:
         show = stack.enter_context(_writing(paths["pictures"], info, legend)) if "pictures" in paths else None
         frames = stack.enter_context(closing(read_frames(source)))
-        progress = tqdm(frames, desc=source.name, total=info.frames or None, unit="frame", dynamic_ncols=True)
+        progress = tqdm(
+            frames, source.name, info.frames or None, unit="frame", dynamic_ncols=True, disable=quiet
+        )
         for number, frame in enumerate(progress):
             found = SceneDetections(str(source), info.size, find(frame), tuple(classes), None)
             if show:

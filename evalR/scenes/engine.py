@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cfg.schema import SIZE_STEP
 from evalR.predictor import Look, Predictor, evaluating
@@ -24,6 +23,7 @@ from evalR.slicing import scene_grid
 from utils.bands import Bands
 from utils.distributed import gather, is_main, main_first, rank, world_size
 from utils.images import FILL, U8, Size
+from utils.progress import counting
 from utils.rasters import Raster
 from utils.records import Detections, Frame
 from utils.threads import read_ahead
@@ -97,16 +97,15 @@ def _find(
     read = read_ahead(_read(raster, batches), BATCHES_AHEAD)
     seen = read_ahead(_look(predictor, read))
     total = sum(len(tiles) for _, tiles in batches)
-    progress = tqdm(
-        desc="tiles", total=total, unit="tile", leave=False, dynamic_ncols=True, disable=not is_main()
-    )
-    with closing(read), closing(seen), progress, torch.inference_mode():
+    hidden = predictor.config.predict.quiet or not is_main()
+    progress = counting("tiles", total, "tile", hidden)
+    with closing(read), closing(seen), progress as count, torch.inference_mode():
         for tiles, looks in seen:
             found[tiles.number] = _to_found(tiles, looks, raster.size, predictor)
             if journal:
                 (own,) = found[tiles.number]
                 journal.append(tiles.number, own)
-            progress.update(tiles.total)
+            count(tiles.total)
     return found
 
 

@@ -43,10 +43,12 @@ class Journal:
     Args:
         place: PLACE.0, PLACE.1 and so on are the files of the processes; a hidden name beside the output.
         meaning: of what scene, weights and settings; plain values.
+        quiet: log nothing.
     """
 
-    def __init__(self, place: Path, meaning: Mapping[str, Any]) -> None:
+    def __init__(self, place: Path, meaning: Mapping[str, Any], quiet: bool = False) -> None:
         self._place = place
+        self._quiet = quiet
         self._meaning = json.loads(json.dumps(meaning))
         self._own = Path(f"{place}.{rank()}")
         self._length = 0  # bytes of the own file that are whole
@@ -62,7 +64,7 @@ class Journal:
             done |= content.batches
             if path == self._own:
                 self._length = content.length
-        if done:
+        if done and not self._quiet:
             logger.info("%s: going on, %d batches of tiles are done", self._place, len(done))
         return done
 
@@ -93,7 +95,8 @@ class Journal:
     def _set_aside(self, path: Path, header: Mapping[str, Any]) -> None:
         keys = sorted(key for key in {*header, *self._meaning} if header.get(key) != self._meaning.get(key))
         target = path.with_name(f"{path.name}.{OTHER}")
-        logger.warning("%s: of another %s; set aside as %s", path, " and ".join(keys), target.name)
+        if not self._quiet:
+            logger.warning("%s: of another %s; set aside as %s", path, " and ".join(keys), target.name)
         path.replace(target)
 
 

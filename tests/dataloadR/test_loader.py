@@ -12,6 +12,7 @@ from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import Ahead, collate, eval_loader, to_device, train_loader
 from dataloadR.samplers import EvalBatches, TrainBatches, draw_repeats, draw_size, repeat_factors
 from tests.dataloadR.random_images import annotations
+from tests.training_runs import ROOT
 from utils.records import Annotation, Batch
 
 SIZE = (64, 96)
@@ -197,18 +198,46 @@ def test_too_few_images_still_give_every_process_one() -> None:
 
 
 UNFINISHED = """
-from dataloadR.loader import init_worker
-from torch.utils.data import DataLoader
+import sys
+from pathlib import Path
+from dataloadR.dataset import RotatedDataset
+from dataloadR.loader import eval_loader
+from dataloadR.samplers import EvalBatches
+from tests.dataloadR.random_images import annotations
 
-loader = DataLoader(range(100), num_workers=2, worker_init_fn=init_worker, persistent_workers=True)
-rows = iter(loader)
-next(rows)
+data = RotatedDataset(annotations(Path(sys.argv[1])))
+batches = iter(eval_loader(data, EvalBatches(len(data), 1, (64, 64)), workers=2))
+next(batches)
 raise ValueError("the loop ends here, and its workers are alive")
 """
 
 
-def test_an_error_ends_the_workers_as_well() -> None:
+def test_the_processes_of_a_host_end_in_peace(tmp_path: Path) -> None:
+    """At the end of a program that only imports this, its processes get SIGTERM, as from Python itself."""
+    code = f"""
+import multiprocessing, pathlib, signal, sys, time
+import dataloadR.loader
+
+def child(ready):
+    def end(number, frame):
+        pathlib.Path({str(tmp_path / "ended")!r}).write_text("in peace")
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, end)
+    ready.set()
+    time.sleep(60)
+
+context = multiprocessing.get_context("fork")
+ready = context.Event()
+context.Process(target=child, args=[ready], daemon=True).start()
+assert ready.wait(30)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+    assert (tmp_path / "ended").read_text() == "in peace"
+
+
+def test_an_error_ends_the_workers_as_well(tmp_path: Path) -> None:
     """They ignore SIGTERM; a process that ended by an error waited for them forever."""
-    ended = subprocess.run([sys.executable, "-c", UNFINISHED], capture_output=True, text=True, timeout=120)
+    words = [sys.executable, "-c", UNFINISHED, str(tmp_path)]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1
     assert ended.stderr.rstrip().endswith("its workers are alive")

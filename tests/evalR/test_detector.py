@@ -7,23 +7,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
-from cfg.load import ConfigError, load_config
-from evalR.predict import Detector
-from modelR.build import build_model
+from cfg.load import ConfigError
+from evalR.detector import Detector
+from tests.evalR.tiny_checkpoint import CLASSES, SETTINGS, write_tiny_checkpoint
 from tests.training_runs import ROOT
-from utils.checkpoint import CheckpointError, save_checkpoint
+from utils.checkpoint import CheckpointError
 from utils.errors import UserError
 from utils.images import ImageError
 
-CLASSES = ["plane", "ship"]
-SETTINGS = {"train.amp": False, "score_threshold": 0.004, "batch_size": 4, "eval.pre_nms": 9}
 TILES = 21 * 21  # of 64 px that overlap by 16, in the large scene
 CHILD = """
 import signal
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import torch
-from evalR.predict import Detector
+from evalR.detector import Detector
 from evalR.scenes.journal import remove_journal
 from utils import distributed
 from utils.cli import pick_device
@@ -63,13 +63,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained network: it finds something everywhere, and differs for every pixel."""
-    torch.manual_seed(0)
-    config = load_config(None, ["model.size=nano", "data.image_size=64"])
-    path = tmp_path_factory.mktemp("weights") / "best.pt"
-    state = build_model(config.model, len(CLASSES)).state_dict()
-    save_checkpoint(path, {"config": config.model_dump_json(), "classes": CLASSES, "model": state})
-    return path
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +82,7 @@ def test_a_file_and_an_array_give_the_same(weights: Path, scene: Path, picture: 
     detector = Detector(weights, "cpu", **SETTINGS)
     found, same = detector(scene), detector(picture)
     assert len(found.scores) > 0
-    assert found.quads.dtype == torch.float64
+    assert found.quads.dtype == np.float64
     assert found.source == str(scene)
     assert found.size == (150, 200)
     assert found.classes == tuple(CLASSES)
@@ -96,7 +90,7 @@ def test_a_file_and_an_array_give_the_same(weights: Path, scene: Path, picture: 
     assert found.transform is None
     assert found.crs is None
     assert (found.scores >= 0.004).all()
-    for a, b in zip(found.detections, same.detections, strict=True):
+    for a, b in zip(found.scene.detections, same.scene.detections, strict=True):
         assert torch.equal(a, b)
 
 
@@ -120,20 +114,10 @@ def test_numbers_of_numpy_are_settings(weights: Path) -> None:
         Detector(weights, "cpu", tile=object())
 
 
-@pytest.mark.parametrize("source", [None, torch.zeros(4, 4, 3), [np.zeros((4, 4, 3), np.uint8)]])
+@pytest.mark.parametrize("source", [None, torch.zeros(4, 4, 3), [torch.zeros(4, 4, 3)], 3.0])
 def test_what_is_neither_path_nor_image(weights: Path, source: object) -> None:
     with pytest.raises(ImageError, match=r"expected a path or an image \(H, W, 3\) uint8 of numpy, got"):
         Detector(weights, "cpu")(source)  # type: ignore[arg-type]
-
-
-def test_what_was_found_shows_as_one_line(weights: Path, picture: np.ndarray) -> None:
-    detector = Detector(weights, "cpu", **SETTINGS)
-    found = detector(picture)
-    counts = [found.names.count(name) for name in CLASSES]
-    assert repr(found).startswith(f"<{sum(counts)} objects in image in memory: ")
-    assert all(f"{name} {count}" in repr(found) for name, count in zip(CLASSES, counts, strict=True) if count)
-    none = Detector(weights, "cpu", score_threshold=1.0)(picture)
-    assert repr(none) == "<0 objects in image in memory>"
 
 
 def test_small_images_are_not_cut_unless_asked(weights: Path, picture: np.ndarray) -> None:
@@ -159,7 +143,7 @@ def test_a_raster_has_its_place(weights: Path, picture: np.ndarray, tmp_path: Pa
     assert found.crs is not None
     assert rasterio.CRS.from_wkt(found.crs).to_epsg() == 32632
     same = Detector(weights, "cpu", **SETTINGS)(picture)
-    assert torch.equal(found.quads, same.quads)
+    np.testing.assert_array_equal(found.quads, same.quads)
 
 
 def test_bad_input(weights: Path, tmp_path: Path) -> None:
@@ -172,9 +156,71 @@ def test_bad_input(weights: Path, tmp_path: Path) -> None:
     detector = Detector(weights, "cpu")
     with pytest.raises(ImageError, match=r"none\.tif: no such image file"):
         detector(tmp_path / "none.tif")
-    for image in (np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((0, 9, 3), np.uint8)):
-        with pytest.raises(ImageError, match=r"image in memory: expected \(H, W, 3\) uint8, got"):
+    for image in (np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3)), np.zeros((0, 9, 3), np.uint8)):
+        with pytest.raises(ImageError, match=r"memory: expected \(H, W, 3\) or \(H, W\) uint8, got"):
             detector(image)
+    with pytest.raises(ImageError, match=r"image of Pillow: expected 8 bits per channel, got mode I;16"):
+        detector(PIL.Image.new("I;16", (9, 9)))
+
+
+def test_settings_of_one_call(weights: Path, picture: np.ndarray) -> None:
+    detector = Detector(weights, "cpu", **SETTINGS)
+    picture = picture[:100, :100]  # not cut: in tiles a threshold changes who votes as well
+    everything = detector(picture)
+    ships = detector(picture, classes=["ship"], score_threshold=float(np.median(everything.scores)))
+    kept = everything[(everything.labels == 1) & (everything.scores >= np.median(everything.scores))]
+    assert 0 < len(ships) < len(everything)
+    np.testing.assert_array_equal(ships.quads, kept.quads)
+    assert len(detector(picture)) == len(everything)  # the next call knows nothing of it
+    (streamed,) = detector.stream([picture], classes=["ship"])
+    assert set(streamed.names) == {"ship"}
+    with pytest.raises(ConfigError) as error:
+        detector(picture, score_treshold=0.5)
+    assert str(error.value) == (
+        "unknown key 'predict.score_treshold'; did you mean 'predict.score_threshold'?"
+    )
+    with pytest.raises(UserError, match=r"model.size: expected a setting of predict or eval"):
+        detector(picture, **{"model.size": "large"})
+    with pytest.raises(UserError, match=r"predict.classes: 'boat' is none of plane, ship"):
+        detector.stream([], classes=["boat"])  # before anything is drawn
+
+
+def test_nothing_of_the_host_is_changed(weights: Path, picture: np.ndarray, scene: Path) -> None:
+    """A program that embeds it keeps its start method, threads, signals, log and gradients."""
+    code = """
+import logging, multiprocessing, sys, threading, torch, cv2
+before = torch.get_num_threads(), cv2.getNumThreads(), torch.get_float32_matmul_precision()
+from evalR.detector import Detector
+import signal
+handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+detector = Detector(sys.argv[1], "cpu", quiet=True)
+for settings in ({}, {"tile": 64}):
+    detector(sys.argv[2], **settings), detector([sys.argv[2]] * 3, **settings)
+    list(detector.stream([sys.argv[2]], **settings))
+assert multiprocessing.get_start_method(allow_none=True) is None
+assert (torch.get_num_threads(), cv2.getNumThreads(), torch.get_float32_matmul_precision()) == before
+assert not logging.getLogger().handlers and logging.getLogger().level == logging.WARNING
+assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
+assert [thread.name for thread in threading.enumerate()] == ["MainThread"], threading.enumerate()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, weights, scene], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with torch.enable_grad():
+        for _ in Detector(weights, "cpu").stream([picture] * 3, **{"eval.batch_size": 1}):
+            assert torch.is_grad_enabled()
+            assert not torch.is_inference_mode_enabled()
+
+
+def test_threads_share_a_detector(weights: Path, picture: np.ndarray) -> None:
+    detector = Detector(weights, "cpu", **SETTINGS, quiet=True)
+    images = [np.roll(picture, 7 * k, axis=1) for k in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(detector, images))
+    for image, found in zip(images, together, strict=True):
+        np.testing.assert_array_equal(found.quads, detector(image).quads)
 
 
 def start(launcher: list[str], words: list[Path]) -> "subprocess.Popen[str]":

@@ -3,7 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from utils.images import (
     ImageError,
@@ -136,6 +136,17 @@ def test_animations_are_refused(tmp_path: Path, form: str) -> None:
     for read in (read_image, check_image):
         with pytest.raises(ImageError, match="film: expected one picture, got an animation of 3"):
             read(path)
+
+
+def test_tags_of_a_tiff_are_no_news(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    level = cv2.utils.logging.getLogLevel()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[33550] = (0.5, 0.5, 0.0)
+    tags.tagtype[33550] = 12
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.tif", tiffinfo=tags)
+    assert read_image(tmp_path / "a.tif").shape == (8, 8, 3)
+    assert capfd.readouterr() == ("", "")
+    assert cv2.utils.logging.getLogLevel() == level
 
 
 def test_unknown_depths_and_paths_are_refused(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_the_mark_changes_with_all_that_matters(tmp_path: Path) -> None:
     weights.write_text("w")
     config = load_config()
     first = mark_of(image, weights, config)
-    for word in ("predict.formats=[csv]", "data.on_error=skip", "data.workers=0"):
+    for word in ("predict.formats=[csv]", "data.on_error=skip", "data.workers=0", "predict.quiet=true"):
         assert mark_of(image, weights, load_config(None, [word])) == first
     for word in ("data.image_size=320", "eval.nms_iou=0.3", "predict.classes=[a]"):
         assert mark_of(image, weights, load_config(None, [word])) != first

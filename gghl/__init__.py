@@ -1,0 +1,11 @@
+"""Oriented objects in images: `from gghl import Detector` (docs/python.md).
+
+In an installation all packages of the project lie below this one; `setup.py` says how.
+"""
+
+from cfg.load import ConfigError
+from evalR.detector import Detector
+from evalR.found import FoundObject, FoundObjects
+from utils.errors import UserError
+
+__all__ = ["ConfigError", "Detector", "FoundObject", "FoundObjects", "UserError"]
