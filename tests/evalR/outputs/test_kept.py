@@ -3,10 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cfg.load import load_config
+from evalR.load import Trained
 from evalR.outputs.kept import keep, mark_of, read_kept
+from evalR.scenes.journal import scene_meaning
 from tests.evalR.outputs.found import make_found, random_quads
+from utils.stretch import RULE
 
 
 @pytest.mark.parametrize("count", [0, 5])
@@ -42,3 +46,17 @@ def test_the_mark_changes_with_all_that_matters(tmp_path: Path) -> None:
     assert second != first
     image.write_text("longer")
     assert mark_of(image, weights, config) != second
+
+
+def test_what_was_found_by_another_rule_of_stretching_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, weights = tmp_path / "a.tif", tmp_path / "best.pt"
+    image.write_text("a")
+    weights.write_text("w")
+    trained = Trained(None, ("a",), load_config(), torch.device("cpu"), weights)  # type: ignore[arg-type]
+    mark, meaning = mark_of(image, weights, trained.config), scene_meaning(image, trained)
+    for module in ("evalR.outputs.kept", "evalR.scenes.journal"):
+        monkeypatch.setattr(f"{module}.RULE", RULE + 1)
+    assert mark_of(image, weights, trained.config) != mark
+    assert scene_meaning(image, trained) != meaning
