@@ -108,6 +108,22 @@ def refused(*words: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return line
 
 
+def test_quiet_leaves_the_table_alone(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("a.png"), [(10, 10, 20, 20)])
+    level = logging.getLogger().level
+    try:
+        assert run("a.png", "predict.quiet=true", "formats=[geojson]", monkeypatch=monkeypatch) == 0
+        assert logging.getLogger().level == logging.ERROR
+    finally:
+        logging.getLogger().setLevel(level)
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "1 objects in 1 images" in out
+    assert len(calls) == 1
+
+
 def test_every_format_of_a_folder(
     calls: Calls,
     monkeypatch: pytest.MonkeyPatch,
