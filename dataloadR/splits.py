@@ -104,7 +104,7 @@ def max_downscale(data: DataConfig) -> float:
 
 def fitting_scale(size: Size, data: DataConfig) -> float:
     """Return the scale at which an image of this height and width fills the network input."""
-    return min(limit / side for side, limit in zip(size, data.input_size, strict=True))
+    return min(limit / max(side, 1) for side, limit in zip(size, data.input_size, strict=True))
 
 
 def with_training_scale(data: DataConfig, annotations: Sequence[Annotation]) -> DataConfig:

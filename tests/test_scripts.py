@@ -220,9 +220,9 @@ def test_settings_are_listed_without_data_and_run(
 @pytest.mark.parametrize(
     "words",
     [
-        ["weights=runs/demo", "out=OUT", "formats=csv,dota", "overwrite=true", "predict.classes=ship,plane"],
+        ["weights=runs/data", "out=OUT", "formats=csv,dota", "overwrite=true", "predict.classes=ship,plane"],
         [
-            "--weights=runs/demo",
+            "--weights=runs/data",
             "--out=OUT",
             "--formats=[csv,dota]",
             "--overwrite",
@@ -230,7 +230,7 @@ def test_settings_are_listed_without_data_and_run(
         ],
         [
             "--weights",
-            "runs/demo",
+            "runs/data",
             "--out",
             "OUT",
             "--formats",

@@ -39,7 +39,7 @@ def make(count: int = 3, geo: GeoReference | None = None, source: str = "image i
         torch.tensor([1, 0, 1])[:count],
     )
     scene = SceneDetections(source, (90, 100), detections, ("plane", "ship"), geo)
-    return FoundObjects(scene, Pixels(IMAGE if source == "image in memory" else None, PLAIN, 4000))
+    return FoundObjects(scene, Pixels(IMAGE if source == "image in memory" else None, PLAIN, 4000, 0.3))
 
 
 def test_arrays_of_numpy() -> None:
@@ -135,8 +135,8 @@ def test_files_are_those_of_predict(tmp_path: Path, count: int) -> None:
         (".txt", lambda path: write_dota(path, found.scene)),
         (".csv", lambda path: write_csv(path, [found.scene])),
         (".json", lambda path: write_coco(path, [found.scene], found.classes)),
-        (".jpg", lambda path: write_picture(path, IMAGE, found.scene)),
-        (".png", lambda path: write_picture(path, IMAGE, found.scene)),
+        (".jpg", lambda path: write_picture(path, IMAGE, found.scene, 0.3)),
+        (".png", lambda path: write_picture(path, IMAGE, found.scene, 0.3)),
     ):
         path, same = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
         assert found.save(str(path)) == path
@@ -196,7 +196,7 @@ def test_a_plot_has_the_pixels_of_the_image_but_where_objects_are(tmp_path: Path
         painted = (picture != IMAGE).any(axis=2)
         for x, y in np.floor(QUADS[:, 0]).astype(int):
             assert painted[y - 1 : y + 2, x - 1 : x + 2].any()
-        assert not painted[85:, 40:].any()
+        assert painted.mean() < 0.5
     np.testing.assert_array_equal(make(0).plot(), IMAGE)
     assert (IMAGE == 200).all()  # the image itself is not drawn on
 
@@ -205,5 +205,5 @@ def test_a_scene_too_large_to_draw_becomes_an_overview() -> None:
     image = np.full((2100, 50, 3), 90, np.uint8)
     detections = Detections(torch.from_numpy(QUADS[:1].copy()), torch.tensor([0.9]), torch.tensor([1]))
     scene = SceneDetections("image in memory", (2100, 50), detections, ("plane", "ship"), None)
-    found = FoundObjects(scene, Pixels(image, PLAIN, 2000))
+    found = FoundObjects(scene, Pixels(image, PLAIN, 2000, 0.3))
     assert found.plot().shape == (1050, 25, 3)
