@@ -2,26 +2,39 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from dataloadR.label_lines import (
     AnnotationError,
-    LabelledQuad,
+    LabelledImage,
     parse_list_line,
     read_label_file,
     read_lines,
+)
+from dataloadR.layouts import (
+    IMAGE_SUFFIXES,
+    LAYOUTS,
+    Folder,
+    is_image,
+    layout_splits,
+    locate_folder,
+    pair_files,
 )
 from utils.errors import Faults
 from utils.records import Annotation
 
 __all__ = [
+    "IMAGE_SUFFIXES",
+    "LAYOUTS",
     "AnnotationError",
+    "Folder",
+    "LabelledImage",
     "find_splits",
+    "is_image",
     "read_everything",
     "read_images",
     "read_list",
@@ -31,24 +44,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".gif")
-LAYOUTS = (("images", "labelTxt"), ("JPEGImages", "Annotations"))  # image folder, label folder
-
-
-class Folder(NamedTuple):
-    """Where the files of a split lie."""
-
-    images: Path
-    labels: Path
-    names: Path | None  # a file with one image name per line; None: every image
-
-
-class LabelledImage(NamedTuple):
-    """One image and its objects as written, before classes become indices."""
-
-    image: Path
-    labels: Path | None  # the file the objects stand in; None: the image has none
-    quads: list[LabelledQuad]
 
 
 def read_split(
@@ -122,7 +117,7 @@ def split_is_labelled(root: str | Path, split: str) -> bool:
     place, faults = _locate(Path(root).expanduser(), split), Faults(skip=True)  # `read_split` names them
     if isinstance(place, Path):
         return any(image.quads for image in read_list(place, faults))
-    return any(labels is not None for _, labels in _pair_files(place, faults))
+    return any(labels is not None for _, labels in pair_files(place, faults))
 
 
 def _locate(root: Path, split: str) -> Path | Folder:
@@ -136,82 +131,12 @@ def _locate(root: Path, split: str) -> Path | Folder:
         if split:
             log.warning("%s is a list file: the split %r means all of it", root, split)
         return root
-    return _locate_folder(root, split)
-
-
-def _locate_folder(root: Path, split: str) -> Folder:
-    for images, labels in LAYOUTS:
-        if split and (root / split / images).is_dir():
-            return Folder(root / split / images, root / split / labels, None)
-        if (root / images).is_dir():
-            return Folder(root / images, root / labels, _find_names(root, split) if split else None)
-    found = find_splits(root)
-    if found:
-        raise _no_split(root, split, found)
-    known = f"images/ and labelTxt/, {split or 'SPLIT'}/images/, JPEGImages/ and Annotations/, or a list file"
-    raise AnnotationError(f"{root}: expected {known}")
-
-
-def _no_split(root: Path, split: str, found: Iterable[str]) -> AnnotationError:
-    return AnnotationError(f"{root}: no split {split!r}, found {', '.join(found)}")
-
-
-def _name_files(root: Path) -> dict[str, Path]:
-    """Return the name file of each split that has one."""
-    folders = [root / "ImageSets", root / "ImageSets" / "Main"]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.txt"))}
+    return locate_folder(root, split)
 
 
 def find_splits(root: Path) -> list[str]:
-    """Return the splits that a folder of one of the layouts has, sorted; list files are not looked for."""
-    folders = {
-        path.parent.name for images, _ in LAYOUTS for path in root.glob(f"*/{images}") if path.is_dir()
-    }
-    return sorted(folders | set(_name_files(root)))
-
-
-def _find_names(root: Path, split: str) -> Path | None:
-    """Return the name file of a split; None where the root has no name files at all."""
-    files = _name_files(root)
-    if not files:
-        log.warning("%s has no ImageSets: the split %r means all of its images", root, split)
-        return None
-    if split not in files:
-        raise _no_split(root, split, sorted(files))
-    return files[split]
-
-
-def _pair_files(place: Folder, faults: Faults) -> list[tuple[Path, Path | None]]:
-    """Return image and label file of each image; label files are looked up in one listing of the folder."""
-    images = {path.name: path for path in sorted(place.images.iterdir()) if is_image(path)}
-    chosen = _choose(images, place.names, faults) if place.names else list(images.values())
-    if not chosen:
-        raise AnnotationError(f"{place.names or place.images}: expected at least one image, found none")
-    labels = (
-        {p.stem: p for p in place.labels.iterdir() if p.suffix == ".txt"} if place.labels.is_dir() else {}
-    )
-    return [(image, labels.get(image.stem)) for image in chosen]
-
-
-def is_image(path: Path) -> bool:
-    """Say whether a name is that of an image; hidden files are macOS resource forks and unfinished ones."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:
-    """Return the images a name file lists, with or without their suffix."""
-    by_stem: dict[str, list[Path]] = {}
-    for path in images.values():
-        by_stem.setdefault(path.stem, []).append(path)
-    chosen: list[Path] = []
-    for number, name in read_lines(names, faults):
-        found = [images[name]] if name in images else by_stem.get(name, [])
-        if len(found) == 1:
-            chosen += found
-        else:
-            what = "no image of this name" if not found else " and ".join(p.name for p in found)
-            faults.add(AnnotationError(f"{names}:{number}: expected one image for {name!r}, found {what}"))
-    return chosen
+    """Return the splits that a data set has, sorted; list files are not looked for."""
+    return layout_splits(root)
 
 
 def read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
@@ -221,7 +146,7 @@ def read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
         return read_list(place, faults)
     return [
         LabelledImage(image, labels, read_label_file(labels, faults) if labels else [])
-        for image, labels in _pair_files(place, faults)
+        for image, labels in pair_files(place, faults)
     ]
 
 

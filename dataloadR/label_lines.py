@@ -34,6 +34,14 @@ class LabelledQuad(NamedTuple):
     line: int  # counted from 1
 
 
+class LabelledImage(NamedTuple):
+    """One image and its objects as written, before classes become indices."""
+
+    image: Path
+    labels: Path | None  # the file the objects stand in; None: the image has none
+    quads: list[LabelledQuad]
+
+
 def read_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line that is not blank; a byte order mark and CRLF are dropped."""
     try:

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dataloadR.annotations import LAYOUTS, read_everything
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
 from datasets_tools.formats.training_list import CLASSES, write_list
 from datasets_tools.splitting import I64, deal, unit_keys
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloadR.annotations import LAYOUTS, AnnotationError, LabelledImage, find_splits, is_image, read_images
+from dataloadR.formats.layout import SPLITS
+from dataloadR.formats.records import F64
 from dataloadR.label_lines import HEADERS, LabelledQuad, read_lines
-from datasets_tools.formats.layout import SPLITS
-from datasets_tools.formats.records import F64
 from utils.errors import Faults, UserError
 
 RASTER_SUFFIXES = (".img", ".vrt", ".ntf", ".nitf", ".gtiff")  # besides those that training reads

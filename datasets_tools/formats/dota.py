@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dataloadR.annotations import LAYOUTS, is_image
+from dataloadR.formats.layout import SPLITS, stem_of
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
 from dataloadR.label_lines import AnnotationError, LabelledQuad, read_label_file, read_lines
-from datasets_tools.formats.layout import SPLITS, stem_of
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
 from evalR.outputs.dota import class_word
 from utils.decimals import to_text
 from utils.errors import Faults, UserError

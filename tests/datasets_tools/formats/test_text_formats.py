@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dataloadR.formats.coco import read_coco
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.yolo import read_names, read_yolo
 from datasets_tools.convert import readers
-from datasets_tools.formats.coco import read_coco
 from datasets_tools.formats.label_studio import read_label_studio
 from datasets_tools.formats.labelme import read_labelme
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.yolo import read_names, read_yolo
 from tests.datasets_tools.formats.text_samples import (
     EXPECTED,
     HEIGHT,
