@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dataloadR.direct import Contents, Split, direct_splits, find_split, read_direct
+from dataloadR.foreign import Foreign, recognise
+from dataloadR.formats.coco import split_of_json
 from dataloadR.label_lines import (
     AnnotationError,
     LabelledImage,
@@ -44,23 +47,27 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+Place = Path | Folder | Split  # list file, folders of a layout, part of a YOLO or COCO data set
 
 
 def read_split(
     root: str | Path, split: str, classes: Sequence[str] = (), faults: Faults | None = None
 ) -> tuple[list[Annotation], tuple[str, ...]]:
-    """Return the annotations of a split and the class names: the given ones, else those found, sorted.
+    """Return the annotations of a split and the class names: the given ones, else those found.
 
-    Everything is kept as annotated.  Images without a label file are ordinary images without objects.
+    Those found are in the order of the file that lists them (YOLO, COCO), else sorted.  Everything is kept
+    as annotated.  Images without a label file are ordinary images without objects.
 
     Args:
         faults: what becomes of labels that cannot be used and of names without an image; None: an error.
 
     Raises:
-        AnnotationError: no such root or split, no images, or a label that cannot be read.
+        AnnotationError: no such root or split, no images, a label that cannot be read, or another tool's
+            format; says how to convert it.
     """
     faults = faults or Faults(skip=False)
-    return _to_annotations(read_images(Path(root).expanduser(), split, faults), classes, faults)
+    images, names = _read(_locate(Path(root).expanduser(), split), faults)
+    return _to_annotations(images, classes or names, faults)
 
 
 def read_everything(
@@ -71,12 +78,23 @@ def read_everything(
     Raises:
         AnnotationError: as `read_split`.
     """
-    root = Path(root).expanduser()
+    root, faults = Path(root).expanduser(), Faults(skip=False)
+    places = _all_places(root)
+    found = [_read(place, faults) for place in places]
+    images = [image for contents in found for image in contents.images]
+    if isinstance(places[0], Split):  # whose splits may be the same folder
+        images = list({image.image: image for image in images}.values())
+    return _to_annotations(images, classes or found[0].classes, faults)
+
+
+def _all_places(root: Path) -> list[Place]:
+    """Return where the images of a data set stand, all together or split by split."""
+    data = recognise(root)
+    if data is not None:
+        return [Split(data, split, places) for split, places in direct_splits(data).items()]
     whole = root.is_file() or any((root / images).is_dir() for images, _ in LAYOUTS)
-    splits = [""] if whole else find_splits(root)
-    faults = Faults(skip=False)
-    images = [image for split in splits or [""] for image in read_images(root, split, faults)]
-    return _to_annotations(images, classes, faults)
+    splits = [""] if whole else layout_splits(root)
+    return [_locate(root, split) for split in splits or [""]]
 
 
 def read_named(
@@ -84,13 +102,32 @@ def read_named(
 ) -> tuple[list[Annotation], tuple[str, ...]]:
     """Return what `read_split` does for images of these names, which need not be there.
 
-    Labels are looked for in the label folders of the root and of the split.  `image_path` is the image in
-    the image folder beside the labels, or the name where there is none.
+    Labels are looked for in the label folders of the root and of the split, or in the split of YOLO and
+    COCO, all of them where there is no such split.  `image_path` is the image in the image folder beside
+    the labels, or the name where there is none.
 
     Raises:
         AnnotationError: no label folder, no label file for any of the names, or labels that cannot be read.
     """
     root, faults = Path(root).expanduser(), Faults(skip=False)
+    data = recognise(root)
+    images, found = _read_named_direct(data, names, split) if data else (_named(root, names, split), ())
+    return _to_annotations(images, classes or found, faults)
+
+
+def _read_named_direct(data: Foreign, names: Sequence[str], split: str) -> Contents:
+    splits = direct_splits(data)
+    chosen = [find_split(data, split)] if split in splits else [Split(data, *item) for item in splits.items()]
+    found = [read_direct(part, Faults(skip=False), needed=False) for part in chosen]
+    by_stem = {image.image.stem: image for contents in found for image in contents.images}
+    if names and not any(name in by_stem for name in names):
+        raise AnnotationError(f"{data.root}: expected images such as {names[0]}, found none of them")
+    images = [by_stem.get(name, LabelledImage(Path(name), None, [])) for name in names]
+    return Contents(images, found[0].classes)
+
+
+def _named(root: Path, names: Sequence[str], split: str) -> list[LabelledImage]:
+    faults = Faults(skip=False)
     places = [
         (place / images, place / labels) for place in (root, root / split) for images, labels in LAYOUTS
     ]
@@ -101,7 +138,7 @@ def read_named(
     files = {path.stem: path for path in folder.iterdir() if path.suffix == ".txt"}
     if names and not any(name in files for name in names):
         raise AnnotationError(f"{folder}: expected label files such as {names[0]}.txt, found none of them")
-    images = [
+    return [
         LabelledImage(
             found.get(name, Path(name)),
             files.get(name),
@@ -109,24 +146,26 @@ def read_named(
         )
         for name in names
     ]
-    return _to_annotations(images, classes, faults)
 
 
 def split_is_labelled(root: str | Path, split: str) -> bool:
-    """Say whether any image of the split has a label file, or any line of a list an object."""
+    """Say whether any image of the split has a label file, or any entry of a list or JSON file an object."""
     place, faults = _locate(Path(root).expanduser(), split), Faults(skip=True)  # `read_split` names them
-    if isinstance(place, Path):
-        return any(image.quads for image in read_list(place, faults))
-    return any(labels is not None for _, labels in pair_files(place, faults))
+    if isinstance(place, Folder):
+        return any(labels is not None for _, labels in pair_files(place, faults))
+    return any(image.quads for image in _read(place, faults).images)
 
 
-def _locate(root: Path, split: str) -> Path | Folder:
-    """Return the list file or the folder of a split."""
+def _locate(root: Path, split: str) -> Place:
+    """Return the list file or the folder of a split, or what of a YOLO or COCO data set it is."""
     for path in (root / split, Path(split)):
         if split and path.is_file():
-            return path
+            return _of_file(path)
     if not root.exists():
         raise AnnotationError(f"{root}: no such folder or list file")
+    data = recognise(root)
+    if data is not None:
+        return find_split(data, split)
     if root.is_file():
         if split:
             log.warning("%s is a list file: the split %r means all of it", root, split)
@@ -134,20 +173,35 @@ def _locate(root: Path, split: str) -> Path | Folder:
     return locate_folder(root, split)
 
 
+def _of_file(path: Path) -> Place:
+    """Return what a file named as a split holds: a list, or images of YOLO or COCO."""
+    data = recognise(path)
+    if data is None:
+        return path
+    return Split(data, split_of_json(path), (path,)) if data.kind == "coco" else find_split(data, "")
+
+
 def find_splits(root: Path) -> list[str]:
     """Return the splits that a data set has, sorted; list files are not looked for."""
-    return layout_splits(root)
+    data = recognise(root)
+    return sorted({*direct_splits(data)} - {""}) if data else layout_splits(root)
 
 
 def read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
     """Return the images of a split with their objects as written; errors as `read_split`."""
-    place = _locate(root, split)
+    return _read(_locate(root, split), faults).images
+
+
+def _read(place: Place, faults: Faults) -> Contents:
+    if isinstance(place, Split):
+        return read_direct(place, faults)
     if isinstance(place, Path):
-        return read_list(place, faults)
-    return [
+        return Contents(read_list(place, faults), ())
+    images = [
         LabelledImage(image, labels, read_label_file(labels, faults) if labels else [])
         for image, labels in pair_files(place, faults)
     ]
+    return Contents(images, ())
 
 
 def read_list(path: Path, faults: Faults) -> list[LabelledImage]:

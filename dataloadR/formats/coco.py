@@ -5,6 +5,7 @@ width against +x, in degrees and clockwise on the screen, unless another convent
 """
 
 import math
+import os
 from collections.abc import Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dataloadR.formats.json_values import Value, load_json, pixel_size
-from dataloadR.formats.layout import find_files, split_of_file
+from dataloadR.formats.layout import find_files, folder_of, split_of, split_of_file
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
@@ -37,29 +38,73 @@ class _Tables(NamedTuple):
     categories: dict[int | str, str]
 
 
+class CocoFile(NamedTuple):
+    """The contents of one JSON file."""
+
+    images: list[LabelledImage]
+    rows: list[list[int]]  # of each image: the places of its objects under `annotations`
+    classes: list[str]  # in the order of the categories
+
+
 def read_coco(source: Path, faults: Faults, notes: Notes, angle: str = "degrees") -> Iterator[LabelledImage]:
-    """Yield the images of a JSON file, or of all below a folder; a file's name says its split.
+    """Yield the images of a JSON file, or of all below a folder; a file's or its folder's name is the split.
 
     The quad of an object is its `segmentation`, else its `rbbox`, else its `bbox` of five or four numbers.
+    Images that lie beside the file are called by their path from the source.
 
     Args:
         angle: a key of ANGLES.
     """
+    root = folder_of(source)
     for path in find_files(source, ".json"):
-        document = faults.attempt(partial(load_json, path))
-        tables = faults.attempt(partial(_read_tables, document, faults)) if document else None
-        if document is None or tables is None:
-            continue
-        images = tables.images
-        shapes: dict[int | str, list[Shape]] = {identity: [] for identity in images}
-        rows = faults.attempt(partial(_list, document, "annotations")) or []
-        for node in rows:
-            found = faults.attempt(partial(_read_object, node, tables, ANGLES[angle], notes))
-            if found is not None:
-                shapes[found[0]].append(found[1])
-        _point_out_radians(rows if "degrees" in angle else [], notes)
-        for identity, (name, size) in images.items():
-            yield labelled_image(name, size, shapes[identity], split_of_file(path))
+        contents = read_coco_file(path, faults, notes, angle)
+        for image in contents.images:
+            beside = path.parent / image.name
+            is_there = path.parent != root and os.path.isfile(beside)  # noqa: PTH113 - raises never
+            name = (path.parent.relative_to(root) / image.name).as_posix() if is_there else image.name
+            yield image._replace(name=name, split=split_of_json(path))
+
+
+def split_of_json(path: Path) -> str:
+    """Return the split that a file's name says, else that of its folder, as train/_annotations.coco.json."""
+    return split_of_file(path) or split_of([path.parent.name])
+
+
+def read_coco_file(path: Path, faults: Faults, notes: Notes, angle: str = "") -> CocoFile:
+    """Return the contents of a JSON file; nothing after a fault that hides the images.
+
+    Args:
+        angle: a key of ANGLES; empty: degrees, and rotated boxes are noted, for the file does not say.
+    """
+    document = faults.attempt(partial(load_json, path))
+    tables = faults.attempt(partial(_read_tables, document, faults)) if document else None
+    if document is None or tables is None:
+        return CocoFile([], [], [])
+    shapes: dict[int | str, list[Shape]] = {identity: [] for identity in tables.images}
+    places: dict[int | str, list[int]] = {identity: [] for identity in tables.images}
+    rows = faults.attempt(partial(_list, document, "annotations")) or []
+    for place, node in enumerate(rows):
+        found = faults.attempt(partial(_read_object, node, tables, angle, notes))
+        if found is not None:
+            shapes[found[0]].append(found[1])
+            places[found[0]].append(place)
+    _point_out_radians(rows if "degrees" in (angle or "degrees") else [], notes)
+    images = [labelled_image(name, size, shapes[key]) for key, (name, size) in tables.images.items()]
+    return CocoFile(images, list(places.values()), _class_order(document, tables, shapes))
+
+
+def _class_order(document: Value, tables: _Tables, shapes: dict[int | str, list[Shape]]) -> list[str]:
+    """Return the categories' names, without those that have no objects and only stand above others.
+
+    Roboflow puts such a one first, called like the project.
+    """
+    above = {
+        parent.value
+        for node in document.key("categories").items()
+        if (parent := node.find("supercategory")) and parent.value != node.key("name").value
+    }
+    used = {shape.label for of_image in shapes.values() for shape in of_image}
+    return [name for name in dict.fromkeys(tables.categories.values()) if name in used or name not in above]
 
 
 def _point_out_radians(rows: Sequence[Value], notes: Notes) -> None:
@@ -101,14 +146,14 @@ def _new_id(node: Value, known: Container[int | str]) -> int | str:
     return identity.identity()
 
 
-def _read_object(node: Value, tables: _Tables, unit: float, notes: Notes) -> tuple[int | str, Shape]:
+def _read_object(node: Value, tables: _Tables, angle: str, notes: Notes) -> tuple[int | str, Shape]:
     """Return the image's id and the object."""
     image, category = node.key("image_id"), node.key("category_id")
     if image.identity() not in tables.images:
         raise image.error("the id of an image")
     if category.identity() not in tables.categories:
         raise category.error("the id of a category")
-    outline = _read_outline(node, unit, notes)
+    outline = _read_outline(node, angle, notes)
     return image.identity(), Shape(tables.categories[category.identity()], outline, _read_flag(node))
 
 
@@ -123,7 +168,7 @@ def _read_flag(node: Value) -> int:
     return int(any(flag.is_true() for flag in flags if flag is not None))
 
 
-def _read_outline(node: Value, unit: float, notes: Notes) -> F64 | Box:
+def _read_outline(node: Value, angle: str, notes: Notes) -> F64 | Box:
     segmentation = node.find("segmentation")
     if segmentation is not None and isinstance(segmentation.value, dict):
         notes.add("masks in run lengths were not read, but the boxes beside them")
@@ -138,9 +183,11 @@ def _read_outline(node: Value, unit: float, notes: Notes) -> F64 | Box:
         raise box.error("a width and a height of at least 0")
     if len(numbers) == 4:
         return (x + width / 2, y + height / 2, width, height, 0.0)
-    if abs(numbers[4] * unit) > LARGEST_ANGLE:
+    notes.add("rotated boxes whose file does not say the unit of their angles (--angle)", not angle)
+    radians = numbers[4] * ANGLES[angle or "degrees"]
+    if abs(radians) > LARGEST_ANGLE:
         raise box.error("an angle of at most a full turn; see --angle for radians and degrees")
-    return (x, y, width, height, numbers[4] * unit)
+    return (x, y, width, height, radians)
 
 
 def _read_segmentation(node: Value, notes: Notes) -> F64:

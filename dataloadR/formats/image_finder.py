@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from dataloadR.formats.layout import stem_of
@@ -14,16 +15,20 @@ IMAGE_FOLDERS = ("images", "JPEGImages", "AllImages", "Images", "image", "img") 
 class ImageFinder:
     """The images below some folders, found by the names that label files call them."""
 
-    def __init__(self, source: Path, image_dir: Path | None, leave_out: Path) -> None:
+    def __init__(self, source: Path, image_dir: Path | None = None, leave_out: Path | None = None) -> None:
         """Look at the source, or at a folder instead, but never into the folder that is written."""
-        self.folder = image_dir or (source.parent if source.is_file() else source)
+        self.folder = image_dir or _folder_of(source)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: expected a folder of images, found none")
         self.direct = [self.folder] if image_dir else [self.folder, self.folder.parent]
-        self.by_stem = _by_stem(_walk(self.folder, leave_out))
-        if not self.by_stem and image_dir is None:
-            beside = [self.folder.parent / name for name in IMAGE_FOLDERS]
-            self.by_stem = _by_stem(p for place in beside for p in _walk(place, leave_out))
+        self.beside = [self.folder.parent / name for name in IMAGE_FOLDERS if image_dir is None]
+        self.leave_out = leave_out
+
+    @cached_property
+    def by_stem(self) -> dict[str, list[Path]]:
+        """Images by their stem, looked up when a path is not enough."""
+        inside = _by_stem(_walk(self.folder, self.leave_out))
+        return inside or _by_stem(p for place in self.beside for p in _walk(place, self.leave_out))
 
     def find(self, name: str, split: str) -> Path | None:
         """Return the file of an image: at this path, or the one whose path ends most like it.
@@ -43,9 +48,16 @@ class ImageFinder:
         return best[0] if best else None
 
 
-def _walk(folder: Path, leave_out: Path) -> Iterator[Path]:
+def _folder_of(source: Path) -> Path:
+    """Return a folder, or that of a file; for COCO's annotations/FILE.json the one above."""
+    if not source.is_file():
+        return source
+    return source.parent.parent if source.parent.name == "annotations" else source.parent
+
+
+def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
     """Yield the images below a folder, none of hidden folders, each folder once."""
-    seen = {leave_out.resolve()} - {folder.resolve()}
+    seen = {leave_out.resolve()} - {folder.resolve()} if leave_out else set()
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place)
         folders[:] = sorted(f for f in folders if not f.startswith(".") and (here / f).resolve() not in seen)
