@@ -15,6 +15,7 @@ from dataloadR.label_lines import (
     AnnotationError,
     LabelledImage,
     parse_list_line,
+    place_of,
     read_label_file,
     read_lines,
 )
@@ -251,7 +252,8 @@ def _to_annotations(
 
 def _to_annotation(image: LabelledImage, index: dict[str, int], faults: Faults) -> Annotation:
     found = [
-        faults.attempt(partial(_to_index, q.label, index, f"{image.labels}:{q.line}")) for q in image.quads
+        faults.attempt(partial(_to_index, q.label, index, place_of(str(image.labels), q.line)))
+        for q in image.quads
     ]
     quads = [quad for quad, label in zip(image.quads, found, strict=True) if label is not None]
     return Annotation(

@@ -35,6 +35,7 @@ from datasets_tools.formats.yolo_writing import write_yolo
 from datasets_tools.image_files import place_image, same_file
 from datasets_tools.items import Item, find_files, with_names, with_sizes
 from datasets_tools.jobs import run_jobs
+from datasets_tools.next_steps import after_conversion
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.cli import HelpFormatter, run_script
 from utils.errors import Faults, UserError
@@ -124,6 +125,7 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
         "ssdd": read_ssdd,
         "ucas-aod": read_ucas_aod,
         "xanylabeling": read_xanylabeling,
+        "yolo": partial(read_yolo, classes=names),
         "yolo-obb": partial(read_yolo, classes=names),
     }
 
@@ -170,6 +172,8 @@ def main(words: Sequence[str]) -> None:
     faults.report(str(args.source))
     notes.report()
     sys.stdout.write(summary(items, args.target))
+    if args.images != "none":
+        sys.stdout.write(next_steps(items, args))
 
 
 def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item]:
@@ -248,6 +252,13 @@ def summary(items: Sequence[Item], target: Path) -> str:
     lines += [f"  {name}: {count} images" for name, count in sorted(splits.items())]
     lines += [f"  {name}: {count} objects" for name, count in sorted(objects.items())]
     return "".join(f"{line}\n" for line in lines)
+
+
+def next_steps(items: Sequence[Item], args: argparse.Namespace) -> str:
+    """Return the commands that split what was written, where it is not, and that train on it."""
+    classes = args.classes or find_names([item.image for item in items])
+    splits = sorted({item.image.split for item in items})
+    return after_conversion(args.target, args.target_format, splits, classes, len(items))
 
 
 if __name__ == "__main__":

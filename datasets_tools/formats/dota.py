@@ -137,13 +137,13 @@ def write_dota(images: Sequence[LabelledImage], target: Path, notes: Notes) -> N
         (target / "labelTxt").mkdir(parents=True, exist_ok=True)
     for image in images:
         for name in image.classes:
-            words[name] = words.get(name) or _to_word(name, notes)
+            words[name] = words.get(name) or to_word(name, notes)
         path = target / image.split / "labelTxt" / f"{stem_of(image.name)}.txt"
         rows = zip(image.quads.reshape(-1, 8).tolist(), image.classes, image.difficult.tolist(), strict=True)
         write_text(path, "".join(f"{' '.join(map(to_text, q))} {words[c]} {d}\n" for q, c, d in rows))
 
 
-def _to_word(name: str, notes: Notes) -> str:
+def to_word(name: str, notes: Notes) -> str:
     """Return a class name as one word."""
     word = class_word(name)
     try:
