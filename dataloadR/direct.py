@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dataloadR.foreign import DIRECT, Foreign, convert_command, refusal
 from dataloadR.formats.coco import read_coco_file, split_of_json
 from dataloadR.formats.image_finder import ImageFinder
-from dataloadR.formats.layout import SPLITS, find_files
+from dataloadR.formats.layout import SPLITS, find_files, split_of_file
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage as Labelled
 from dataloadR.formats.shapes import Shape, labelled_image
@@ -77,16 +77,15 @@ def _json_files(root: Path) -> list[Path]:
         return [path for path in find_files(root, ".json") if json_kind(path) == "coco"]
     if not split_of_json(root):
         return [root]
-    inside = root.parent.parent.glob(f"*/{root.name}") if not _words(root) else root.parent.glob("*.json")
-    others = [path for path in sorted(inside) if split_of_json(path) and _words(path) == _words(root)]
+    above = not split_of_file(root)  # the folder says the split, as in train/_annotations.coco.json
+    alike = sorted(root.parent.parent.glob(f"*/{root.name}") if above else root.parent.glob("*.json"))
+    others = [path for path in alike if split_of_json(path) and _words(path) == _words(root)]
     return [path for path in others if json_kind(path) == "coco"]
 
 
 def _words(path: Path) -> list[str]:
-    """Return the words of a file's name but for that of its split; nothing where its folder is the split."""
-    words = re.split(r"[^a-zA-Z]+", path.stem)
-    rest = [word for word in words if word.lower() not in SPLITS]
-    return rest if len(rest) < len(words) else []
+    """Return the words of a file's name but for that of its split."""
+    return [word for word in re.split(r"[^a-zA-Z]+", path.stem) if word.lower() not in SPLITS]
 
 
 def find_split(data: Foreign, split: str) -> Split:

@@ -173,7 +173,9 @@ def main(words: Sequence[str]) -> None:
     notes.report()
     sys.stdout.write(summary(items, args.target))
     if args.images != "none":
-        sys.stdout.write(next_steps(items, args))
+        images = [item.image for item in items]
+        classes = args.classes or find_names(images)
+        sys.stdout.write(after_conversion(args.target, args.target_format, images, classes))
 
 
 def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item]:
@@ -252,13 +254,6 @@ def summary(items: Sequence[Item], target: Path) -> str:
     lines += [f"  {name}: {count} images" for name, count in sorted(splits.items())]
     lines += [f"  {name}: {count} objects" for name, count in sorted(objects.items())]
     return "".join(f"{line}\n" for line in lines)
-
-
-def next_steps(items: Sequence[Item], args: argparse.Namespace) -> str:
-    """Return the commands that split what was written, where it is not, and that train on it."""
-    classes = args.classes or find_names([item.image for item in items])
-    splits = sorted({item.image.split for item in items})
-    return after_conversion(args.target, args.target_format, splits, classes, len(items))
 
 
 if __name__ == "__main__":

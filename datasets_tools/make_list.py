@@ -177,7 +177,9 @@ def _check_layout(source: str, annotations: Sequence[Annotation]) -> None:
     """Raise where no ImageSets are read: beside YOLO and COCO labels, or for images of several folders."""
     data = recognise(Path(source).expanduser())
     if data is not None:
-        raise UserError(f"--format names: {KINDS[data.kind]} are not read by names; use --format list")
+        raise UserError(
+            f"--format names: expected images/ and labelTxt/, found {KINDS[data.kind]}; use --format list"
+        )
     folders = {Path(annotation.image_path).parent for annotation in annotations}
     if len(folders) > 1:
         raise UserError(

@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataloadR.formats.records import LabelledImage
+from evalR.outputs.dota import class_word
+
 TRAINED_ON = ("coco", "coco-rotated", "dota", "list", "yolo-obb")
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "nan", "inf")
 SHARES = ["train=0.8", "val=0.2"]
@@ -52,43 +55,43 @@ def class_setting(classes: Sequence[str]) -> str:
     return f"data.classes=[{','.join(names)}]"
 
 
-def after_conversion(
-    target: Path, form: str, splits: Sequence[str], classes: Sequence[str], images: int
-) -> str:
+def after_conversion(target: Path, form: str, images: Sequence[LabelledImage], classes: Sequence[str]) -> str:
     """Return the next commands for a converted data set, nothing for formats that are not trained on.
 
     Args:
         form: as `--to` has it.
-        splits: of the images; empty for those that have none.
         classes: in the order of their indices.
-        images: how many there are; one alone cannot be split.
     """
-    if form not in TRAINED_ON or not images:
+    splits = sorted({image.split for image in images})
+    if form not in TRAINED_ON or not splits:
         return ""
     named = [split for split in splits if split]
     settings = split_settings(named)
     if settings is not None:
-        return f"train on it:\n  {_train(target, form, settings, classes)}\n"
-    if images < len(SHARES) or (named and "" in splits):
+        return f"train on it:\n  {train_command(target, _settings(form, settings, images, classes))}\n"
+    odd = (named and "" in splits) or (form == "list" and len(named) > 1)  # nothing holds all of them
+    if odd or len(images) < len(SHARES):
         return ""
     what = f"found the splits {', '.join(named)} alone" if named else "found no splits"
     if form == "dota" and len(named) < 2:
         root = target / named[0] if named else target
-        out, command, train = root / "ImageSets", make_list_command(root), train_command(root)
+        out, command = root / "ImageSets", make_list_command(root)
+        train = train_command(root, [class_setting([class_word(name) for name in classes])])
     else:
         root = target / f"{named[0] if named else 'all'}.txt" if form == "list" else target
-        if len(named) > 1 and form == "list":
-            return ""
         out, command = lists_of(root), make_list_command(root, classes, names=False)
         train = train_command(out, [*LISTS, class_setting(classes)])
     files = " and ".join(str(out / f"{share.partition('=')[0]}.txt") for share in SHARES)
     return f"{what}; to write {files}:\n  {command}\nthen train on it:\n  {train}\n"
 
 
-def _train(target: Path, form: str, settings: Sequence[str], classes: Sequence[str]) -> str:
-    if form != "list":
-        return train_command(target, settings)
-    chosen = dict(word.partition("=")[::2] for word in ["data.train=train", "data.val=val", *settings])
-    return train_command(
-        target, [*(f"{key}={name}.txt" for key, name in chosen.items()), class_setting(classes)]
-    )
+def _settings(
+    form: str, splits: Sequence[str], images: Sequence[LabelledImage], classes: Sequence[str]
+) -> list[str]:
+    """Return all settings of a training: lists have suffixes and no class names, DOTA no list of classes."""
+    chosen = {"data.train": "train", "data.val": "val"} | dict(word.split("=") for word in splits)
+    if form == "list":
+        return [*(f"{key}={name}.txt" for key, name in chosen.items()), class_setting(classes)]
+    trained = {name for image in images if image.split == chosen["data.train"] for name in image.classes}
+    words = [class_setting([class_word(name) for name in classes])]
+    return [*splits, *(words if form == "dota" and set(classes) - trained else [])]

@@ -3,15 +3,17 @@
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from dataloadR.label_lines import BYTE_ORDER_MARK, HEADERS
-from dataloadR.layouts import is_image
+from dataloadR.layouts import IMAGE_SUFFIXES, is_image
 
 HEAD = 1 << 16  # bytes
 DEPTH = 4  # folders below the root
 MAX_FOLDERS = 64
-MAX_ENTRIES = 20_000  # of a folder
+MAX_ENTRIES = 500_000  # of a folder
+MAX_KEPT = 10_000  # of them: folders, images, other files; labels must not be lost among the images
 SAMPLES = 3  # files of a suffix in a folder
 LINES = 5
 NOT_LABELS = ("classes", "notes", "readme")  # stems of text files beside labels
@@ -70,7 +72,7 @@ def xml_kind(path: Path) -> str:
 def text_kind(path: Path) -> str:
     """Return `yolo-obb` or `dota` for a file of such label lines, or an empty text."""
     lines = [line for line in first_lines(path) if not line.lower().startswith(HEADERS)]
-    kinds = {_line_kind(line) for line in lines[:LINES]}
+    kinds = {_line_kind(line) for line in lines[:LINES]} - {""}  # one line may be damaged
     return kinds.pop() if len(kinds) == 1 else ""
 
 
@@ -114,21 +116,21 @@ def walk_some(root: Path) -> Iterator[tuple[Path, list[Path]]]:
 
 def list_some(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return ordinary files and folders in a folder, sorted and none hidden; nothing where it is closed."""
-    files, folders = [], []
+    files: list[str] = []
+    images: list[str] = []
+    folders: list[str] = []
     try:
         with os.scandir(folder) as entries:
-            for number, entry in enumerate(entries):
-                if number >= MAX_ENTRIES:
-                    break
+            for entry in islice(entries, MAX_ENTRIES):
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
-                    folders.append(folder / entry.name)
-                elif entry.is_file():
-                    files.append(folder / entry.name)
+                kind = folders if entry.is_dir() else files
+                kind = images if kind is files and entry.name.lower().endswith(IMAGE_SUFFIXES) else kind
+                if len(kind) < MAX_KEPT and (kind is folders or entry.is_file()):
+                    kind.append(entry.name)
     except OSError:
         pass
-    return sorted(files), sorted(folders)
+    return [folder / name for name in sorted(files + images)], [folder / name for name in sorted(folders)]
 
 
 def labels_beside_images(files: list[Path]) -> list[Path]:

@@ -122,6 +122,8 @@ def _yaml_splits(table: dict[str, Any], path: Path) -> Splits:
         if not all(isinstance(entry, str) for entry in entries):
             raise AnnotationError(f"{path}: {key}: expected a folder or a list of images, got {value!r}")
         splits[split] = tuple(_resolve(entry, str(table.get("path") or ""), path.parent) for entry in entries)
+    if len(splits) > 1 and len(set(splits.values())) == 1:  # all images train and validate
+        return {"": next(iter(splits.values()))}
     return splits
 
 
