@@ -2,26 +2,43 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from dataloadR.direct import Contents, Split, direct_splits, find_split, read_direct
+from dataloadR.foreign import Foreign, recognise
+from dataloadR.formats.coco import split_of_json
 from dataloadR.label_lines import (
     AnnotationError,
-    LabelledQuad,
+    LabelledImage,
     parse_list_line,
+    place_of,
     read_label_file,
     read_lines,
+)
+from dataloadR.layouts import (
+    IMAGE_SUFFIXES,
+    LAYOUTS,
+    Folder,
+    is_image,
+    layout_splits,
+    locate_folder,
+    pair_files,
 )
 from utils.errors import Faults
 from utils.records import Annotation
 
 __all__ = [
+    "IMAGE_SUFFIXES",
+    "LAYOUTS",
     "AnnotationError",
+    "Folder",
+    "LabelledImage",
     "find_splits",
+    "is_image",
     "read_everything",
     "read_images",
     "read_list",
@@ -31,41 +48,27 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".gif")
-LAYOUTS = (("images", "labelTxt"), ("JPEGImages", "Annotations"))  # image folder, label folder
-
-
-class Folder(NamedTuple):
-    """Where the files of a split lie."""
-
-    images: Path
-    labels: Path
-    names: Path | None  # a file with one image name per line; None: every image
-
-
-class LabelledImage(NamedTuple):
-    """One image and its objects as written, before classes become indices."""
-
-    image: Path
-    labels: Path | None  # the file the objects stand in; None: the image has none
-    quads: list[LabelledQuad]
+Place = Path | Folder | Split  # list file, folders of a layout, part of a YOLO or COCO data set
 
 
 def read_split(
     root: str | Path, split: str, classes: Sequence[str] = (), faults: Faults | None = None
 ) -> tuple[list[Annotation], tuple[str, ...]]:
-    """Return the annotations of a split and the class names: the given ones, else those found, sorted.
+    """Return the annotations of a split and the class names: the given ones, else those found.
 
-    Everything is kept as annotated.  Images without a label file are ordinary images without objects.
+    Those found are in the order of the file that lists them (YOLO, COCO), else sorted.  Everything is kept
+    as annotated.  Images without a label file are ordinary images without objects.
 
     Args:
         faults: what becomes of labels that cannot be used and of names without an image; None: an error.
 
     Raises:
-        AnnotationError: no such root or split, no images, or a label that cannot be read.
+        AnnotationError: no such root or split, no images, a label that cannot be read, or another tool's
+            format; says how to convert it.
     """
     faults = faults or Faults(skip=False)
-    return _to_annotations(read_images(Path(root).expanduser(), split, faults), classes, faults)
+    images, names = _read(_locate(Path(root).expanduser(), split), faults)
+    return _to_annotations(images, classes or names, faults)
 
 
 def read_everything(
@@ -76,12 +79,23 @@ def read_everything(
     Raises:
         AnnotationError: as `read_split`.
     """
-    root = Path(root).expanduser()
+    root, faults = Path(root).expanduser(), Faults(skip=False)
+    places = _all_places(root)
+    found = [_read(place, faults) for place in places]
+    images = [image for contents in found for image in contents.images]
+    if isinstance(places[0], Split):  # whose splits may be the same folder
+        images = list({image.image: image for image in images}.values())
+    return _to_annotations(images, classes or found[0].classes, faults)
+
+
+def _all_places(root: Path) -> list[Place]:
+    """Return where the images of a data set stand, all together or split by split."""
+    data = recognise(root)
+    if data is not None:
+        return [Split(data, split, places) for split, places in direct_splits(data).items()]
     whole = root.is_file() or any((root / images).is_dir() for images, _ in LAYOUTS)
-    splits = [""] if whole else find_splits(root)
-    faults = Faults(skip=False)
-    images = [image for split in splits or [""] for image in read_images(root, split, faults)]
-    return _to_annotations(images, classes, faults)
+    splits = [""] if whole else layout_splits(root)
+    return [_locate(root, split) for split in splits or [""]]
 
 
 def read_named(
@@ -89,13 +103,32 @@ def read_named(
 ) -> tuple[list[Annotation], tuple[str, ...]]:
     """Return what `read_split` does for images of these names, which need not be there.
 
-    Labels are looked for in the label folders of the root and of the split.  `image_path` is the image in
-    the image folder beside the labels, or the name where there is none.
+    Labels are looked for in the label folders of the root and of the split, or in the split of YOLO and
+    COCO, all of them where there is no such split.  `image_path` is the image in the image folder beside
+    the labels, or the name where there is none.
 
     Raises:
         AnnotationError: no label folder, no label file for any of the names, or labels that cannot be read.
     """
     root, faults = Path(root).expanduser(), Faults(skip=False)
+    data = recognise(root)
+    images, found = _read_named_direct(data, names, split) if data else (_named(root, names, split), ())
+    return _to_annotations(images, classes or found, faults)
+
+
+def _read_named_direct(data: Foreign, names: Sequence[str], split: str) -> Contents:
+    splits = direct_splits(data)
+    chosen = [find_split(data, split)] if split in splits else [Split(data, *item) for item in splits.items()]
+    found = [read_direct(part, Faults(skip=False), needed=False) for part in chosen]
+    by_stem = {image.image.stem: image for contents in found for image in contents.images}
+    if names and not any(name in by_stem for name in names):
+        raise AnnotationError(f"{data.root}: expected images such as {names[0]}, found none of them")
+    images = [by_stem.get(name, LabelledImage(Path(name), None, [])) for name in names]
+    return Contents(images, found[0].classes)
+
+
+def _named(root: Path, names: Sequence[str], split: str) -> list[LabelledImage]:
+    faults = Faults(skip=False)
     places = [
         (place / images, place / labels) for place in (root, root / split) for images, labels in LAYOUTS
     ]
@@ -106,7 +139,7 @@ def read_named(
     files = {path.stem: path for path in folder.iterdir() if path.suffix == ".txt"}
     if names and not any(name in files for name in names):
         raise AnnotationError(f"{folder}: expected label files such as {names[0]}.txt, found none of them")
-    images = [
+    return [
         LabelledImage(
             found.get(name, Path(name)),
             files.get(name),
@@ -114,115 +147,62 @@ def read_named(
         )
         for name in names
     ]
-    return _to_annotations(images, classes, faults)
 
 
 def split_is_labelled(root: str | Path, split: str) -> bool:
-    """Say whether any image of the split has a label file, or any line of a list an object."""
+    """Say whether any image of the split has a label file, or any entry of a list or JSON file an object."""
     place, faults = _locate(Path(root).expanduser(), split), Faults(skip=True)  # `read_split` names them
-    if isinstance(place, Path):
-        return any(image.quads for image in read_list(place, faults))
-    return any(labels is not None for _, labels in _pair_files(place, faults))
+    if isinstance(place, Folder):
+        return any(labels is not None for _, labels in pair_files(place, faults))
+    return any(image.quads for image in _read(place, faults).images)
 
 
-def _locate(root: Path, split: str) -> Path | Folder:
-    """Return the list file or the folder of a split."""
+def _locate(root: Path, split: str) -> Place:
+    """Return the list file or the folder of a split, or what of a YOLO or COCO data set it is."""
     for path in (root / split, Path(split)):
         if split and path.is_file():
-            return path
+            return _of_file(path)
     if not root.exists():
         raise AnnotationError(f"{root}: no such folder or list file")
+    data = recognise(root)
+    if data is not None:
+        return find_split(data, split)
     if root.is_file():
         if split:
             log.warning("%s is a list file: the split %r means all of it", root, split)
         return root
-    return _locate_folder(root, split)
+    return locate_folder(root, split)
 
 
-def _locate_folder(root: Path, split: str) -> Folder:
-    for images, labels in LAYOUTS:
-        if split and (root / split / images).is_dir():
-            return Folder(root / split / images, root / split / labels, None)
-        if (root / images).is_dir():
-            return Folder(root / images, root / labels, _find_names(root, split) if split else None)
-    found = find_splits(root)
-    if found:
-        raise _no_split(root, split, found)
-    known = f"images/ and labelTxt/, {split or 'SPLIT'}/images/, JPEGImages/ and Annotations/, or a list file"
-    raise AnnotationError(f"{root}: expected {known}")
-
-
-def _no_split(root: Path, split: str, found: Iterable[str]) -> AnnotationError:
-    return AnnotationError(f"{root}: no split {split!r}, found {', '.join(found)}")
-
-
-def _name_files(root: Path) -> dict[str, Path]:
-    """Return the name file of each split that has one."""
-    folders = [root / "ImageSets", root / "ImageSets" / "Main"]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.txt"))}
+def _of_file(path: Path) -> Place:
+    """Return what a file named as a split holds: a list, or images of YOLO or COCO."""
+    data = recognise(path)
+    if data is None:
+        return path
+    return Split(data, split_of_json(path), (path,)) if data.kind == "coco" else find_split(data, "")
 
 
 def find_splits(root: Path) -> list[str]:
-    """Return the splits that a folder of one of the layouts has, sorted; list files are not looked for."""
-    folders = {
-        path.parent.name for images, _ in LAYOUTS for path in root.glob(f"*/{images}") if path.is_dir()
-    }
-    return sorted(folders | set(_name_files(root)))
-
-
-def _find_names(root: Path, split: str) -> Path | None:
-    """Return the name file of a split; None where the root has no name files at all."""
-    files = _name_files(root)
-    if not files:
-        log.warning("%s has no ImageSets: the split %r means all of its images", root, split)
-        return None
-    if split not in files:
-        raise _no_split(root, split, sorted(files))
-    return files[split]
-
-
-def _pair_files(place: Folder, faults: Faults) -> list[tuple[Path, Path | None]]:
-    """Return image and label file of each image; label files are looked up in one listing of the folder."""
-    images = {path.name: path for path in sorted(place.images.iterdir()) if is_image(path)}
-    chosen = _choose(images, place.names, faults) if place.names else list(images.values())
-    if not chosen:
-        raise AnnotationError(f"{place.names or place.images}: expected at least one image, found none")
-    labels = (
-        {p.stem: p for p in place.labels.iterdir() if p.suffix == ".txt"} if place.labels.is_dir() else {}
-    )
-    return [(image, labels.get(image.stem)) for image in chosen]
-
-
-def is_image(path: Path) -> bool:
-    """Say whether a name is that of an image; hidden files are macOS resource forks and unfinished ones."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:
-    """Return the images a name file lists, with or without their suffix."""
-    by_stem: dict[str, list[Path]] = {}
-    for path in images.values():
-        by_stem.setdefault(path.stem, []).append(path)
-    chosen: list[Path] = []
-    for number, name in read_lines(names, faults):
-        found = [images[name]] if name in images else by_stem.get(name, [])
-        if len(found) == 1:
-            chosen += found
-        else:
-            what = "no image of this name" if not found else " and ".join(p.name for p in found)
-            faults.add(AnnotationError(f"{names}:{number}: expected one image for {name!r}, found {what}"))
-    return chosen
+    """Return the splits that a data set has, sorted; list files are not looked for."""
+    data = recognise(root)
+    return sorted({*direct_splits(data)} - {""}) if data else layout_splits(root)
 
 
 def read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
     """Return the images of a split with their objects as written; errors as `read_split`."""
-    place = _locate(root, split)
+    return _read(_locate(root, split), faults).images
+
+
+def _read(place: Place, faults: Faults) -> Contents:
+    if isinstance(place, Split):
+        return read_direct(place, faults)
     if isinstance(place, Path):
-        return read_list(place, faults)
-    return [
+        return Contents(read_list(place, faults), ())
+    images = [
         LabelledImage(image, labels, read_label_file(labels, faults) if labels else [])
-        for image, labels in _pair_files(place, faults)
+        for image, labels in pair_files(place, faults)
     ]
+    return Contents(images, ())
 
 
 def read_list(path: Path, faults: Faults) -> list[LabelledImage]:
@@ -272,7 +252,8 @@ def _to_annotations(
 
 def _to_annotation(image: LabelledImage, index: dict[str, int], faults: Faults) -> Annotation:
     found = [
-        faults.attempt(partial(_to_index, q.label, index, f"{image.labels}:{q.line}")) for q in image.quads
+        faults.attempt(partial(_to_index, q.label, index, place_of(str(image.labels), q.line)))
+        for q in image.quads
     ]
     quads = [quad for quad, label in zip(image.quads, found, strict=True) if label is not None]
     return Annotation(

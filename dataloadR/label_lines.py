@@ -31,7 +31,20 @@ class LabelledQuad(NamedTuple):
     coordinates: list[float]  # x1 y1 .. x4 y4 pixels
     label: str | int
     difficult: int
-    line: int  # counted from 1
+    line: int  # counted from 1; of JSON the object
+
+
+class LabelledImage(NamedTuple):
+    """One image and its objects as written, before classes become indices."""
+
+    image: Path
+    labels: Path | None  # the file the objects stand in; None: the image has none
+    quads: list[LabelledQuad]
+
+
+def place_of(labels: str, line: int) -> str:
+    """Return where an object stands: file and line, or the key in a JSON file."""
+    return f"{labels}: annotations[{line - 1}]" if labels.endswith(".json") else f"{labels}:{line}"
 
 
 def read_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:

@@ -59,7 +59,8 @@ def check_objects(annotations: Sequence[Annotation], data: DataConfig) -> None:
     if not any(len(annotation.labels) for annotation in annotations):
         raise AnnotationError(
             f"{data.root}, split {data.train}: no object in {len(annotations)} images; labels are text "
-            f"files of the images' names in labelTxt/ (or Annotations/ beside JPEGImages/), see docs/data.md"
+            f"files of the images' names in labelTxt/ (or Annotations/ beside JPEGImages/), or YOLO's or "
+            f"COCO's, see docs/data.md"
         )
 
 

@@ -14,6 +14,7 @@ from datasets_tools.doctor.images import examine_images, image_findings, image_s
 from datasets_tools.doctor.labels import Labelled, read_objects
 from datasets_tools.doctor.page import Report, write_page
 from datasets_tools.doctor.shapes import shape_findings
+from datasets_tools.doctor.splits import split_findings
 from datasets_tools.doctor.statistics import figures, summarise
 from datasets_tools.doctor.twins import twin_findings
 from utils.cli import HelpFormatter, parse_options, run_script
@@ -72,6 +73,7 @@ def main(words: Sequence[str]) -> int:
     findings = most_serious_first(
         [
             *findings,
+            *([] if args.splits else split_findings(root, sources)),
             *of_labels,
             *shape_findings(data, sizes),
             *image_findings(data, facts),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
 from dataloadR.label_lines import read_lines
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
 from utils.errors import Faults, UserError
 
 

@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from dataloadR.formats.coco import ANGLES, read_coco
+from dataloadR.formats.image_finder import ImageFinder
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.yolo import read_yolo
 from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
-from datasets_tools.formats.coco import ANGLES, read_coco, write_coco
+from datasets_tools.formats.coco_writing import write_coco
 from datasets_tools.formats.cvat import read_cvat, write_cvat
 from datasets_tools.formats.dior_r import read_dior_r
 from datasets_tools.formats.dota import read_dota, write_dota
@@ -20,18 +25,17 @@ from datasets_tools.formats.fair1m import read_fair1m
 from datasets_tools.formats.hrsc2016 import read_hrsc2016
 from datasets_tools.formats.label_studio import read_label_studio
 from datasets_tools.formats.labelme import read_labelme, write_labelme
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
 from datasets_tools.formats.sku110k import read_sku110k
 from datasets_tools.formats.ssdd import read_ssdd
 from datasets_tools.formats.training_list import read_list, write_list
 from datasets_tools.formats.ucas_aod import read_ucas_aod
 from datasets_tools.formats.xanylabeling import read_xanylabeling, write_xanylabeling
-from datasets_tools.formats.yolo import read_yolo, write_yolo
-from datasets_tools.image_files import ImageFinder, place_image, same_file
+from datasets_tools.formats.yolo_writing import write_yolo
+from datasets_tools.image_files import place_image, same_file
 from datasets_tools.items import Item, find_files, with_names, with_sizes
 from datasets_tools.jobs import run_jobs
+from datasets_tools.next_steps import after_conversion
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.cli import HelpFormatter, parse_options, run_script
 from utils.errors import Faults, UserError
@@ -121,6 +125,7 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
         "ssdd": read_ssdd,
         "ucas-aod": read_ucas_aod,
         "xanylabeling": read_xanylabeling,
+        "yolo": partial(read_yolo, classes=names),
         "yolo-obb": partial(read_yolo, classes=names),
     }
 
@@ -167,6 +172,10 @@ def main(words: Sequence[str]) -> None:
     faults.report(str(args.source))
     notes.report()
     sys.stdout.write(summary(items, args.target))
+    if args.images != "none":
+        images = [item.image for item in items]
+        classes = args.classes or find_names(images)
+        sys.stdout.write(after_conversion(args.target, args.target_format, images, classes))
 
 
 def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item]:

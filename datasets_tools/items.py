@@ -5,9 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets_tools.formats.layout import stem_of
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.image_files import ImageFinder, flat_names
+from dataloadR.formats.image_finder import ImageFinder
+from dataloadR.formats.layout import stem_of
+from dataloadR.formats.records import LabelledImage
+from datasets_tools.image_files import flat_names
 from datasets_tools.jobs import run_jobs
 from utils.errors import Faults, UserError
 from utils.images import Size, image_size

@@ -26,8 +26,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dataloadR.annotations import LAYOUTS, read_everything
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
+from dataloadR.foreign import KINDS, recognise
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
 from datasets_tools.formats.training_list import CLASSES, write_list
 from datasets_tools.splitting import I64, deal, unit_keys
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
@@ -58,7 +59,7 @@ def main(words: Sequence[str]) -> None:
         raise UserError("--group: expected --by group or --by class beside it, got --by image")
     annotations, classes = read_everything(arguments.source, arguments.classes)
     if arguments.format == "names":
-        _check_one_folder(annotations)
+        _check_layout(arguments.source, annotations)
     counts = count_objects(annotations, len(classes))
     keys = unit_keys([annotation.image_path for annotation in annotations], arguments.group)
     rng = np.random.default_rng(arguments.seed)
@@ -172,7 +173,13 @@ def _check_filled(splits: I64, shares: Sequence[Share], units: int) -> None:
             )
 
 
-def _check_one_folder(annotations: Sequence[Annotation]) -> None:
+def _check_layout(source: str, annotations: Sequence[Annotation]) -> None:
+    """Raise where no ImageSets are read: beside YOLO and COCO labels, or for images of several folders."""
+    data = recognise(Path(source).expanduser())
+    if data is not None:
+        raise UserError(
+            f"--format names: expected images/ and labelTxt/, found {KINDS[data.kind]}; use --format list"
+        )
     folders = {Path(annotation.image_path).parent for annotation in annotations}
     if len(folders) > 1:
         raise UserError(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_tools.formats.records import F64
+from dataloadR.formats.records import F64
 from datasets_tools.split_sources import Source
 from datasets_tools.tile_objects import CUT, TileObjects, objects_in_tile
 from utils.bands import Bands

@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloadR.annotations import LAYOUTS, AnnotationError, LabelledImage, find_splits, is_image, read_images
+from dataloadR.direct import direct_splits, find_split, read_direct
+from dataloadR.foreign import Foreign, recognise
+from dataloadR.formats.layout import SPLITS
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64
 from dataloadR.label_lines import HEADERS, LabelledQuad, read_lines
-from datasets_tools.formats.layout import SPLITS
-from datasets_tools.formats.records import F64
+from datasets_tools.formats.dota import to_word
 from utils.errors import Faults, UserError
 
 RASTER_SUFFIXES = (".img", ".vrt", ".ntf", ".nitf", ".gtiff")  # besides those that training reads
@@ -50,7 +54,10 @@ def find_sources(root: Path, splits: Sequence[str], classes: Sequence[str], faul
     """
     if not root.exists():
         raise UserError(f"{root}: no such folder, list file or image")
-    if root.is_file() and root.suffix != ".txt":
+    data = None if root.is_file() and _is_raster(root) else recognise(root)
+    if data is not None:
+        found = _read_direct(data, splits, classes, faults)
+    elif root.is_file() and root.suffix != ".txt":
         found = [_plain(root)]
     elif root.is_dir() and not splits and not _is_dataset(root):
         found = [_plain(path) for path in sorted(root.iterdir()) if _is_raster(path)]
@@ -114,6 +121,24 @@ def _read_dataset(root: Path, splits: Sequence[str], classes: Sequence[str], fau
             found[image.image] = new._replace(
                 splits=tuple(dict.fromkeys(old.splits + new.splits)), thin=thin or old.thin
             )
+    return list(found.values())
+
+
+def _read_direct(
+    data: Foreign, splits: Sequence[str], classes: Sequence[str], faults: Faults
+) -> list[Source]:
+    """Return the images of a YOLO or COCO data set, each once; its splits become folders."""
+    found: dict[Path, Source] = {}
+    words, notes = dict[str | int, str | int](), Notes()
+    for split in [find_split(data, name) for name in splits or direct_splits(data)]:
+        for image in read_direct(split, faults).images:
+            _check_indices(image, classes)
+            new = _to_source(image, classes, split.name, "")
+            for name in new.classes:
+                if name not in words:
+                    words[name] = to_word(name, notes) if isinstance(name, str) else name
+            found.setdefault(image.image, new._replace(classes=[words[c] for c in new.classes], thin=True))
+    notes.report()
     return list(found.values())
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dataloadR.formats.records import F64
 from dataloadR.geometric import cut_objects
-from datasets_tools.formats.records import F64
 from utils.quads import clip_quads, hull_quads, reduce_to_quads
 from utils.rasters import Window
 from utils.records import I64

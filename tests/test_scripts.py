@@ -16,6 +16,7 @@ import predict
 import test as evaluation
 import train_GGHL
 from dataloadR.demo_scenes import write_demo_scenes
+from datasets_tools import convert, show
 from utils.cli import run_script
 
 ROOT = Path(__file__).parents[1]
@@ -413,3 +414,32 @@ def test_exit_code_of_a_process() -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["dota", "yolo-obb/data.yaml", "coco", "coco/annotations/train.json"])
+def test_one_epoch_from_every_format(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained, scored from the same root, and shown; the classes are those of the file."""
+    monkeypatch.chdir(tmp_path)
+    demo, form = write_demo_scenes(tmp_path / "demo", train=4, val=2, size=(96, 96)), source.partition("/")[0]
+    words = ["--from", "dota", "--to", form, "--processes", "1", "--classes", "vehicle,ship,plane,court"]
+    convert.main([str(demo), form, *words])
+    quick = [word for word in QUICK if not word.startswith(("data.classes", "train.epochs"))]
+    words = [f"data.root={source}", *quick, "train.epochs=1", "model.size=nano"]
+    words += [CLASSES] if form == "dota" else []
+    assert run(train_GGHL.main, words, monkeypatch) == 0
+    best = torch.load("runs/demo/best.pt", weights_only=True)
+    if form != "dota":
+        assert best["classes"] == ["vehicle", "ship", "plane", "court"]
+    assert run(evaluation.main, ["runs/demo"], monkeypatch) == 0
+    results = "results=runs/demo/eval-val/Task1"
+    assert run(evaluation.main, [results, f"data.root={source}", "data.split=val"], monkeypatch) == 0
+    names = "".join(f"{path.name}\n" for path in sorted((demo / "val" / "images").iterdir()))
+    Path("names.txt").write_text(names)
+    listed = [results, f"data.root={source}", "data.images=names.txt", "data.split=val", "out=listed"]
+    assert run(evaluation.main, listed, monkeypatch) == 0
+    folders = (Path("runs/demo/eval-val/Task1/eval-val"), Path("listed"))
+    one, other = (json.loads((folder / "metrics.json").read_text()) for folder in folders)
+    assert one["task1"] == other["task1"]
+    assert run(show.main, [source, "look", "--number", "0"], monkeypatch) == 0
+    assert len(list(Path("look").glob("*.png"))) == 4

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dataloadR.annotations import LAYOUTS, AnnotationError, Folder, is_image, read_list
+from dataloadR.annotations import LAYOUTS, AnnotationError, Folder, LabelledImage, is_image, read_list
+from dataloadR.direct import Split, direct_splits, read_direct
+from dataloadR.foreign import recognise
 from dataloadR.label_lines import LabelledQuad, read_lines
 from datasets_tools.doctor.findings import Finding, found
 from utils.errors import Faults, UserError
@@ -16,7 +18,8 @@ from utils.errors import Faults, UserError
 ALL = "all"  # the split of a folder without ImageSets
 LIST_LINES = 20  # a text file is a list of images if one of its first lines begins with the name of one
 
-Sources = dict[str, Path | Folder]  # split -> list file or folder
+Source = Path | Folder | Split  # list file, folder, or part of a YOLO or COCO data set
+Sources = dict[str, Source]  # by split
 
 
 class Collected(Faults):
@@ -51,7 +54,11 @@ def find_sources(root: Path, wanted: Sequence[str] = ()) -> Sources:
         raise AnnotationError(f"{root}: no such folder or list file")
     if root.is_file() and is_image(root):
         raise AnnotationError(f"{root}: expected a data set's folder or a list file, got an image")
-    sources = {root.stem: root} if root.is_file() else _folder_sources(root)
+    data = recognise(root)
+    if data is not None:
+        sources: Sources = {n or ALL: Split(data, n, places) for n, places in direct_splits(data).items()}
+    else:
+        sources = {root.stem: root} if root.is_file() else _folder_sources(root)
     sources = sources or {path.stem: path for path in sorted(root.glob("*.txt")) if _is_list(path)}
     if not sources:
         known = "images/ and labelTxt/, SPLIT/images/, JPEGImages/ and Annotations/, or list files"
@@ -115,7 +122,9 @@ def read_entries(root: Path, sources: Sources) -> tuple[list[Entry], list[Findin
     return whole, findings + _name_findings(root, whole), faults.errors
 
 
-def _name(source: Path | Folder) -> Path:
+def _name(source: Source) -> Path:
+    if isinstance(source, Split):
+        return source.places[0]
     return source if isinstance(source, Path) else source.names or source.images
 
 
@@ -124,10 +133,13 @@ def _folders(sources: Sources) -> list[Folder]:
     return list(dict.fromkeys(s._replace(names=None) for s in sources.values() if isinstance(s, Folder)))
 
 
-def _read_source(source: Path | Folder, faults: Faults) -> list[Entry]:
+def _read_source(source: Source, faults: Faults) -> list[Entry]:
     if isinstance(source, Folder):
         return _read_folder(source, faults)
-    images = faults.attempt(lambda: read_list(source, faults))
+    if isinstance(source, Split):
+        images: list[LabelledImage] | None = read_direct(source, faults, needed=False).images
+    else:
+        images = faults.attempt(lambda: read_list(source, faults))
     return [
         Entry(image.image, image.labels, (), image.image.is_file(), True, tuple(image.quads))
         for image in images or []

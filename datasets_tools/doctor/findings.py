@@ -50,6 +50,11 @@ KINDS: dict[str, Kind] = {
         "labels are text files with the images' names in labelTxt/ (docs/data.md, Layouts); "
         "other formats: python -m datasets_tools.convert",
     ),
+    "no-splits": _warning(
+        "data sets without splits: train and val are both all of their images, and scores mean nothing", ""
+    ),
+    "split-missing": _error("splits that training looks for are not there", ""),
+    "split-names": _warning("sets of splits have other names than training looks for", ""),
     "image-missing": _error("images are not there", "put the images there, or take them off the list"),
     "ambiguous-name": _error(
         "images differ from another in their suffix alone, and share its label file", "rename or delete one"

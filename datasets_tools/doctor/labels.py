@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloadR.label_lines import FlagError, LabelledQuad, read_label_file
+from dataloadR.label_lines import FlagError, LabelledQuad, place_of, read_label_file
 from datasets_tools.doctor.files import Collected, Entry, shorten
 from datasets_tools.doctor.findings import Finding, found, found_objects
 from utils.errors import UserError
@@ -46,7 +46,7 @@ class Labelled(NamedTuple):
         o = self.objects
         file = shorten(str(self.entries[int(o.entries[row])].labels), self.root)
         x, y = o.quads[row, 0]
-        return f"{file}:{o.lines[row]} {o.names[int(o.labels[row])]} at {x:g}, {y:g}"
+        return f"{place_of(file, int(o.lines[row]))} {o.names[int(o.labels[row])]} at {x:g}, {y:g}"
 
     def in_split(self, split: str) -> NDArray[np.bool_]:
         """Return which entries belong to a split."""

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_tools.formats.layout import split_of
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
-from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.formats.layout import split_of
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
 from datasets_tools.formats.xml_files import find_xml_files, plain_name
 from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, shown
 from datasets_tools.formats.xml_writing import add_texts, write_xml

@@ -12,8 +12,8 @@ object detection, 2022 (the data set's paper).
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
 from datasets_tools.formats.voc import read_voc
 from datasets_tools.formats.xml_boxes import read_corners
 from datasets_tools.formats.xml_nodes import Node

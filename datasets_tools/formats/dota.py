@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dataloadR.annotations import LAYOUTS, is_image
+from dataloadR.formats.layout import SPLITS, stem_of
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
 from dataloadR.label_lines import AnnotationError, LabelledQuad, read_label_file, read_lines
-from datasets_tools.formats.layout import SPLITS, stem_of
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
 from evalR.outputs.dota import class_word
 from utils.decimals import to_text
 from utils.errors import Faults, UserError
@@ -137,13 +137,13 @@ def write_dota(images: Sequence[LabelledImage], target: Path, notes: Notes) -> N
         (target / "labelTxt").mkdir(parents=True, exist_ok=True)
     for image in images:
         for name in image.classes:
-            words[name] = words.get(name) or _to_word(name, notes)
+            words[name] = words.get(name) or to_word(name, notes)
         path = target / image.split / "labelTxt" / f"{stem_of(image.name)}.txt"
         rows = zip(image.quads.reshape(-1, 8).tolist(), image.classes, image.difficult.tolist(), strict=True)
         write_text(path, "".join(f"{' '.join(map(to_text, q))} {words[c]} {d}\n" for q, c, d in rows))
 
 
-def _to_word(name: str, notes: Notes) -> str:
+def to_word(name: str, notes: Notes) -> str:
     """Return a class name as one word."""
     word = class_word(name)
     try:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.shapes import Shape, polygon_quad
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.shapes import Shape, polygon_quad
 from datasets_tools.formats.xml_files import Content, read_class, read_files, read_size
 from datasets_tools.formats.xml_nodes import Node, parse_numbers, shown
 from utils.errors import Faults, UserError

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.shapes import Shape
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.shapes import Shape
 from datasets_tools.formats.voc import TRUNCATED
 from datasets_tools.formats.xml_boxes import read_rotated_box
 from datasets_tools.formats.xml_files import NO_LABELS, Content, read_class, read_files, read_flag, read_size

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from dataloadR.annotations import AnnotationError
-from datasets_tools.formats.json_values import Value, load_json
-from datasets_tools.formats.layout import find_files, split_of_file
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.formats.json_values import Value, load_json
+from dataloadR.formats.layout import find_files, split_of_file
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
 from utils.errors import Faults
 from utils.images import Size
 

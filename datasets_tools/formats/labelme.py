@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from dataloadR.annotations import AnnotationError
-from datasets_tools.formats.json_values import Value, load_json, pixel_size
-from datasets_tools.formats.layout import find_files, folder_of, split_of, stem_of
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
-from datasets_tools.formats.shapes import Shape, labelled_image, polygon_quad
+from dataloadR.formats.json_values import Value, load_json, pixel_size
+from dataloadR.formats.layout import find_files, folder_of, split_of, stem_of
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.shapes import Shape, labelled_image, polygon_quad
 from utils.decimals import rounded
 from utils.errors import Faults
 from utils.files import write_json

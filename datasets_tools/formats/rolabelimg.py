@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.rectangles import count_other_quads, enclosing_rectangles
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.rectangles import count_other_quads, enclosing_rectangles
 from datasets_tools.formats.voc import ROOT, Outline, read_voc
 from datasets_tools.formats.xml_boxes import read_rotated_box, read_upright_box
 from datasets_tools.formats.xml_nodes import Node

@@ -13,9 +13,9 @@ Detection Dataset (SSDD): official release, Remote Sensing 13, 2021.
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
 from dataloadR.label_lines import CORNERS
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.voc import Outline, read_voc
 from datasets_tools.formats.xml_boxes import read_corners, read_rotated_box
 from datasets_tools.formats.xml_nodes import Node

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
+from dataloadR.formats.layout import split_of_file
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.label_lines import AnnotationError, parse_list_line, read_lines
 from datasets_tools.formats.dota import image_of_quads
-from datasets_tools.formats.layout import split_of_file
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
 from utils.decimals import to_text
 from utils.errors import Faults
 from utils.files import write_text

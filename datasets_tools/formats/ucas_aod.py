@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from dataloadR.annotations import AnnotationError, is_image
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.label_lines import CORNERS, SHOWN, read_lines, to_numbers
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.shapes import Shape, labelled_image
 from utils.errors import Faults
 
 CLASSES = {"car": "car", "plane": "plane", "neg": ""}  # name of the folder -> class of its objects

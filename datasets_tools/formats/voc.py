@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
-from datasets_tools.formats.shapes import Box, Shape
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.shapes import Box, Shape
 from datasets_tools.formats.xml_files import Content, read_class, read_files, read_flag, read_size
 from datasets_tools.formats.xml_nodes import Node
 from utils.errors import Faults

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
 from datasets_tools.formats.labelme import count_cut, read_labelme, write_document
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
 from utils.decimals import rounded
 
 read_xanylabeling = read_labelme

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datasets_tools.formats.records import F64
-from datasets_tools.formats.shapes import Box
+from dataloadR.formats.records import F64
+from dataloadR.formats.shapes import Box
 from datasets_tools.formats.xml_nodes import Node, numbers_of
 from utils.errors import UserError
 

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from dataloadR.formats.layout import find_files, split_of, stem_of
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.label_lines import read_lines
-from datasets_tools.formats.layout import find_files, split_of, stem_of
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.shapes import Shape, labelled_image
 from datasets_tools.formats.xml_nodes import Node, numbers_of, read_xml, shown
 from utils.errors import Faults, UserError
 from utils.images import Size

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets_tools.formats.records import LabelledImage
+from dataloadR.formats.records import LabelledImage
 from datasets_tools.formats.xml_files import plain_name, stem_with_folders
 from utils.errors import UserError
 from utils.files import write_text

@@ -372,6 +372,8 @@ def test_the_script_ends_with_its_summary_or_one_line(
         "  val: 1 images",
         "  large-vehicle: 1 objects",
         "  ship: 2 objects",
+        "train on it:",
+        f"  python train_GGHL.py data.root={tmp_path / 'out'}",
     ]
     monkeypatch.setattr(sys, "argv", [*words[:1], str(tmp_path / "nowhere"), *words[2:]])
     assert run_script(convert.main) == 2

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dataloadR.formats.coco import read_coco
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.yolo import read_yolo
+from dataloadR.formats.yolo_folders import read_names
 from datasets_tools.convert import readers
-from datasets_tools.formats.coco import read_coco
 from datasets_tools.formats.label_studio import read_label_studio
 from datasets_tools.formats.labelme import read_labelme
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.yolo import read_names, read_yolo
 from tests.datasets_tools.formats.text_samples import (
     EXPECTED,
     HEIGHT,
@@ -204,7 +205,8 @@ def test_files_that_are_no_json(text: str, message: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("1 0.1 0.1 0.2 0.1", "P1.txt:1: expected a class and 8 coordinates, got 5 fields"),
+        ("1 0.1 0.1 0.2 0.1 0.9", "P1.txt:1: expected a class and 8 coordinates, the 4 numbers of a box"),
+        ("0 0.5 0.5 -0.1 0.2", "P1.txt:1: expected a width and a height of at least 0"),
         ("2 0 0 1 0 1 1 0 1", "P1.txt:1: expected a class index below 2, got 2"),
         ("0 0 0 1 0 x 1 0 1", "P1.txt:1: expected a number for x3, got 'x'"),
         ("-1 0 0 1 0 1 1 0 1", "P1.txt:1: expected a whole number for the class index, got '-1'"),

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataloadR.formats.notes import Notes
 from datasets_tools import convert
 from datasets_tools.convert import readers
-from datasets_tools.formats.notes import Notes
 from tests.datasets_tools.formats.text_samples import SAMPLES
 from utils.errors import Faults, UserError
 

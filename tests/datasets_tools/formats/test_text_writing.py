@@ -10,10 +10,10 @@ import pytest
 import shapely
 import yaml
 
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.rectangles import rectangle_quads
 from datasets_tools.convert import readers, writers
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
-from datasets_tools.formats.rectangles import rectangle_quads
 from datasets_tools.formats.training_list import read_list, write_list
 from tests.datasets_tools.formats.text_samples import QUAD, write_files
 from tests.paths import DATA

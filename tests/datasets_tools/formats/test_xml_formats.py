@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets_tools.formats.notes import Notes
+from dataloadR.formats.notes import Notes
 from tests.datasets_tools.formats.xml_samples import DIOR_R, HRSC2016, ROTATED, SAMPLES, Reader, read_text
 from utils.errors import Faults, UserError
 

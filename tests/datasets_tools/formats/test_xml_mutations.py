@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
 from tests.datasets_tools.formats.xml_samples import SAMPLES, Reader
 from utils.errors import Faults, UserError
 

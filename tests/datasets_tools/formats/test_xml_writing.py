@@ -10,11 +10,11 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.rectangles import rectangle_quads
 from dataloadR.label_lines import read_label_file
 from datasets_tools.formats.cvat import read_cvat, write_cvat
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
-from datasets_tools.formats.rectangles import rectangle_quads
 from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
 from tests.datasets_tools.formats.xml_samples import ROTATED
 from tests.paths import DATA

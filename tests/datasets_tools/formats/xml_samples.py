@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import LabelledImage
 from datasets_tools.formats.cvat import read_cvat
 from datasets_tools.formats.dior_r import read_dior_r
 from datasets_tools.formats.fair1m import read_fair1m
 from datasets_tools.formats.hrsc2016 import read_hrsc2016
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import LabelledImage
 from datasets_tools.formats.rolabelimg import read_rolabelimg
 from datasets_tools.formats.ssdd import read_ssdd
 from utils.errors import Faults

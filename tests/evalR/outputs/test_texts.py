@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets_tools.formats.coco import read_coco
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.yolo import read_names
+from dataloadR.formats.coco import read_coco
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.yolo_folders import read_names
 from evalR.outputs.coco import write_coco
 from evalR.outputs.dota import dota_lines, write_dota
 from evalR.outputs.table import COLUMNS, write_csv

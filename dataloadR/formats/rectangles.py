@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from datasets_tools.formats.records import F64
+from dataloadR.formats.records import F64
 from utils.quads import quad_areas
 from utils.rboxes import quads_to_rboxes, rboxes_to_quads
 

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from datasets_tools.formats.notes import Notes
+from dataloadR.formats.notes import Notes
 
 
 def test_each_kind_is_one_line_with_its_count(caplog: pytest.LogCaptureFixture) -> None:

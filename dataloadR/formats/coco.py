@@ -5,22 +5,20 @@ width against +x, in degrees and clockwise on the screen, unless another convent
 """
 
 import math
+import os
 from collections.abc import Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from datasets_tools.formats.json_values import Value, load_json, pixel_size
-from datasets_tools.formats.layout import find_files, split_of_file
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
-from datasets_tools.formats.rectangles import Rectangles, count_other_quads, enclosing_rectangles
-from datasets_tools.formats.shapes import Box, Shape, labelled_image, polygon_quad
-from evalR.outputs.coco import coco_document, horizontal_boxes, image_row, object_rows
-from utils.errors import Faults, UserError
-from utils.files import write_json
+from dataloadR.formats.json_values import Value, load_json, pixel_size
+from dataloadR.formats.layout import find_files, folder_of, split_of, split_of_file
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from utils.errors import Faults
 from utils.images import Size
 
 LARGEST_ANGLE = 2 * math.pi + 1e-6  # a full turn, rounded
@@ -40,29 +38,73 @@ class _Tables(NamedTuple):
     categories: dict[int | str, str]
 
 
+class CocoFile(NamedTuple):
+    """The contents of one JSON file."""
+
+    images: list[LabelledImage]
+    rows: list[list[int]]  # of each image: the places of its objects under `annotations`
+    classes: list[str]  # in the order of the categories
+
+
 def read_coco(source: Path, faults: Faults, notes: Notes, angle: str = "degrees") -> Iterator[LabelledImage]:
-    """Yield the images of a JSON file, or of all below a folder; a file's name says its split.
+    """Yield the images of a JSON file, or of all below a folder; a file's or its folder's name is the split.
 
     The quad of an object is its `segmentation`, else its `rbbox`, else its `bbox` of five or four numbers.
+    Images that lie beside the file are called by their path from the source.
 
     Args:
         angle: a key of ANGLES.
     """
+    root = folder_of(source)
     for path in find_files(source, ".json"):
-        document = faults.attempt(partial(load_json, path))
-        tables = faults.attempt(partial(_read_tables, document, faults)) if document else None
-        if document is None or tables is None:
-            continue
-        images = tables.images
-        shapes: dict[int | str, list[Shape]] = {identity: [] for identity in images}
-        rows = faults.attempt(partial(_list, document, "annotations")) or []
-        for node in rows:
-            found = faults.attempt(partial(_read_object, node, tables, ANGLES[angle], notes))
-            if found is not None:
-                shapes[found[0]].append(found[1])
-        _point_out_radians(rows if "degrees" in angle else [], notes)
-        for identity, (name, size) in images.items():
-            yield labelled_image(name, size, shapes[identity], split_of_file(path))
+        contents = read_coco_file(path, faults, notes, angle)
+        for image in contents.images:
+            beside = path.parent / image.name
+            is_there = path.parent != root and os.path.isfile(beside)  # noqa: PTH113 - raises never
+            name = (path.parent.relative_to(root) / image.name).as_posix() if is_there else image.name
+            yield image._replace(name=name, split=split_of_json(path))
+
+
+def split_of_json(path: Path) -> str:
+    """Return the split that a file's name says, else that of its folder, as train/_annotations.coco.json."""
+    return split_of_file(path) or split_of([path.parent.name])
+
+
+def read_coco_file(path: Path, faults: Faults, notes: Notes, angle: str = "") -> CocoFile:
+    """Return the contents of a JSON file; nothing after a fault that hides the images.
+
+    Args:
+        angle: a key of ANGLES; empty: degrees, and rotated boxes are noted, for the file does not say.
+    """
+    document = faults.attempt(partial(load_json, path))
+    tables = faults.attempt(partial(_read_tables, document, faults)) if document else None
+    if document is None or tables is None:
+        return CocoFile([], [], [])
+    shapes: dict[int | str, list[Shape]] = {identity: [] for identity in tables.images}
+    places: dict[int | str, list[int]] = {identity: [] for identity in tables.images}
+    rows = faults.attempt(partial(_list, document, "annotations")) or []
+    for place, node in enumerate(rows):
+        found = faults.attempt(partial(_read_object, node, tables, angle, notes))
+        if found is not None:
+            shapes[found[0]].append(found[1])
+            places[found[0]].append(place)
+    _point_out_radians(rows if "degrees" in (angle or "degrees") else [], notes)
+    images = [labelled_image(name, size, shapes[key]) for key, (name, size) in tables.images.items()]
+    return CocoFile(images, list(places.values()), _class_order(document, tables, shapes))
+
+
+def _class_order(document: Value, tables: _Tables, shapes: dict[int | str, list[Shape]]) -> list[str]:
+    """Return the categories' names, without those that have no objects and only stand above others.
+
+    Roboflow puts such a one first, called like the project.
+    """
+    above = {
+        parent.value
+        for node in document.key("categories").items()
+        if (parent := node.find("supercategory")) and parent.value != node.key("name").value
+    }
+    used = {shape.label for of_image in shapes.values() for shape in of_image}
+    return [name for name in dict.fromkeys(tables.categories.values()) if name in used or name not in above]
 
 
 def _point_out_radians(rows: Sequence[Value], notes: Notes) -> None:
@@ -104,14 +146,14 @@ def _new_id(node: Value, known: Container[int | str]) -> int | str:
     return identity.identity()
 
 
-def _read_object(node: Value, tables: _Tables, unit: float, notes: Notes) -> tuple[int | str, Shape]:
+def _read_object(node: Value, tables: _Tables, angle: str, notes: Notes) -> tuple[int | str, Shape]:
     """Return the image's id and the object."""
     image, category = node.key("image_id"), node.key("category_id")
     if image.identity() not in tables.images:
         raise image.error("the id of an image")
     if category.identity() not in tables.categories:
         raise category.error("the id of a category")
-    outline = _read_outline(node, unit, notes)
+    outline = _read_outline(node, angle, notes)
     return image.identity(), Shape(tables.categories[category.identity()], outline, _read_flag(node))
 
 
@@ -126,7 +168,7 @@ def _read_flag(node: Value) -> int:
     return int(any(flag.is_true() for flag in flags if flag is not None))
 
 
-def _read_outline(node: Value, unit: float, notes: Notes) -> F64 | Box:
+def _read_outline(node: Value, angle: str, notes: Notes) -> F64 | Box:
     segmentation = node.find("segmentation")
     if segmentation is not None and isinstance(segmentation.value, dict):
         notes.add("masks in run lengths were not read, but the boxes beside them")
@@ -141,9 +183,11 @@ def _read_outline(node: Value, unit: float, notes: Notes) -> F64 | Box:
         raise box.error("a width and a height of at least 0")
     if len(numbers) == 4:
         return (x + width / 2, y + height / 2, width, height, 0.0)
-    if abs(numbers[4] * unit) > LARGEST_ANGLE:
+    notes.add("rotated boxes whose file does not say the unit of their angles (--angle)", not angle)
+    radians = numbers[4] * ANGLES[angle or "degrees"]
+    if abs(radians) > LARGEST_ANGLE:
         raise box.error("an angle of at most a full turn; see --angle for radians and degrees")
-    return (x, y, width, height, numbers[4] * unit)
+    return (x, y, width, height, radians)
 
 
 def _read_segmentation(node: Value, notes: Notes) -> F64:
@@ -160,56 +204,3 @@ def _read_polygon(node: Value) -> F64:
     if len(numbers) < 6 or len(numbers) % 2:
         raise node.error("an even number of coordinates, at least 6")
     return np.array(numbers, np.float64).reshape(-1, 2)
-
-
-def write_coco(
-    images: Sequence[LabelledImage],
-    target: Path,
-    notes: Notes,
-    classes: Sequence[str],
-    rotated: str = "",
-) -> None:
-    """Write annotations/SPLIT.json, or all.json for images without a split; ids count from 1.
-
-    `iscrowd` and `ignore` are 1 for every difficult object, `difficult` keeps the flag itself.
-
-    Args:
-        rotated: a key of ANGLES: `bbox` is a rotated box of five numbers; empty: the horizontal one of four.
-
-    Raises:
-        UserError: an image of unknown size.
-    """
-    splits = sorted({image.split for image in images}) or [""]
-    for split in splits:
-        chosen = [image for image in images if image.split == split]
-        images_of_split = [_image_row(number, image) for number, image in enumerate(chosen, 1)]
-        rows = [
-            row for number, image in enumerate(chosen, 1) for row in _rows(number, image, classes, rotated)
-        ]
-        document = coco_document(images_of_split, rows, classes)
-        write_json(target / "annotations" / f"{split or 'all'}.json", document)
-        if rotated:
-            others = sum(count_other_quads(i.quads, enclosing_rectangles(i.quads)) for i in chosen)
-            notes.add("quads are rectangles in `bbox`; `segmentation` keeps them", others)
-
-
-def _image_row(number: int, image: LabelledImage) -> dict[str, Any]:
-    if image.size is None:
-        raise UserError(f"{image.name}: COCO needs the size of the image")
-    return image_row(number, image.name, image.size)
-
-
-def _rows(number: int, image: LabelledImage, classes: Sequence[str], rotated: str) -> list[dict[str, Any]]:
-    rectangles = enclosing_rectangles(image.quads)
-    boxes = _rotated_boxes(rectangles, rotated) if rotated else horizontal_boxes(image.quads)
-    labels = [classes.index(name) for name in image.classes]
-    rows = object_rows(number, labels, image.quads, boxes)
-    return [
-        {**row, "iscrowd": int(flag > 0), "ignore": int(flag > 0), "difficult": flag}
-        for row, flag in zip(rows, image.difficult.tolist(), strict=True)
-    ]
-
-
-def _rotated_boxes(rectangles: Rectangles, angle: str) -> F64:
-    angles = rectangles.radians / ANGLES[angle]
-    return np.concatenate([rectangles.centres, rectangles.sizes, angles[:, None]], axis=1)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import shapely
 
-from datasets_tools.formats.layout import split_of_file, stem_of
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.shapes import Shape, labelled_image, polygon_quad
+from dataloadR.formats.layout import split_of_file, stem_of
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.shapes import Shape, labelled_image, polygon_quad
 from utils.decimals import to_text
 from utils.errors import UserError
 

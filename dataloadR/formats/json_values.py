@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from dataloadR.formats.records import F64
 from dataloadR.label_lines import BYTE_ORDER_MARK, MAX_COORDINATE, SHOWN, AnnotationError
-from datasets_tools.formats.records import F64
 
 
 class Value:

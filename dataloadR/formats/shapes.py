@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import shapely
 
-from dataloadR.annotations import AnnotationError
-from datasets_tools.formats.notes import Notes
-from datasets_tools.formats.records import F64, LabelledImage
-from datasets_tools.formats.rectangles import rectangle_quads
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.rectangles import rectangle_quads
+from dataloadR.label_lines import AnnotationError
 from utils.images import Size
 from utils.polygons import nearest_quad
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
-from datasets_tools.formats.rectangles import count_other_quads, enclosing_rectangles, rectangle_quads
+from dataloadR.formats.rectangles import count_other_quads, enclosing_rectangles, rectangle_quads
 
 
 def test_corners_by_hand() -> None:

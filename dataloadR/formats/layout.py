@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from dataloadR.annotations import IMAGE_SUFFIXES, AnnotationError
+from dataloadR.label_lines import AnnotationError
+from dataloadR.layouts import IMAGE_SUFFIXES
 
 SPLITS = {
     "train": "train",

@@ -1,0 +1,194 @@
+"""Data sets in other tools' formats: recognised by a look at few files, and how each becomes ours."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dataloadR.formats.image_finder import IMAGE_FOLDERS
+from dataloadR.formats.sniff import (
+    first_lines,
+    json_kind,
+    labels_beside_images,
+    list_some,
+    sample_files,
+    text_kind,
+    walk_some,
+    xml_kind,
+)
+from dataloadR.formats.yolo import labels_of
+from dataloadR.formats.yolo_folders import SUFFIXES, find_yaml, is_yolo_yaml, listed_image
+from dataloadR.label_lines import AnnotationError, parse_list_line
+from utils.errors import UserError
+
+DIRECT = ("coco", "yolo-obb")  # which are read as they are where nothing is lost
+KINDS = {
+    "coco": "COCO JSON",
+    "yolo-obb": "YOLO labels",
+    "labelme": "labelme JSON",
+    "xanylabeling": "X-AnyLabeling JSON",
+    "label-studio": "a Label Studio export",
+    "rolabelimg": "Pascal VOC or roLabelImg XML",
+    "dior-r": "DIOR-R XML",
+    "ssdd": "SSDD XML",
+    "hrsc2016": "HRSC2016 XML",
+    "fair1m": "FAIR1M XML",
+    "cvat": "CVAT XML",
+    "ucas-aod": "UCAS-AOD",
+}
+NOT_CONVERTED = {
+    "cvat-video": "CVAT for video, which is not read: export the task as `CVAT for images 1.1`",
+    "dota": "label lines of DOTA in a folder of another name: call it labelTxt",
+}
+# of one file per image
+WHOLE_FOLDER = (
+    "labelme",
+    "xanylabeling",
+    "rolabelimg",
+    "dior-r",
+    "ssdd",
+    "hrsc2016",
+    "fair1m",
+)  # file by file
+UCAS_FOLDERS = ("car", "plane")
+UCAS_FIELDS = 13
+LIST_LINES = 20
+
+
+class Foreign(NamedTuple):
+    """A data set in another tool's format."""
+
+    root: Path  # as given: folder or file
+    kind: str  # a key of KINDS, which `convert --from` takes, or of NOT_CONVERTED
+    example: Path  # one of its files
+    source: Path  # what is converted
+    image_dir: Path | None = None  # where its images are, if they lie elsewhere
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the data set, where the images are looked for."""
+        if self.root.is_dir():
+            return self.root
+        return self.root.parent.parent if self.root.parent.name == "annotations" else self.root.parent
+
+
+def recognise(root: Path) -> Foreign | None:
+    """Return what a folder or file holds; None for our own layouts and lists, and for what nobody knows."""
+    if root.is_file():
+        return _recognise_file(root)
+    if not root.is_dir() or _is_ours(root):
+        return None
+    files, folders = list_some(root)
+    for folder in folders:
+        labels = labels_beside_images(list_some(folder)[0]) if folder.name.lower() in UCAS_FOLDERS else []
+        if any(len(line.split()) == UCAS_FIELDS for path in labels[:1] for line in first_lines(path)[:1]):
+            return Foreign(root, "ucas-aod", labels[0], root)
+    return _recognise_yolo(root, files) or _recognise_samples(root)
+
+
+def _is_ours(root: Path) -> bool:
+    """Say whether there are label files of one of our layouts, in the root or one folder below."""
+    for folder in (root, *list_some(root)[1]):
+        if (folder / "labelTxt").is_dir():
+            return True
+        labels = list_some(folder / "Annotations")[0] if (folder / "JPEGImages").is_dir() else []
+        if any(path.suffix == ".txt" for path in labels):
+            return True
+    return False
+
+
+def _recognise_file(path: Path) -> Foreign | None:
+    match path.suffix.lower():
+        case ".json":
+            kind = json_kind(path)
+        case ".xml":
+            kind = xml_kind(path)
+        case ".txt":
+            kind = "yolo-obb" if _lists_yolo_images(path) else ""
+        case ".yaml" | ".yml":
+            kind = "yolo-obb" if is_yolo_yaml(path) else ""
+        case _:
+            return None
+    if kind:
+        return Foreign(path, kind, path, path.parent if kind in WHOLE_FOLDER else path)
+    if path.suffix.lower() == ".txt":
+        return None
+    known = "COCO, labelme or Label Studio JSON, XML of VOC or CVAT, a data.yaml of YOLO or a list of images"
+    raise AnnotationError(f"{path}: expected a data set's folder, {known}")
+
+
+def _lists_yolo_images(path: Path) -> bool:
+    """Say whether the first lines of a list are images without objects, with YOLO labels where those lie."""
+    lines = first_lines(path)[:LIST_LINES]
+    try:
+        if any(parse_list_line(text, path, number)[1] for number, text in enumerate(lines, 1)):
+            return False
+    except UserError:
+        return False
+    labels = [found for line in lines if (found := labels_of(listed_image(line, path)))]
+    return any(text_kind(found) == "yolo-obb" for found in labels)
+
+
+def _recognise_yolo(root: Path, files: Sequence[Path]) -> Foreign | None:
+    yaml = find_yaml(root) if any(path.suffix in SUFFIXES for path in files) else None
+    if yaml and is_yolo_yaml(yaml):
+        return Foreign(root, "yolo-obb", yaml, root)
+    for folder, listing in walk_some(root):
+        inside = "labels" in folder.relative_to(root).parts
+        labels = [p for p in listing if p.suffix == ".txt"] if inside else labels_beside_images(listing)
+        for path in labels[:LIST_LINES]:
+            kind = text_kind(path)
+            if kind == "yolo-obb" or (kind and inside):
+                return Foreign(root, kind, path, root)
+    return None
+
+
+def _recognise_samples(root: Path) -> Foreign | None:
+    """Return what the JSON and XML files are; of several kinds one that says more than boxes."""
+    kinds: dict[str, list[Path]] = {}
+    samples = sample_files(root, (".json", ".xml"))
+    for path in samples:
+        kind = json_kind(path) if path.suffix.lower() == ".json" else xml_kind(path)
+        kinds.setdefault(kind, []).append(path)
+    order = [*(kind for kind in KINDS if kind != "rolabelimg"), "rolabelimg", *NOT_CONVERTED]
+    kind = next((kind for kind in order if kind in kinds), "")
+    if not kind:
+        return None
+    paths = kinds[kind]
+    suffix = paths[0].suffix.lower()
+    others = [p for k, ps in kinds.items() if k != kind for p in ps if p.suffix.lower() == suffix]
+    if kind == "coco" or not [p for p in others if p.name != "sysdata.xml"]:
+        return Foreign(root, kind, paths[0], root)
+    source = Path(os.path.commonpath([path.parent for path in paths])) if kind in WHOLE_FOLDER else paths[0]
+    beside = any((place / name).is_dir() for place in (source, source.parent) for name in IMAGE_FOLDERS)
+    return Foreign(root, kind, paths[0], source, None if beside else root)
+
+
+def convert_command(data: Foreign, source: Path | None = None, options: Sequence[str] = ()) -> str:
+    """Return the command line that converts a data set, or one file of it, into a new folder beside it."""
+    source = source or data.source
+    words = [str(source), str(_target(data)), "--from", data.kind, "--to", "dota", *options]
+    if data.image_dir or (
+        source.is_file() and source.parent not in (data.folder, data.folder / "annotations")
+    ):
+        words += ["--image-dir", str(data.image_dir or data.folder)]
+    return shlex.join(["python", "-m", "datasets_tools.convert", *words])
+
+
+def _target(data: Foreign) -> Path:
+    """Return a folder beside the data set, or beside a file that says everything alone."""
+    root = data.root
+    is_part = root.suffix in (*SUFFIXES, ".txt") or root.parent.name == "annotations"
+    if root.is_file() and not is_part and data.kind not in WHOLE_FOLDER:
+        return root.with_name(f"{root.stem}_dota")
+    folder = data.folder if data.folder.name not in ("", "..") else data.folder.resolve()
+    return folder.with_name(f"{folder.name}_dota") if folder.name else Path("data_dota")
+
+
+def refusal(data: Foreign) -> AnnotationError:
+    """Return the error that says what was found, and what to do about it."""
+    if data.kind in NOT_CONVERTED:
+        return AnnotationError(f"{data.root}: found {NOT_CONVERTED[data.kind]} ({data.example})")
+    found = f"found {KINDS[data.kind]} (such as {data.example}), which is converted first"
+    return AnnotationError(f"{data.root}: {found}: {convert_command(data)}")

@@ -1,0 +1,126 @@
+"""YOLO labels: one text file per image, lines of a class index and shares of the image's width and height.
+
+0 0.51 0.17 0.75 0.31 0.65 0.6 0.41 0.46        the corners of a quad (YOLO-OBB), or another polygon
+0 0.5 0.4 0.25 0.2                              a box: its centre, width and height
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dataloadR.formats.layout import folder_of, split_of
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.formats.yolo_folders import find_yolo, folder_splits, images_of
+from dataloadR.label_lines import SHOWN, AnnotationError, read_lines, to_index, to_numbers
+from utils.errors import Faults
+from utils.images import Size, image_size
+
+FORM = "a class and 8 coordinates, the 4 numbers of a box, or a polygon"
+SIDES = ["x", "y", "width", "height"]
+FAR = 2.0  # an object of which no share is smaller lies an image away: they are pixels
+NO_SHARES = "objects lie far from their image: shares of its sides were expected, not pixels"
+
+
+class YoloObject(NamedTuple):
+    """One line of a label file."""
+
+    line: int  # counted from 1
+    label: int  # index of its class
+    outline: F64 | Box  # pixels
+
+
+def read_yolo(
+    source: Path, faults: Faults, notes: Notes, classes: Sequence[str] = ()
+) -> Iterator[LabelledImage]:
+    """Yield the images of a YOLO data set: those of its folders and those that data.yaml lists.
+
+    The sizes are read from the image files.  The split is that of data.yaml, else of a folder.
+
+    Args:
+        source: the folder, or its data.yaml, which names the classes.
+        classes: names by index; they win over data.yaml.
+
+    Raises:
+        AnnotationError: no images, or names that are none.
+    """
+    root, names = folder_of(source), classes or find_yolo(source).names
+    images = _splits_of_images(source)
+    if not images:
+        known = "images/ and labels/, SPLIT/images/ and SPLIT/labels/, or labels beside their images"
+        raise AnnotationError(f"{root}: expected {known}, found no images")
+    for path, splits in sorted(images.items()):
+        size = faults.attempt(partial(image_size, path))
+        if size is None:
+            continue
+        found = read_objects(labels_of(path), size, len(names), faults, notes)
+        shapes = [Shape(names[o.label] if names else f"class{o.label}", o.outline) for o in found]
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        split = splits[0] if len(splits) == 1 else split_of(name.parts)
+        yield labelled_image(name.as_posix(), size, shapes, split)
+
+
+def _splits_of_images(source: Path) -> dict[Path, list[str]]:
+    """Return the splits of each image; a moved data.yaml may list folders that are not there."""
+    root = folder_of(source)
+    found: dict[Path, list[str]] = {}
+    for splits in (find_yolo(source).splits, folder_splits(root), {"": (root / "images",)}):
+        fresh: dict[Path, list[str]] = {}
+        for split, places in splits.items():
+            for path in [p for place in places if place.exists() for p in images_of(place)]:
+                fresh.setdefault(path, []).append(split)
+        found = {**fresh, **found}
+    return found
+
+
+def labels_of(image: Path) -> Path | None:
+    """Return the label file of an image: in labels/ for images/, else beside it; None without."""
+    parts = image.parts
+    places = [image.with_suffix(".txt")]
+    if "images" in parts[:-1]:
+        last = len(parts) - 2 - parts[-2::-1].index("images")
+        places.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt"))
+    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113 - raises never
+
+
+def read_objects(
+    path: Path | None, size: Size, classes: int, faults: Faults, notes: Notes
+) -> list[YoloObject]:
+    """Return the objects of a label file; none without one.
+
+    Args:
+        classes: how many there are; 0: not known.
+    """
+    found = [
+        (number, faults.attempt(partial(_parse, text, size, classes, f"{path}:{number}", notes)))
+        for number, text in (read_lines(path, faults) if path else ())
+    ]
+    return [YoloObject(number, *parsed) for number, parsed in found if parsed is not None]
+
+
+def _parse(text: str, size: Size, classes: int, place: str, notes: Notes) -> tuple[int, F64 | Box]:
+    """Return class index and outline of a line."""
+    fields = text.split()
+    if len(fields) != 5 and (len(fields) < 7 or not len(fields) % 2):
+        raise AnnotationError(f"{place}: expected {FORM}, got {len(fields)} fields: {text[:SHOWN]!r}")
+    index = to_index(fields[0], "the class index", place)
+    if classes and index >= classes:
+        raise AnnotationError(f"{place}: expected a class index below {classes}, got {index}")
+    is_box = len(fields) == 5
+    names = SIDES if is_box else [f"{axis}{k // 2 + 1}" for k, axis in enumerate("xy" * (len(fields) // 2))]
+    shares = to_numbers(fields[1:], names, place)
+    notes.add(
+        "objects lie far from their image: shares of its sides were expected, not pixels", min(shares) >= FAR
+    )
+    pixels = np.array(shares).reshape(-1, 2) * np.array(size[::-1], np.float64)
+    if not is_box:
+        return index, polygon_quad(pixels, place, notes)
+    if min(shares[2:]) < 0:
+        raise AnnotationError(f"{place}: expected a width and a height of at least 0, got {text[:SHOWN]!r}")
+    (x, y), (width, height) = pixels.tolist()
+    return index, (x, y, width, height, 0.0)
