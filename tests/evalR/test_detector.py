@@ -26,6 +26,7 @@ from utils.images import ImageError
 
 TILES = 21 * 21  # of 64 px that overlap by 16, in the large scene
 CHILD = """
+import ctypes
 import signal
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ from evalR.scenes.journal import remove_journal
 from utils import distributed
 from utils.cli import pick_device
 
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # with torchrun, which starts processes out of reach of `kill`
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with `&` ignores it
 weights, scene, out, seen = sys.argv[1:]
 torch.set_num_threads(1)
