@@ -3,6 +3,9 @@
 import ast
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from cfg.words import kinds
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 SCRIPTS = [*sorted(ROOT.glob("*.py")), *sorted((ROOT / "datasets_tools").glob("*.py"))]
-START = re.compile(r"(?:\w+=\S+ )*(?:python|sh|torchrun) .*")
+START = re.compile(r"(?:\w+=\S+ )*(?:python|sh|torchrun|make|pip) .*")
 SPECIAL = "[]*?()<>|&;$`{}~#!"  # each of them means something to a shell
 
 
@@ -57,6 +60,58 @@ def test_settings_of_a_command_exist(place: str, command: str) -> None:
     words = [word for word in words if not word.startswith(own)]
     assert all(word.partition("=")[0] in kinds() for word in words), place
     load_config(None, [word for word in words if not word.startswith("model.pretrained=")])
+
+
+SHIM = """#!/bin/sh
+printf '%s\\0' "${0##*/}" "$@" >> "$RECORD"
+printf '\\n' >> "$RECORD"
+"""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shells_run_the_commands_of_a_page(shell: str, page: Path, tmp_path: Path) -> None:
+    """Every printed line, as it stands, reaches the program with the words that a reader sees."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    lines = [
+        line.strip()
+        for block in blocks_of(page)
+        for line in block.replace("\\\n", " ").splitlines()
+        if START.fullmatch(line.strip())
+    ]
+    for name in ("python", "sh", "torchrun", "make", "pip"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(SHIM)
+        program.chmod(0o755)
+    script, record = tmp_path / "script", tmp_path / "record"
+    script.write_text("\n".join(lines) + "\n")
+    record.touch()
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "RECORD": str(record), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [shell, "-e", script], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    seen = [line.split("\0")[:-1] for line in record.read_text().split("\n")[:-1]]
+    expected = [[word for word in shlex.split(line) if not re.match(r"[A-Z]+=", word)] for line in lines]
+    assert seen == expected
+    assert not [line for line in lines if re.search(r"\S {2,}\S| #", line)], "prose would be arguments"
+
+
+def test_cheap_commands_run(tmp_path: Path) -> None:
+    """Those that list and explain, and those on the example of the repository, for real."""
+    for words in (
+        ["train_GGHL.py", "--settings", "threshold"],
+        ["-m", "datasets_tools"],
+        ["-m", "datasets_tools.convert", "--help"],
+        ["-m", "datasets_tools.check", "dataR/example", "--out", tmp_path / "check", "--splits", "val"],
+        ["-m", "datasets_tools.show", "dataR/example", tmp_path / "show", "--split", "val"],
+    ):
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stdout
 
 
 def test_there_are_commands() -> None:
