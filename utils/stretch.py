@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-RULE = 2  # raised when the same file would become other pixels: what is kept of a scene belongs to a rule
+RULE = 3  # raised when the same file would become other pixels: what is kept of a scene belongs to a rule
 PERCENTILES = (2.0, 98.0)  # that become black and white, as QGIS stretches
 SAMPLES, SIDE = 16, 64  # windows each way at most, and their px, from which percentiles are taken
 MOST = 65535  # of 16 bits
@@ -52,6 +52,8 @@ def sample_image(image: Values) -> Values:
 def levels_of_16_bits(sample: Values) -> Levels | None:
     """Return the stretch of 16 bits that hold fewer; None where they use the range, or are 8 bits scaled.
 
+    It is one for all bands: colours stay as the camera saw them, which is what a network trained on
+    photographs knows (docs/decisions.md).
     Pixels that are 0 or 65535 in every band say nothing: nodata, declared or not, or saturated.
 
     Args:
@@ -61,7 +63,12 @@ def levels_of_16_bits(sample: Values) -> Levels | None:
     known = sample[(highest > 0) & (lowest < MOST)]
     if not len(known) or any(not (known % step).any() for step in STEPS):
         return None
-    return None if np.percentile(known, BRIGHT) >= NARROW * MOST else percentile_levels(known, PERCENTILES)
+    if np.percentile(known, BRIGHT) >= NARROW * MOST:
+        return None
+    # a value of the sample: the same where grey was read as three equal bands
+    low, high = np.percentile(known, PERCENTILES, method="inverted_cdf").astype(np.float32)
+    ends = np.float32(low), np.float32(max(high, low + 1))
+    return Levels(*(np.full(sample.shape[1], end) for end in ends))
 
 
 def percentile_levels(sample: Values, percentiles: Sequence[float]) -> Levels:

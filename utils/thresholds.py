@@ -23,7 +23,7 @@ def threshold_text(threshold: Threshold) -> str:
         return f"score >= {_number(threshold)}"
     if not threshold:
         return "all scores"
-    low, high = _number(min(threshold.values())), _number(max(threshold.values()))
+    low, high = (f"{value:.2f}" for value in (min(threshold.values()), max(threshold.values())))
     return f"score >= {low}" if low == high else f"score >= {low}-{high}, by class"
 
 
