@@ -15,7 +15,7 @@ processes share tiles and images:
     torchrun --standalone --nproc_per_node=2 predict.py scene.tif weights=runs/dota
 """
 
-import utils.installation  # noqa: F401
+import utils.startup  # noqa: F401
 
 import argparse
 import logging

@@ -31,7 +31,7 @@ What metrics.json beside both says alike need not be given.  `out` (by default B
 compare.csv and compare.html.
 """
 
-import utils.installation  # noqa: F401
+import utils.startup  # noqa: F401
 
 import argparse
 import sys

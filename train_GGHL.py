@@ -14,7 +14,7 @@ Results go to runs/NAME: config.yaml, results.csv, last.pt, best.pt, curves.png,
 Ctrl-C and SIGTERM save first and say how to go on.
 """
 
-import utils.installation  # noqa: F401
+import utils.startup  # noqa: F401
 
 import argparse
 import logging

@@ -1,1 +1,1 @@
-import utils.installation  # noqa: F401 - the tools are scripts
+import utils.startup  # noqa: F401 - the tools are scripts

@@ -1,7 +1,9 @@
 """Scripts started by a Python without the libraries end with one line."""
 
-from utils.installation import missing_line
+from utils.startup import missing_line, wait_without_spinning
 
+import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +26,28 @@ def test_a_python_without_libraries_says_what_to_do(words: list[str]) -> None:
     assert not done.stdout
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(
+    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    wait_without_spinning()
+    assert os.environ["OMP_WAIT_POLICY"] == expected
+
+
+def test_every_script_begins_with_it() -> None:
+    """Before torch, which reads the environment when it is loaded."""
+    for path in (*ROOT.glob("*.py"), ROOT / "datasets_tools/__init__.py"):
+        if path.name == "setup.py":
+            continue
+        first = next(
+            node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
+        )
+        assert [name.name for name in first.names] == ["utils.startup"], path
+
+
 def test_nothing_is_missing_here(tmp_path: Path) -> None:
     assert missing_line(tmp_path) is None
 
@@ -31,7 +55,7 @@ def test_nothing_is_missing_here(tmp_path: Path) -> None:
 def test_the_line_names_the_environment_that_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utils.installation.find_spec", lambda name: None if name == "cv2" else object())
+    monkeypatch.setattr("utils.startup.find_spec", lambda name: None if name == "cv2" else object())
     line = missing_line(tmp_path)
     head = f"{sys.executable} has no opencv-python-headless; "
     listed = tmp_path / "requirements.txt"

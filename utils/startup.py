@@ -1,8 +1,10 @@
-"""The first import of every script: one clear line where the libraries are not installed, and no traceback.
+"""The first import of every script: what must happen before the libraries are loaded.
 
-It imports nothing that may be missing.
+One clear line where they are not installed, and no traceback; and how their threads wait.  It imports nothing
+that may be missing.
 """
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,4 +46,14 @@ def stop_if_missing() -> None:
         raise SystemExit(2)
 
 
+def wait_without_spinning() -> None:
+    """Let the threads of OpenMP sleep while they wait for each other, unless the environment says otherwise.
+
+    By default they spin.  Where other work keeps the cores busy, the one that all wait for then stands in the
+    queue behind those that wait: a training step of half a second took 20 (docs/benchmarks.md).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 stop_if_missing()
+wait_without_spinning()
