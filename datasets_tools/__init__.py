@@ -1,1 +1,1 @@
-import utils.startup  # noqa: F401 - the tools are scripts
+from utils import startup  # noqa: F401 - the tools are scripts
