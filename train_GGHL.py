@@ -93,7 +93,8 @@ def main(words: Sequence[str]) -> None:
         except CompleteError as error:
             if not settings.auto:
                 raise
-            sys.stdout.write(f"{error}\n")
+            if distributed.is_main():
+                sys.stdout.write(f"{error}\n")
         finally:
             distributed.leave()
 
@@ -122,7 +123,7 @@ def train(
     data = load_data(config, free, device)
     config, origin = data.config, runs.Origin(data_hash([*data.train, *data.val]), tuple(said))
     if earlier:
-        check_data(earlier, origin.data_hash)
+        check_data(earlier, origin.data_hash, data.classes, config.data.root)
     recipe = (config.data, config.augment, config.train)
     sampler, batches = training_data(data.train, *recipe, config.assign.min_side, device)
     run, position = runs.start(config, data.classes, name, sampler.steps_per_epoch, earlier, device)

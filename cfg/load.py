@@ -6,7 +6,6 @@ Later settings win: defaults, then the file, then the command line.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,14 @@ from pydantic import ValidationError
 
 from cfg.schema import Config
 from cfg.suggest import suggestion
-from cfg.words import kinds, value_of, variants
+from cfg.words import Loader, kinds, value_of, variants
+
+MANY = 60  # keys that only a list of all settings has
+OLD_DEFAULTS = {"predict.rates": [1.0], "data.max_downscale": 2.0, "predict.score_threshold": 0.3}
 
 
 class ConfigError(ValueError):
     """A setting that cannot be used: the message names its source, its key and what was expected."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that also reads ``1e-3`` as a number, which YAML 1.1 takes for text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
 
 
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -76,7 +67,14 @@ def load_config_text(text: str, source: str, overrides: Sequence[str] = ()) -> C
     Raises:
         ConfigError: as `load_config`.
     """
-    return _validated([(source, _flatten(_parse(text, source))), *_words(overrides)])
+    return _validated([(source, _without_old_defaults(_flatten(_parse(text, source)))), *_words(overrides)])
+
+
+def _without_old_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a list of all settings from before `data.training_scale` says where nobody chose it."""
+    if "data.training_scale" in settings or len(settings) < MANY:
+        return settings
+    return {k: value for k, value in settings.items() if k not in OLD_DEFAULTS or OLD_DEFAULTS[k] != value}
 
 
 def check_keys(words: Sequence[str], options: Sequence[str] = ()) -> None:
@@ -122,7 +120,7 @@ def _read(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: expected UTF-8 text: {error}") from None
-    return _flatten(_parse(text, str(file)))
+    return _without_old_defaults(_flatten(_parse(text, str(file))))
 
 
 def _words(overrides: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -137,7 +135,7 @@ def _words(overrides: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        data = yaml.load(text, Loader=_Loader)
+        data = yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
     if data is None:

@@ -78,6 +78,9 @@ class Config(Section):
         low, high = self.assign.level_bounds
         if low >= high:
             raise ValueError(f"assign.level_bounds: expected two rising numbers, got {low}, {high}")
+        scales = self.data.training_scale
+        if scales is not None and list(scales) != sorted(scales):
+            raise ValueError(f"data.training_scale: expected three rising numbers, got {list(scales)}")
         if self.augment.scale_range[0] > self.augment.scale_range[1]:
             raise ValueError(
                 f"augment.scale_range: expected [low, high], got {list(self.augment.scale_range)}"

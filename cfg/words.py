@@ -3,6 +3,7 @@
 A list needs no brackets, text no quotes: ``predict.classes=ship,plane``, ``data.classes=1,2``.
 """
 
+import re
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,17 @@ TRUTH = {
     "off": False,
     "0": False,
 }
+
+
+class Loader(yaml.SafeLoader):
+    """Safe YAML that also reads ``1e-3`` as a number, which YAML 1.1 takes for text."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
 
 
 @cache
@@ -67,7 +79,7 @@ def _list_of(text: str, kind: Kind) -> list[Any]:
 def _mapping_of(text: str) -> Any:
     """Return ``{a: 0.5, b: 1}`` as it is read, or the text where it cannot be."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=Loader)
     except yaml.YAMLError:
         return text
 

@@ -40,7 +40,7 @@ def main(words: Sequence[str]) -> int | None:
         return 0
     if name not in tools():
         raise UserError(f"{name}: no such tool, expected {', '.join(tools())}")
-    result: int | None = importlib.import_module(f"datasets_tools.{name}").main(rest)
+    result: int | None = importlib.import_module(f"{__package__}.{name}").main(rest)
     return result
 
 

@@ -14,6 +14,7 @@ from evalR.load import Trained
 from utils.errors import UserError
 from utils.images import read_image
 from utils.records import F32, Annotation, Detections
+from utils.thresholds import reaches
 
 
 class Found(NamedTuple):
@@ -57,7 +58,7 @@ def predict_images(detector: Trained, paths: Sequence[str]) -> list[Detections]:
 def to_found(detections: Detections, least: NDArray[np.float64]) -> Found:
     """Return the detections with at least the score (C,) of their class, as they are drawn."""
     quads, scores, labels = (field.cpu().numpy() for field in detections)
-    keep = scores >= least.astype(scores.dtype)[labels]
+    keep = reaches(scores, labels, least)
     quads, scores, labels = quads[keep], scores[keep], labels[keep]
     objects = Annotation("", quads.astype(np.float32), labels, np.zeros(len(labels), np.int8))
     return Found(objects, scores.astype(np.float32))

@@ -178,8 +178,11 @@ def warn_of(found: Sequence[Difference], sides: Sequence[Side]) -> None:
         if not side.metrics.get("protocol"):
             logger.warning("%s: not recorded how it was made", side.word)
     for difference in found:
-        how = "were made differently" if difference.recorded else "may have been made differently"
-        logger.warning("A and B %s: %s", how, difference)
+        if difference.recorded:
+            logger.warning("A and B were made differently: %s", difference)
+    unknown = [difference.key for difference in found if not difference.recorded]
+    if unknown:
+        logger.warning("A and B may differ in what one did not record: %s", ", ".join(unknown))
 
 
 def named_sides(sides: Sequence[Side]) -> dict[str, Any]:

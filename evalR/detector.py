@@ -55,9 +55,8 @@ class Detector:
     ) -> None:
         words = _words({"quiet": quiet, **settings})
         with _of_python():
-            self.trained = load_detector(
-                Path(weights), [*DEFAULTS, f"train.device={device}", *words], pick_device
-            )
+            trained = load_detector(Path(weights), [*DEFAULTS, f"train.device={device}", *words], pick_device)
+        self.trained = trained._replace(peak=None)  # nobody asks
         chosen_labels(self.trained)
 
     def __repr__(self) -> str:
@@ -161,7 +160,7 @@ class Detector:
                 )
         with _of_python():
             config = load_config_text(self.trained.config.model_dump_json(), str(self.trained.path), words)
-        predict = with_thresholds(config.predict, None, self.classes)
+        predict = with_thresholds(config.predict, self.trained.thresholds, self.classes)
         trained = self.trained._replace(config=config.model_copy(update={"predict": predict}))
         chosen_labels(trained)
         return trained

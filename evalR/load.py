@@ -1,7 +1,7 @@
 """A trained detector from its checkpoint, ready to predict."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ class Trained(NamedTuple):
     device: torch.device
     path: Path
     peak: Peak | None = None  # of what was not shown, for who asks why nothing was found
+    thresholds: Mapping[str, float] | None = None  # of the best F1, as the checkpoint has them
 
 
 def join(device: str) -> torch.device:
@@ -72,10 +73,11 @@ def load_detector(
             f"{file}: trained on {len(classes)} classes ({', '.join(classes)}), "
             f"data.classes names {len(wanted)} ({', '.join(wanted)})"
         )
-    predict = with_thresholds(config.predict, checkpoint.get("thresholds"), classes)
+    thresholds = checkpoint.get("thresholds")
+    predict = with_thresholds(config.predict, thresholds, classes)
     config = config.model_copy(update={"predict": predict})
     device = pick_device(config.train.device)
     model = build_model(config.model.model_copy(update=UNFILLED), len(classes))
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
-    return Trained(model, classes, config, device, file, Peak())
+    return Trained(model, classes, config, device, file, Peak(), thresholds)

@@ -40,15 +40,15 @@ def find_in_images(
     chunk: list[Source] = []
     for source in sources:
         if _stands_alone(source, trained.config):
-            yield from _find_in_chunk(trained, chunk, faults, journal_of, shared)
+            yield from _find_in_chunk(trained, chunk, faults, shared)
             yield from _find_one_by_one(trained, [source], faults, journal_of, shared)
             chunk = []
         else:
             chunk.append(source)
         if len(chunk) >= (CHUNK if isinstance(source, Path) else trained.config.eval.batch_size):
-            yield from _find_in_chunk(trained, chunk, faults, journal_of, shared)
+            yield from _find_in_chunk(trained, chunk, faults, shared)
             chunk = []
-    yield from _find_in_chunk(trained, chunk, faults, journal_of, shared)
+    yield from _find_in_chunk(trained, chunk, faults, shared)
 
 
 def _stands_alone(source: Source, config: Config) -> bool:
@@ -69,7 +69,6 @@ def _find_in_chunk(
     trained: Trained,
     sources: Sequence[Source],
     faults: Faults,
-    journal_of: Callable[[Path], Path | None],
     shared: bool,
 ) -> Iterator[tuple[Source, SceneDetections]]:
     """Yield small images, predicted in batches, or one by one where a file is bad."""
@@ -80,7 +79,7 @@ def _find_in_chunk(
         except ImageError:
             if shared:  # the other processes wait for this one
                 raise
-            yield from _find_one_by_one(trained, own, faults, journal_of, shared)
+            yield from _find_each(trained, own, faults)
         else:
             yield from zip(own, found, strict=True)
 
@@ -102,6 +101,18 @@ def _find_in_files(trained: Trained, paths: Sequence[Source], shared: bool) -> l
         SceneDetections(str(path), _size_of(path), shown(detections, trained), trained.classes, None)
         for path, detections in zip(paths, found, strict=True)
     ]
+
+
+def _find_each(
+    trained: Trained, sources: Sequence[Source], faults: Faults
+) -> Iterator[tuple[Source, SceneDetections]]:
+    """Yield small images as a batch would, each read by itself: a bad one changes nothing for the others."""
+    for source in sources:
+        in_memory = not isinstance(source, Path)
+        find = partial(_find_in_memory, trained, [source])
+        found = faults.attempt(find if in_memory else partial(_find_in_files, trained, [source], False))
+        if found:
+            yield source, found[0]
 
 
 def _stopping(config: Config) -> Config:

@@ -19,7 +19,7 @@ from utils.images import ImageError
 from utils.rasters import Raster, Window, array_raster
 from utils.records import Detections, SceneDetections
 from utils.scene_rasters import Reading, open_scene
-from utils.thresholds import least_scores
+from utils.thresholds import least_scores, reaches
 
 ONE_LABEL = "eval.multi_label=false"  # second guesses help average precision; people want one answer
 IN_MEMORY = "image in memory"  # the source of what has no path
@@ -35,24 +35,33 @@ def find_in_source(
         raise ImageError(f"expected a path or an image (H, W, 3) uint8 of numpy, got {type(source).__name__}")
     quiet = trained.config.predict.quiet
     with open_scene(source, reading_of(trained.config), warn=not quiet) as raster:
-        kept = Journal(journal, scene_meaning(Path(source), trained), quiet) if journal else None
+        seen = trained._replace(config=scene_config(trained))
+        kept = Journal(journal, scene_meaning(Path(source), seen), quiet) if journal else None
         return _find(trained, raster, str(source), kept, shared)
 
 
 def _find(
     trained: Trained, raster: Raster, name: str, journal: Journal | None, shared: bool
 ) -> SceneDetections:
-    model, classes, config, device, _, peak = trained
+    model, config, device = trained.model, trained.config, trained.device
     if whole_scale(raster.size, config) is None:
-        # what would not be shown is not looked at either: it never suppresses what is
-        least = float(least_scores(config.predict.threshold, classes)[chosen_labels(trained).numpy()].min())
-        wanted = config.eval.model_copy(update={"score_threshold": least})
-        config = config.model_copy(update={"eval": wanted})
-        (found,) = find_in_scene(Predictor(model, config, device, peak=peak), raster, journal, shared)
+        predictor = Predictor(model, scene_config(trained), device, peak=trained.peak)
+        (found,) = find_in_scene(predictor, raster, journal, shared)
     else:
         height, width = raster.size
         found = predict_image(model, raster.read(Window(0, 0, width, height)), config, device)
-    return SceneDetections(name, raster.size, shown(found, trained), classes, raster.geo)
+    return SceneDetections(name, raster.size, shown(found, trained), trained.classes, raster.geo)
+
+
+def scene_config(trained: Trained) -> Config:
+    """Return the settings with which scenes are looked at: from the lowest threshold that is shown.
+
+    What would not be shown never suppresses what is.
+    """
+    config = trained.config
+    least = least_scores(config.predict.threshold, trained.classes)[chosen_labels(trained).numpy()].min()
+    wanted = config.eval.model_copy(update={"score_threshold": float(least)})
+    return config.model_copy(update={"eval": wanted})
 
 
 def reading_of(config: Config) -> Reading:
@@ -63,8 +72,8 @@ def reading_of(config: Config) -> Reading:
 def shown(found: Detections, trained: Trained) -> Detections:
     """Return the detections that `predict.score_threshold` and `predict.classes` leave, in float64."""
     wanted = torch.isin(found.labels, chosen_labels(trained))
-    least = torch.from_numpy(least_scores(trained.config.predict.threshold, trained.classes)).float()
-    keep = wanted & (found.scores >= least[found.labels])
+    least = least_scores(trained.config.predict.threshold, trained.classes)
+    keep = wanted & torch.from_numpy(reaches(found.scores.numpy(), found.labels.numpy(), least))
     if trained.peak:
         trained.peak.note(max(found.scores[wanted & ~keep].tolist(), default=0.0))
     quads, scores, labels = (field[keep] for field in found)

@@ -45,6 +45,7 @@ LEFT_OUT = {
     "predict.max_picture": "what predict.py draws",
     "predict.crop_margin": "what predict.py writes",
     "predict.crop_limit": "what predict.py writes",
+    "predict.quiet": "what is said",
 }
 
 

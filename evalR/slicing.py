@@ -18,7 +18,7 @@ from utils.tiles import Grid, tile_windows
 
 logger = logging.getLogger(__name__)
 TOLERANCE = 1.02  # of a scale: nobody sees the difference
-AS_IT_IS = (1.0,)  # the rates that checkpoints without `data.training_scale` say where nobody chose any
+AS_IT_IS = (1.0,)
 
 
 def whole_scale(size: Size, config: Config) -> float | None:
@@ -47,10 +47,7 @@ def shrink_of(size: Size, config: Config) -> float:
 
 
 def _tiles_are_asked_for(config: Config) -> bool:
-    rates = config.predict.rates
-    if config.data.training_scale is None and rates == AS_IT_IS:
-        rates = ()
-    return config.predict.tile is not None or rates != ()
+    return config.predict.tile is not None or config.predict.rates != ()
 
 
 def scene_grid(config: Config) -> Grid:
@@ -75,18 +72,17 @@ def log_slicing(sizes: Iterable[Size], config: Config) -> dict[str, Any]:
     """Say in one line how images of these heights and widths are shown, and return it as plain values."""
     whole: list[float] = []
     cut, tiles, counts = 0, 0, Counter(sizes)
-    grid = scene_grid(config)
+    rates: tuple[float, ...] = ()
     for size, images in counts.items():
         scale = whole_scale(size, config)
         if scale is None:
-            cut += images
+            grid = scene_grid(config)
+            cut, rates = cut + images, grid.rates
             tiles += images * sum(1 for _ in tile_windows("", size, grid))
         else:
             whole += [scale] * images
     parts = [f"{_count(len(whole), 'image')} shown whole at a scale of {_range(whole)}"] if whole else []
-    parts += (
-        [f"{_count(cut, 'image')} cut into {_count(tiles, 'tile')} at {_range(grid.rates)}"] if cut else []
-    )
+    parts += [f"{_count(cut, 'image')} cut into {_count(tiles, 'tile')} at {_range(rates)}"] if cut else []
     if parts:
         logger.info("%s", ", ".join(parts))
     if counts and config.data.training_scale is None and not _tiles_are_asked_for(config):
@@ -96,7 +92,7 @@ def log_slicing(sizes: Iterable[Size], config: Config) -> dict[str, Any]:
             max_downscale(config.data),
         )
     spread = [min(whole), max(whole)] if whole else None
-    return {"whole": len(whole), "scales": spread, "cut": cut, "tiles": tiles, "rates": list(grid.rates)}
+    return {"whole": len(whole), "scales": spread, "cut": cut, "tiles": tiles, "rates": list(rates)}
 
 
 def _count(number: int, what: str) -> str:

@@ -39,21 +39,21 @@ def _cut(score: float) -> float:
 def with_thresholds(
     predict: PredictConfig, learned: Mapping[str, float] | None, classes: Sequence[str]
 ) -> PredictConfig:
-    """Return the settings with a threshold for each class: those that they say, else those of a checkpoint.
+    """Return the settings with a threshold for each class: what they say, else what a checkpoint has.
 
     Args:
-        learned: as `best_thresholds` returns them; None or none: 0.3 for all.
+        learned: as `best_thresholds` returns them; a class without one, nor `*`, has 0.3.
 
     Raises:
         UserError: a threshold of no class.
     """
     chosen = predict.score_threshold
-    if chosen is None:
-        chosen = {name: score for name, score in (learned or {}).items() if name in (*classes, OTHERS)}
-    if isinstance(chosen, dict):
-        unknown = [name for name in chosen if name not in (*classes, OTHERS)]
-        if unknown:
-            raise UserError(f"predict.score_threshold: {unknown[0]!r} is none of {', '.join(classes)}")
-        others = chosen.get(OTHERS, DEFAULT_THRESHOLD)
-        chosen = {name: chosen.get(name, others) for name in classes}
-    return predict.model_copy(update={"score_threshold": chosen})
+    if isinstance(chosen, float):
+        return predict
+    said, known = chosen or {}, learned or {}
+    unknown = [name for name in said if name not in (*classes, OTHERS)]
+    if unknown:
+        raise UserError(f"predict.score_threshold: {unknown[0]!r} is none of {', '.join(classes)}")
+    default = {name: known.get(name, known.get(OTHERS, DEFAULT_THRESHOLD)) for name in classes}
+    every = {name: said.get(name, said.get(OTHERS, default[name])) for name in classes}
+    return predict.model_copy(update={"score_threshold": every})

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 import train_GGHL
-from cfg.load import load_config_text
+from cfg.load import config_text, load_config, load_config_text
 from dataloadR.demo_scenes import write_demo_scenes
 from tests.test_training import AfterSteps
 from tests.training_runs import assert_same, last_state, table
 from utils.cli import run_script
+from utils.errors import UserError
 from utils.interrupts import Interrupted
+from utils.resume import Earlier, check_data
 
 
 def interrupted(words: list[str], monkeypatch: pytest.MonkeyPatch, steps: int = 4) -> None:
@@ -114,6 +116,9 @@ def test_data_that_moved_are_the_same_and_data_that_changed_are_not(
     line = refused(["train.resume=runs/a", moved], monkeypatch, capsys)
     assert "images or labels are not those that this run began with" in line
     label.write_text(text)
+    line = refused(["train.resume=runs/a", moved, "train.epochs=3", "train.seed=1"], monkeypatch, capsys)
+    assert "got train.seed=1 (the run has 0), data.root=" in line
+    assert "train.epochs" not in line, "which may change"
     train_GGHL.main(["train.resume=runs/a", moved])
     assert last_state("a")["complete"]
 
@@ -139,6 +144,18 @@ def test_a_complete_run_is_said_to_be_and_goes_on_for_more_epochs(
     assert len(table("done")) == 2
     assert load_config_text(Path("runs/done/config.yaml").read_text(), "c").train.epochs == 2
     assert [path.name for path in Path("runs").iterdir()] == ["done"]
+
+
+def test_a_run_from_before_hashes_wants_its_own_folder_and_classes(tmp_path: Path) -> None:
+    config = load_config(None, ["data.root=here"])
+    checkpoint = {"classes": ["a", "b"], "config": config_text(config)}
+    old = Earlier(tmp_path, checkpoint, config)
+    check_data(old, "hash", ("a", "b"), "here")
+    with pytest.raises(UserError, match="images or labels are not those"):
+        check_data(old, "hash", ("a", "b"), "there")
+    for known in ({}, {"data_hash": "hash"}):
+        with pytest.raises(UserError, match="the run has the classes a, b, these data b, a"):
+            check_data(Earlier(tmp_path, checkpoint | known, config), "hash", ("b", "a"), "here")
 
 
 def test_a_failed_start_leaves_no_folder(

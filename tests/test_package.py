@@ -1,5 +1,6 @@
 """The project as other programs install it: one name, and nothing of theirs is shadowed."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -156,3 +157,12 @@ def test_a_host_with_modules_of_the_same_names(wheel: Path, tmp_path: Path) -> N
     assert sorted(path.name for path in (work / "out").iterdir()) == [
         f"a.{s}" for s in ("csv", "geojson", "jpg", "json", "txt")
     ]
+
+
+@pytest.mark.parametrize("package", build.MOVED)
+def test_every_module_can_be_moved_below_one_name(package: str) -> None:
+    """What the build refuses, without a build: `import utils.x` without `as`, names put together."""
+    for path in (ROOT / package).rglob("*.py"):
+        code = build.moved(path.read_text(), str(path))
+        ast.parse(code)
+        assert f'import_module(f"{package}' not in code, path

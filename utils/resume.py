@@ -1,5 +1,6 @@
 """Where a run stands, how that is kept, and how it goes on."""
 
+import json
 import logging
 import shlex
 import sys
@@ -25,7 +26,8 @@ LAST = "last.pt"
 HARMLESS = frozenset(
     {"data.workers", "data.prefetch", "data.cache_gb", "train.device", "train.save_every", "train.resume"}
     | {"train.name", "train.max_bad_steps", "predict.score_threshold", "predict.classes", "predict.formats"}
-    | {"predict.max_picture", "predict.crop_margin", "predict.crop_limit"}
+    | {"predict.max_picture", "predict.crop_margin", "predict.crop_limit", "predict.quiet"}
+    | {"predict.batch_size", "eval.batch_size"}
 )
 # settings by which somebody wants more of the same run, or the same in less memory
 INTENDED = frozenset({"train.epochs", "train.patience", "train.accumulate"})
@@ -140,16 +142,23 @@ def continued(earlier: Earlier, wanted: Config) -> Config:
     before, now = config_settings(earlier.config), config_settings(wanted)
     changed = changed_settings(earlier.config, wanted)
     refused = [key for key in changed if key not in INTENDED | {MOVED}]
+    refused += [key for key in changed if key == MOVED and refused]
     if refused:
-        named = ", ".join(f"{key}={now[key]} (the run has {before[key]})" for key in changed)
+        named = ", ".join(f"{key}={_plain(now[key])} (the run has {_plain(before[key])})" for key in refused)
         raise UserError(
             f"train.resume={earlier.folder}: a run goes on with its own settings, got {named}; leave them "
             f"out, or start a new run from its weights: train.init={earlier.folder / LAST}"
         )
     _check_rest(earlier, wanted, changed)
     for key in changed:
-        logger.info("%s: going on with %s=%s instead of %s", earlier.folder, key, now[key], before[key])
+        was, becomes = _plain(before[key]), _plain(now[key])
+        logger.info("%s: going on with %s=%s instead of %s", earlier.folder, key, becomes, was)
     return wanted.model_copy(update={"train": wanted.train.model_copy(update={"resume": None})})
+
+
+def _plain(value: Any) -> str:
+    """Return a value as a command line has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def changed_settings(before: Config, now: Config) -> list[str]:
@@ -170,10 +179,20 @@ def _check_rest(earlier: Earlier, wanted: Config, changed: Sequence[str]) -> Non
         raise UserError(f"train.epochs={epochs}: the run has trained {trained} already")
 
 
-def check_data(earlier: Earlier, found: str) -> None:
-    """Raise a UserError where the data are not those that a run began with, by their hashes."""
-    known = earlier.checkpoint.get("data_hash")
-    if known is None:
+def check_data(earlier: Earlier, found: str, classes: Sequence[str], root: str) -> None:
+    """Raise a UserError where the data are not those that a run began with, by their classes and hashes.
+
+    Args:
+        found: the hash of the data of now.
+        root: where they are; without a hash of those before, it must be the same.
+    """
+    known, before = earlier.checkpoint.get("data_hash"), earlier.checkpoint["classes"]
+    if list(classes) != list(before):
+        raise UserError(
+            f"train.resume={earlier.folder}: the run has the classes {', '.join(before)}, "
+            f"these data {', '.join(classes)}"
+        )
+    if known is None and root == earlier.config.data.root:
         logger.info("%s: does not say the hash of its data, which are not compared", earlier.folder)
     elif known != found:
         raise UserError(
@@ -200,7 +219,8 @@ def find_run(resume: str, runs: Path, name: str, unfinished: bool = False) -> Pa
     path = Path(resume)
     path = path / LAST if path.is_dir() else path
     if path.name != LAST or not path.is_file():
-        raise UserError(f"train.resume={resume}: expected auto or a run's folder, found no {path}")
+        there = "another file" if path.is_file() else f"no {path}"
+        raise UserError(f"train.resume={resume}: expected auto or a run's folder, found {there}")
     return path.parent
 
 

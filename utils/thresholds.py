@@ -32,6 +32,16 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value - round(value, 2)) < 5e-4 else f"{value:.3f}"
 
 
+def reaches(
+    scores: NDArray[np.floating], labels: NDArray[np.int64], least: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return which scores (K,) are at least the threshold (C,) of their class.
+
+    In the type of the scores: 0.3 in float32 is a little more than in float64.
+    """
+    return np.asarray(scores >= least.astype(scores.dtype)[labels])
+
+
 def least_scores(threshold: Threshold, classes: Sequence[str]) -> NDArray[np.float64]:
     """Return the threshold of each class (C,), that of `*` where it has none of its own.
 

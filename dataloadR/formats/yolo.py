@@ -24,7 +24,6 @@ from utils.images import Size, image_size
 FORM = "a class and 8 coordinates, the 4 numbers of a box, or a polygon"
 SIDES = ["x", "y", "width", "height"]
 FAR = 2.0  # an object of which no share is smaller lies an image away: they are pixels
-NO_SHARES = "objects lie far from their image: shares of its sides were expected, not pixels"
 
 
 class YoloObject(NamedTuple):

@@ -19,7 +19,7 @@ from utils.images import read_image
 from utils.outlines import Image
 from utils.palette import class_colour
 from utils.records import Annotation, Detections
-from utils.thresholds import Threshold, least_scores, threshold_text
+from utils.thresholds import Threshold, least_scores, reaches, threshold_text
 
 MAX_ROWS = 12
 LONG_SIDE = 512  # pixels of each picture on the sheet
@@ -63,7 +63,7 @@ def spread(count: int, limit: int) -> list[int]:
 def _shown(row: Row, least: np.ndarray) -> Pair:
     truth, found = row
     quads, scores, labels = (field.detach().cpu().numpy() for field in found)
-    keep = scores >= least.astype(scores.dtype)[labels]  # 0.3 in float32 is a little more than in float64
+    keep = reaches(scores, labels, least)
     return Pair(truth, quads[keep], scores[keep], labels[keep])
 
 

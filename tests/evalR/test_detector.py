@@ -225,6 +225,44 @@ def test_threads_share_a_detector(weights: Path, picture: np.ndarray) -> None:
         np.testing.assert_array_equal(found.quads, detector(image).quads)
 
 
+def test_a_journal_of_another_threshold_is_not_taken(weights: Path, tmp_path: Path) -> None:
+    scene, journal = large_scene(tmp_path), tmp_path / ".scene.journal"
+    settings = SETTINGS | {"tile": 512, "overlap": 0}
+    detector = Detector(weights, "cpu", quiet=True, **settings)
+    everything = detector(scene)
+    middle = float(np.median(everything.scores))
+    few = detector(scene, journal=journal, score_threshold=middle)
+    assert 0 < len(few) < len(everything)
+    assert len(detector(scene, journal=journal)) == len(everything)
+
+
+def test_learned_thresholds_stay_those_of_the_checkpoint(weights: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(weights, weights_only=True) | {"thresholds": {"*": 0.6, "ship": 0.7}}
+    path = tmp_path / "learned.pt"
+    torch.save(checkpoint, path)
+    detector = Detector(path, "cpu", quiet=True)
+    learned = {"plane": 0.6, "ship": 0.7}
+    assert detector.trained.config.predict.threshold == learned
+    for given, expected in ((None, learned), ({"plane": 0.2}, learned | {"plane": 0.2}), (0.1, 0.1)):
+        own = detector._with({"score_threshold": given})
+        assert own.config.predict.threshold == expected
+
+
+def test_a_bad_file_changes_nothing_for_its_neighbours(weights: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    for name in "abc":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), rng.integers(0, 256, (40, 60, 3), np.uint8))
+    skip = SETTINGS | {"data.on_error": "skip"}
+    whole = Detector(weights, "cpu", quiet=True, **skip)(tmp_path)
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:500])
+    left = Detector(weights, "cpu", quiet=True, **skip)(tmp_path)
+    assert [Path(one.source).stem for one in left] == ["a", "c"]
+    for one, before in zip(left, (whole[0], whole[2]), strict=True):
+        assert len(one) > 0
+        np.testing.assert_array_equal(one.scores, before.scores)
+        np.testing.assert_array_equal(one.quads, before.quads)
+
+
 def start(launcher: list[str], words: list[Path]) -> "subprocess.Popen[str]":
     code = words[0].with_name("child.py")
     code.write_text(CHILD.replace("{settings}", repr(SETTINGS)))

@@ -1,7 +1,9 @@
 """Whole or tiles: every image is shown at the scale at which training showed its images."""
 
+import json
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cfg.load import load_config, load_config_text
+from cfg.load import config_settings, load_config, load_config_text
 from cfg.schema import Config
 from evalR.inference import predict_any, predict_split
 from evalR.slicing import log_slicing, scene_grid, whole_scale
@@ -47,7 +49,7 @@ def config(*words: str) -> Config:
         ((640, 640), [], 0.5),  # not known: by the size
         ((641, 640), [], None),
         ((160, 160), [], 2.0),
-        ((640, 640), ["predict.rates=[1.0]"], 0.5),  # what checkpoints without the figure say anyway
+        ((640, 640), ["predict.rates=[1.0]"], None),
         ((640, 640), ["predict.rates=[2.0]"], None),
     ],
     ids=str,
@@ -83,8 +85,17 @@ def test_one_line_says_what_is_done(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == []
 
 
-def test_a_checkpoint_without_the_figure_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    old = load_config_text("predict.rates: [1.0]\ndata.max_downscale: 2.0\ndata.image_size: 320\n", "old.pt")
+def test_a_checkpoint_without_the_figure_says_so(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    settings = config_settings(config()) | {"predict.rates": [1.0], "data.max_downscale": 2.0}
+    settings |= {"predict.score_threshold": 0.3}
+    del settings["data.training_scale"]
+    text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
+    old = load_config_text(text, "old.pt")
+    assert old == config(), "what nobody chose is the default of today"
+    told = load_config_text(text, "old.pt", ["data.training_scale=0.5,0.5,0.5"])
+    assert (whole_scale((640, 640), told), scene_grid(told).rates) == (0.5, (0.5,))
+    Path(tmp_path, "old.yaml").write_text(text)
+    assert load_config(Path(tmp_path, "old.yaml")) == config()
     log_slicing([(640, 640)], old)
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "does not say at what scale it was trained" in line

@@ -86,11 +86,9 @@ def test_settings_win_over_the_checkpoint() -> None:
     assert resolved([], learned) == [0.5, 0.6, 0.6]
     assert resolved(["predict.score_threshold=0.2"], learned) == [0.2] * 3
     assert resolved(["predict.score_threshold=0"], learned) == [0.0] * 3
-    assert resolved(["predict.score_threshold={b: 0.9}"], learned) == [
-        DEFAULT_THRESHOLD,
-        0.9,
-        DEFAULT_THRESHOLD,
-    ]
+    assert resolved(["predict.score_threshold={b: 0.9}"], learned) == [0.5, 0.9, 0.6]
+    assert resolved(["predict.score_threshold={b: 0.9, '*': 0.1}"], learned) == [0.1, 0.9, 0.1]
+    assert resolved(["predict.score_threshold={b: 1e-3}"], None) == [0.3, 0.001, 0.3]
 
 
 def test_a_mapping_survives_the_file() -> None:
