@@ -128,9 +128,7 @@ def _refuse_losses(split: Split, notes: Notes) -> None:
     if not notes.counts:
         return
     what = ", ".join(f"{count} {kind}" for kind, count in notes.counts.items())
-    angle = "radians" if "radians" in what else "degrees"
-    options = ["--angle", angle] if "--angle" in what else []
-    command = convert_command(split.data, _to_convert(split), options)
+    command = convert_command(split.data, _to_convert(split))  # which stops where it needs to know --angle
     raise AnnotationError(f"{split.places[0]}: not used as it is, for {what}; convert it: {command}")
 
 

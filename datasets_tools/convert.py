@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from dataloadR.formats.coco import ANGLES, read_coco
+from dataloadR.formats.angles import ANGLES
+from dataloadR.formats.coco import read_coco
 from dataloadR.formats.image_finder import ImageFinder
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
@@ -81,8 +82,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--split": {"default": "", "metavar": "NAME", "help": "split of the images whose split SRC does not say"},
     "--angle": {
         "choices": sorted(ANGLES),
-        "default": "degrees",
-        "help": "of rotated boxes in COCO and SKU110K-R, clockwise (the default: degrees) or not (ccw)",
+        "default": "",
+        "help": "of rotated boxes in COCO and SSDD (the default: degrees, clockwise) and SKU110K-R "
+        "(degrees-ccw); needed where all angles would fit into radians",
     },
     "--on-error": {
         "choices": ["stop", "skip"],
@@ -122,8 +124,9 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
         "list": partial(read_list, classes=names),
         "rolabelimg": read_rolabelimg,
         "sku110k-r": partial(read_sku110k, angle=angle),
-        "ssdd": read_ssdd,
+        "ssdd": partial(read_ssdd, angle=angle),
         "ucas-aod": read_ucas_aod,
+        "voc": read_rolabelimg,
         "xanylabeling": read_xanylabeling,
         "yolo": partial(read_yolo, classes=names),
         "yolo-obb": partial(read_yolo, classes=names),
@@ -153,7 +156,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SRC", type=Path, help="folder of the data set, or its label file")
     parser.add_argument("target", metavar="DST", type=Path, help="folder to write")
     add = parser.add_argument
-    sources, targets = sorted(readers((), "degrees")), sorted(writers((), "degrees"))
+    sources, targets = sorted(readers((), "")), sorted(writers((), "degrees"))
     add("--from", dest="source_format", required=True, choices=sources, metavar="F", help=", ".join(sources))
     add("--to", dest="target_format", required=True, choices=targets, metavar="F", help=", ".join(targets))
     for words, settings in OPTIONS.items():
@@ -183,7 +186,7 @@ def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item
     _check_target(args.source, args.target)
     images = read_images(args, faults, notes)
     classes = args.classes or find_names(images)
-    target = writers(classes, args.angle)[args.target_format]
+    target = writers(classes, args.angle or "degrees")[args.target_format]
     finder = ImageFinder(args.source, args.image_dir, args.target)
     items = find_files(images, finder, args.images != "none", target.needs_size, faults)
     items = with_sizes(items, args.processes, faults) if target.needs_size else items

@@ -25,7 +25,8 @@ from dataloadR.formats.layout import split_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
-from datasets_tools.formats.xml_files import find_xml_files, plain_name
+from datasets_tools.formats.xml_boxes import refuse_rotation
+from datasets_tools.formats.xml_files import FLAGS, find_xml_files, plain_name
 from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, shown
 from datasets_tools.formats.xml_writing import add_texts, write_xml
 from utils.decimals import to_text
@@ -35,7 +36,6 @@ from utils.images import Size
 ROOT = "annotations"
 SIDES = ("xtl", "ytl", "xbr", "ybr")
 OTHER_SHAPES = ("polyline", "points", "ellipse", "cuboid", "mask", "skeleton", "tag")
-FLAGS = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1}
 NO_SUBSET = "default"  # CVAT's name for tasks that are in none
 
 
@@ -134,6 +134,8 @@ def _read_box(node: Node) -> Box:
         raise UserError(f"{node.place}: expected xtl <= xbr and ytl <= ybr, got {' '.join(fields[:4])}")
     if abs(degrees) > 360:
         raise UserError(f"{node.place}: expected at most 360 degrees for rotation, got {fields[4]}")
+    if not degrees:
+        refuse_rotation(node)
     centre = (x_min + x_max) / 2, (y_min + y_max) / 2
     return *centre, x_max - x_min, y_max - y_min, float(np.radians(degrees))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from dataloadR.annotations import AnnotationError
+from dataloadR.formats.angles import refuse_rotation
 from dataloadR.formats.json_values import Value, load_json
 from dataloadR.formats.layout import find_files, split_of_file
 from dataloadR.formats.notes import Notes
@@ -104,6 +105,8 @@ def _read_rectangle(value: Value, size: Size) -> Box:
     rows, columns = size[0] / 100, size[1] / 100
     rotation = value.find("rotation")
     radians = math.radians(rotation.number() if rotation else 0.0)
+    if not radians:
+        refuse_rotation(value)
     width, height = value.key("width").length() * columns, value.key("height").length() * rows
     x, y = value.key("x").number() * columns, value.key("y").number() * rows
     cos, sin = math.cos(radians) / 2, math.sin(radians) / 2

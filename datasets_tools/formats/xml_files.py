@@ -18,6 +18,7 @@ from utils.errors import Faults, UserError
 from utils.images import Size
 
 NAME_FILES = ("train", "val", "test", "trainval")  # the last holds two of the others, which come first
+FLAGS = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1}
 NO_LABELS = ("sysdata.xml",)  # the class table of HRSC2016
 
 
@@ -154,9 +155,9 @@ def read_flag(parent: Node, tag: str) -> int:
     node = parent.find(tag)
     if node is None or not node.text:
         return 0
-    if node.text not in ("0", "1", "2"):
+    if node.text.lower() not in FLAGS:
         raise UserError(f"{node.place}: expected 0, 1 or 2 for <{tag}>, got {node.text[:20]!r}")
-    return int(node.text)
+    return FLAGS[node.text.lower()]
 
 
 def read_class(parent: Node, tag: str) -> str:
