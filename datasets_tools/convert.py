@@ -34,7 +34,7 @@ from datasets_tools.formats.ucas_aod import read_ucas_aod
 from datasets_tools.formats.xanylabeling import read_xanylabeling, write_xanylabeling
 from datasets_tools.formats.yolo_writing import write_yolo
 from datasets_tools.image_files import place_image, same_file
-from datasets_tools.items import Item, find_files, with_names, with_sizes
+from datasets_tools.items import Item, find_files, with_names, with_sizes, without_splits
 from datasets_tools.jobs import run_jobs
 from datasets_tools.next_steps import after_conversion
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
@@ -78,6 +78,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
         "metavar": "A,B,..",
         "help": "keep these classes alone, with their indices in this order; default: all, sorted",
+    },
+    "--splits": {
+        "choices": ["keep", "ignore"],
+        "default": "keep",
+        "help": "the splits that SRC says: keep them (the default), or none, to deal the images out anew",
     },
     "--split": {"default": "", "metavar": "NAME", "help": "split of the images whose split SRC does not say"},
     "--angle": {
@@ -189,6 +194,8 @@ def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item
     target = writers(classes, args.angle or "degrees")[args.target_format]
     finder = ImageFinder(args.source, args.image_dir, args.target)
     items = find_files(images, finder, args.images != "none", target.needs_size, faults)
+    if args.splits == "ignore":
+        items = without_splits(items, args.split)
     items = with_sizes(items, args.processes, faults) if target.needs_size else items
     items = with_names(items, args.source, faults)
     places = [(item.file, args.target / target.place(item.image)) for item in items if item.file]

@@ -15,10 +15,11 @@ import numpy as np
 
 from dataloadR.formats.angles import ANGLES, FULL_TURN, check_unit, refuse_rotation, turn_of
 from dataloadR.formats.json_values import Value, load_json, pixel_size
-from dataloadR.formats.layout import find_files, folder_of, split_of, split_of_file
+from dataloadR.formats.layout import find_files, folder_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.split_names import split_of, split_of_file
 from utils.errors import Faults
 from utils.images import Size
 

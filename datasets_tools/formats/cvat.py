@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dataloadR.formats.layout import split_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.split_names import split_of
 from datasets_tools.formats.xml_boxes import refuse_rotation
 from datasets_tools.formats.xml_files import FLAGS, find_xml_files, plain_name
 from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, shown

@@ -11,10 +11,11 @@ from urllib.parse import unquote
 from dataloadR.annotations import AnnotationError
 from dataloadR.formats.angles import refuse_rotation
 from dataloadR.formats.json_values import Value, load_json
-from dataloadR.formats.layout import find_files, split_of_file
+from dataloadR.formats.layout import find_files
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.split_names import split_of_file
 from utils.errors import Faults
 from utils.images import Size
 

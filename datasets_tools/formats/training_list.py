@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from dataloadR.formats.layout import split_of_file
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.label_lines import AnnotationError, parse_list_line, read_lines
+from dataloadR.split_names import split_of_file
 from datasets_tools.formats.dota import image_of_quads
 from utils.decimals import to_text
 from utils.errors import Faults
