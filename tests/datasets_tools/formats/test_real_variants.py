@@ -96,3 +96,14 @@ def test_truncation_is_told_without_objects_that_have_no_area() -> None:
     assert "an IoU of 0." in expected
     assert describe_truncation(np.concatenate([quads, np.full((1, 4, 2), 200.0)])) == expected
     assert describe_truncation(np.full((1, 4, 2), 200.0)) == ""
+
+
+def test_ellipses_of_cvat_become_the_rectangles_around_them(tmp_path: Path) -> None:
+    shape = '<ellipse label="tank" cx="20" cy="15" rx="6" ry="4" rotation="90"></ellipse>'
+    text = f'<annotations><image id="0" name="a.png" width="40" height="30">{shape}</image></annotations>'
+    (image,), notes = read("cvat", write_files(tmp_path, {"annotations.xml": text}))
+    np.testing.assert_allclose(image.quads[0], [[24, 9], [24, 21], [16, 21], [16, 9]], atol=1e-9)
+    assert notes.counts == {"ellipses became the rectangles around them": 1}
+    write_files(tmp_path, {"annotations.xml": text.replace('rx="6"', 'rx="-6"')})
+    with pytest.raises(UserError, match=r"annotations.xml:1: expected radii of at least 0"):
+        read("cvat", tmp_path)
