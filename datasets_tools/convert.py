@@ -19,6 +19,7 @@ from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.yolo import read_yolo
 from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
 from datasets_tools.formats.coco_writing import write_coco
+from datasets_tools.formats.comma_lines import read_icdar, read_visdrone
 from datasets_tools.formats.cvat import read_cvat, write_cvat
 from datasets_tools.formats.dior_r import read_dior_r
 from datasets_tools.formats.dota import read_dota, write_dota
@@ -124,6 +125,7 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
         "fair1m": read_fair1m,
         "hrsc2016": read_hrsc2016,
         "hrsc2016-ships": partial(read_hrsc2016, one_class="ship"),
+        "icdar": read_icdar,
         "label-studio": read_label_studio,
         "labelme": read_labelme,
         "list": partial(read_list, classes=names),
@@ -131,6 +133,7 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
         "sku110k-r": partial(read_sku110k, angle=angle),
         "ssdd": partial(read_ssdd, angle=angle),
         "ucas-aod": read_ucas_aod,
+        "visdrone": read_visdrone,
         "voc": read_rolabelimg,
         "xanylabeling": read_xanylabeling,
         "yolo": partial(read_yolo, classes=names),

@@ -107,3 +107,28 @@ def test_ellipses_of_cvat_become_the_rectangles_around_them(tmp_path: Path) -> N
     write_files(tmp_path, {"annotations.xml": text.replace('rx="6"', 'rx="-6"')})
     with pytest.raises(UserError, match=r"annotations.xml:1: expected radii of at least 0"):
         read("cvat", tmp_path)
+
+
+def test_text_quads_of_icdar(tmp_path: Path) -> None:
+    line = ",".join(map(str, QUAD))
+    text = f"\ufeff{line},Fish, Chips\n{line},###\n"
+    source = write_files(tmp_path, {"train/gt/gt_img_1.txt": text, "train/gt/gt_img_2.txt": ""})
+    (first, second), _ = read("icdar", source)
+    assert (first.name, first.split, first.classes) == ("img_1", "train", ["text", "text"])
+    assert first.quads[0].ravel().tolist() == QUAD
+    assert (first.difficult.tolist(), second.classes) == ([0, 1], [])
+    write_files(tmp_path, {"train/gt/gt_img_1.txt": "1,2,3,4\n"})
+    with pytest.raises(UserError, match=r"gt_img_1.txt:1: expected 8 coordinates"):
+        read("icdar", source)
+
+
+def test_boxes_of_visdrone(tmp_path: Path) -> None:
+    text = "10,20,30,5,1,4,0,0\n1,2,3,4,0,0,0,0,\n"
+    source = write_files(tmp_path, {"VisDrone2019-DET-val/annotations/a.txt": text})
+    (image,), _ = read("visdrone", source / "VisDrone2019-DET-val")
+    assert (image.split, image.classes) == ("val", ["car", "ignored-regions"])
+    assert image.quads[0].tolist() == [[10, 20], [40, 20], [40, 25], [10, 25]]
+    assert image.difficult.tolist() == [0, 1]
+    write_files(tmp_path, {"VisDrone2019-DET-val/annotations/a.txt": "1,2,3,4,1,12,0,0"})
+    with pytest.raises(UserError, match=r"a.txt:1: expected .* category up to 11"):
+        read("visdrone", source)
