@@ -28,6 +28,7 @@ from dataloadR.layouts import (
     locate_folder,
     pair_files,
 )
+from dataloadR.split_names import called_alike
 from utils.errors import Faults
 from utils.records import Annotation
 
@@ -128,7 +129,7 @@ def _read_named_direct(data: Foreign, names: Sequence[str], split: str) -> Conte
 
 
 def _named(root: Path, names: Sequence[str], split: str) -> list[LabelledImage]:
-    faults = Faults(skip=False)
+    faults, split = Faults(skip=False), called_alike(split, layout_splits(root))
     places = [
         (place / images, place / labels) for place in (root, root / split) for images, labels in LAYOUTS
     ]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dataloadR.foreign import DIRECT, Foreign, convert_command, refusal
 from dataloadR.formats.coco import read_coco_file, split_of_json
 from dataloadR.formats.image_finder import ImageFinder
-from dataloadR.formats.layout import SPLITS, find_files, split_of_file
+from dataloadR.formats.layout import find_files
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage as Labelled
 from dataloadR.formats.shapes import Shape, labelled_image
@@ -20,6 +20,7 @@ from dataloadR.formats.yolo import labels_of, read_objects
 from dataloadR.formats.yolo_folders import Splits, find_yolo, images_of
 from dataloadR.label_lines import AnnotationError, LabelledImage, LabelledQuad
 from dataloadR.layouts import is_image, no_split
+from dataloadR.split_names import SPLITS, called_alike, split_of_file
 from utils.errors import Faults
 from utils.images import image_size
 
@@ -99,7 +100,7 @@ def find_split(data: Foreign, split: str) -> Split:
         if split:
             log.warning("%s has no splits: the split %r means all of its images", data.root, split)
         return Split(data, "", splits[""])
-    name = split if split in splits else SPLITS.get(split, split)
+    name = called_alike(split, splits)
     if name not in splits:
         raise no_split(data.root, split, sorted(splits))
     return Split(data, name, splits[name])
@@ -128,9 +129,7 @@ def _refuse_losses(split: Split, notes: Notes) -> None:
     if not notes.counts:
         return
     what = ", ".join(f"{count} {kind}" for kind, count in notes.counts.items())
-    angle = "radians" if "radians" in what else "degrees"
-    options = ["--angle", angle] if "--angle" in what else []
-    command = convert_command(split.data, _to_convert(split), options)
+    command = convert_command(split.data, _to_convert(split))  # which stops where it needs to know --angle
     raise AnnotationError(f"{split.places[0]}: not used as it is, for {what}; convert it: {command}")
 
 

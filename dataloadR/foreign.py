@@ -165,10 +165,10 @@ def _recognise_samples(root: Path) -> Foreign | None:
     return Foreign(root, kind, paths[0], source, None if beside else root)
 
 
-def convert_command(data: Foreign, source: Path | None = None, options: Sequence[str] = ()) -> str:
+def convert_command(data: Foreign, source: Path | None = None) -> str:
     """Return the command line that converts a data set, or one file of it, into a new folder beside it."""
     source = source or data.source
-    words = [str(source), str(_target(data)), "--from", data.kind, "--to", "dota", *options]
+    words = [str(source), str(_target(data)), "--from", data.kind, "--to", "dota"]
     if data.image_dir or (
         source.is_file() and source.parent not in (data.folder, data.folder / "annotations")
     ):

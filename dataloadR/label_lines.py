@@ -1,6 +1,7 @@
 """Lines of label files: DOTA, index-first, and the list files of spec 1.1."""
 
 import math
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import NamedTuple
 
 from utils.errors import Faults, UserError
 
-HEADERS = ("imagesource:", "gsd:")
+HEADER = re.compile(r"[A-Za-z][\w .()/-]*:")  # `gsd:0.4`, `acquisition dates:None`
 LIST_FIELDS = 15  # x_min y_min x_max y_max class x1 .. y4 ratio angle (spec 1.1)
+OLD_LIST_FIELDS = 14  # without the angle, as lists once were
 DOTA_FORM = "8 coordinates, a class and a difficult flag"
 SHOWN = 80  # characters of a bad line in a message
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -103,6 +105,11 @@ def to_index(text: str, what: str, place: str) -> int:
     return int(float(text))
 
 
+def is_header(text: str) -> bool:
+    """Say whether a line is one of DOTA's headers: words, a colon and whatever value."""
+    return HEADER.match(text) is not None
+
+
 def parse_line(text: str, path: Path, number: int) -> LabelledQuad | None:
     """Return the object of a label line, or None for a header line.
 
@@ -114,9 +121,9 @@ def parse_line(text: str, path: Path, number: int) -> LabelledQuad | None:
     """
     fields = text.split()
     place = f"{path}:{number}"
+    if is_header(text):
+        return None
     if len(fields) not in (9, 10):
-        if text.lower().startswith(HEADERS):
-            return None
         shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
         raise AnnotationError(f"{place}: expected {DOTA_FORM}, got {len(fields)} fields: {shown!r}")
     label: str | int
@@ -141,16 +148,18 @@ def read_label_file(path: Path, faults: Faults) -> list[LabelledQuad]:
 def _looks_like_object(token: str) -> bool:
     """Say whether a token is meant as an object: many commas and nothing but numbers, or the exact count."""
     commas = token.count(",")
-    return commas == LIST_FIELDS - 1 or (commas >= 4 and all(_is_number(f) for f in token.split(",")))
+    return commas in (LIST_FIELDS - 1, OLD_LIST_FIELDS - 1) or (
+        commas >= 4 and all(_is_number(f) for f in token.split(","))
+    )
 
 
 def _parse_token(token: str, path: Path, number: int) -> LabelledQuad:
     place = f"{path}:{number}"
     fields = token.split(",")
-    if len(fields) != LIST_FIELDS:
+    if len(fields) not in (LIST_FIELDS, OLD_LIST_FIELDS):
         message = f"expected {LIST_FIELDS} comma-separated numbers, got {len(fields)}: {token!r}"
         raise AnnotationError(f"{place}: {message}")
-    values = to_numbers(fields, LIST_NAMES, place)
+    values = to_numbers(fields, LIST_NAMES[: len(fields)], place)
     return LabelledQuad(values[5:13], to_index(fields[4], "the class index", place), 0, number)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataloadR.label_lines import AnnotationError, read_lines
+from dataloadR.split_names import called_alike
 from utils.errors import Faults
 
 log = logging.getLogger(__name__)
@@ -27,11 +28,12 @@ def is_image(path: Path) -> bool:
 
 
 def locate_folder(root: Path, split: str) -> Folder:
-    """Return the folders of a split, of all images where it is empty.
+    """Return the folders of a split, of all images where it is empty; `valid` and `Val` are found as `val`.
 
     Raises:
         AnnotationError: the root has none of the layouts, or no such split.
     """
+    split = called_alike(split, layout_splits(root)) if split else ""
     for images, labels in LAYOUTS:
         if split and (root / split / images).is_dir():
             return Folder(root / split / images, root / split / labels, None)

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from dataloadR.formats.coco import ANGLES, read_coco
+from dataloadR.formats.angles import ANGLES
+from dataloadR.formats.coco import read_coco
 from dataloadR.formats.image_finder import ImageFinder
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.yolo import read_yolo
 from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
 from datasets_tools.formats.coco_writing import write_coco
+from datasets_tools.formats.comma_lines import read_icdar, read_visdrone
 from datasets_tools.formats.cvat import read_cvat, write_cvat
 from datasets_tools.formats.dior_r import read_dior_r
 from datasets_tools.formats.dota import read_dota, write_dota
@@ -33,7 +35,7 @@ from datasets_tools.formats.ucas_aod import read_ucas_aod
 from datasets_tools.formats.xanylabeling import read_xanylabeling, write_xanylabeling
 from datasets_tools.formats.yolo_writing import write_yolo
 from datasets_tools.image_files import place_image, same_file
-from datasets_tools.items import Item, find_files, with_names, with_sizes
+from datasets_tools.items import Item, find_files, with_names, with_sizes, without_splits
 from datasets_tools.jobs import run_jobs
 from datasets_tools.next_steps import after_conversion
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
@@ -78,11 +80,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "A,B,..",
         "help": "keep these classes alone, with their indices in this order; default: all, sorted",
     },
+    "--splits": {
+        "choices": ["keep", "ignore"],
+        "default": "keep",
+        "help": "the splits that SRC says: keep them (the default), or none, to deal the images out anew",
+    },
     "--split": {"default": "", "metavar": "NAME", "help": "split of the images whose split SRC does not say"},
     "--angle": {
         "choices": sorted(ANGLES),
-        "default": "degrees",
-        "help": "of rotated boxes in COCO and SKU110K-R, clockwise (the default: degrees) or not (ccw)",
+        "default": "",
+        "help": "of rotated boxes in COCO and SSDD (the default: degrees, clockwise) and SKU110K-R "
+        "(degrees-ccw); needed where all angles would fit into radians",
     },
     "--on-error": {
         "choices": ["stop", "skip"],
@@ -117,13 +125,16 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
         "fair1m": read_fair1m,
         "hrsc2016": read_hrsc2016,
         "hrsc2016-ships": partial(read_hrsc2016, one_class="ship"),
+        "icdar": read_icdar,
         "label-studio": read_label_studio,
         "labelme": read_labelme,
         "list": partial(read_list, classes=names),
         "rolabelimg": read_rolabelimg,
         "sku110k-r": partial(read_sku110k, angle=angle),
-        "ssdd": read_ssdd,
+        "ssdd": partial(read_ssdd, angle=angle),
         "ucas-aod": read_ucas_aod,
+        "visdrone": read_visdrone,
+        "voc": read_rolabelimg,
         "xanylabeling": read_xanylabeling,
         "yolo": partial(read_yolo, classes=names),
         "yolo-obb": partial(read_yolo, classes=names),
@@ -153,7 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SRC", type=Path, help="folder of the data set, or its label file")
     parser.add_argument("target", metavar="DST", type=Path, help="folder to write")
     add = parser.add_argument
-    sources, targets = sorted(readers((), "degrees")), sorted(writers((), "degrees"))
+    sources, targets = sorted(readers((), "")), sorted(writers((), "degrees"))
     add("--from", dest="source_format", required=True, choices=sources, metavar="F", help=", ".join(sources))
     add("--to", dest="target_format", required=True, choices=targets, metavar="F", help=", ".join(targets))
     for words, settings in OPTIONS.items():
@@ -183,9 +194,11 @@ def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item
     _check_target(args.source, args.target)
     images = read_images(args, faults, notes)
     classes = args.classes or find_names(images)
-    target = writers(classes, args.angle)[args.target_format]
+    target = writers(classes, args.angle or "degrees")[args.target_format]
     finder = ImageFinder(args.source, args.image_dir, args.target)
     items = find_files(images, finder, args.images != "none", target.needs_size, faults)
+    if args.splits == "ignore":
+        items = without_splits(items, args.split)
     items = with_sizes(items, args.processes, faults) if target.needs_size else items
     items = with_names(items, args.source, faults)
     places = [(item.file, args.target / target.place(item.image)) for item in items if item.file]

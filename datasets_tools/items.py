@@ -1,5 +1,6 @@
 """Images with their labels and files, ready to be written: found, measured, and with names of their own."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from dataloadR.formats.image_finder import ImageFinder
 from dataloadR.formats.layout import stem_of
 from dataloadR.formats.records import LabelledImage
+from dataloadR.split_names import split_of
 from datasets_tools.image_files import flat_names
 from datasets_tools.jobs import run_jobs
 from utils.errors import Faults, UserError
@@ -69,6 +71,18 @@ def _read_size(path: Path) -> Size | str:
         return image_size(path)
     except UserError as error:
         return str(error)
+
+
+def without_splits(items: Sequence[Item], split: str) -> list[Item]:
+    """Return the items in one split, which may be empty; images of one name keep the old split before it."""
+    counts = Counter(stem_of(item.image.name) for item in items)
+    moved = []
+    for item in items:
+        name, old = item.image.name, item.image.split
+        if counts[stem_of(name)] > 1 and old and not split_of(Path(name).parts[:-1]):
+            name = f"{old}/{name}"
+        moved.append(item._replace(image=item.image._replace(name=name, split=split)))
+    return moved
 
 
 def with_names(items: Sequence[Item], source: Path, faults: Faults) -> list[Item]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from dataloadR.annotations import LAYOUTS, AnnotationError, LabelledImage, find_splits, is_image, read_images
 from dataloadR.direct import direct_splits, find_split, read_direct
 from dataloadR.foreign import Foreign, recognise
-from dataloadR.formats.layout import SPLITS
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64
-from dataloadR.label_lines import HEADERS, LabelledQuad, read_lines
+from dataloadR.label_lines import LabelledQuad, is_header, read_lines
+from dataloadR.split_names import SPLITS
 from datasets_tools.formats.dota import to_word
 from utils.errors import Faults, UserError
 
@@ -173,7 +173,7 @@ def _read_headers(image: LabelledImage) -> list[str]:
     if image.labels is None or image.labels.stem != image.image.stem:
         return []
     lines = read_lines(image.labels, Faults(skip=True))
-    return [text for _, text in lines if text.lower().startswith(HEADERS)]
+    return [text for _, text in lines if is_header(text)]
 
 
 def _refuse_twins(sources: Iterable[Source]) -> None:

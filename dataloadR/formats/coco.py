@@ -1,34 +1,29 @@
 """COCO JSON with oriented objects: `segmentation` of a quad, or a rotated box of five numbers.
 
 A rotated box, `bbox` of five numbers or `rbbox`, is `cx, cy, width, height, angle`: the angle is that of the
-width against +x, in degrees and clockwise on the screen, unless another convention is asked for.
+width against +x, in degrees and clockwise on the screen, unless another convention is asked for.  CVAT writes
+`attributes.rotation` instead: degrees, clockwise about the centre of the `bbox`, which it leaves upright.
 """
 
-import math
 import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from dataloadR.formats.angles import ANGLES, FULL_TURN, check_unit, refuse_rotation, turn_of
 from dataloadR.formats.json_values import Value, load_json, pixel_size
-from dataloadR.formats.layout import find_files, folder_of, split_of, split_of_file
+from dataloadR.formats.layout import find_files, folder_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.split_names import split_of, split_of_file
 from utils.errors import Faults
 from utils.images import Size
 
-LARGEST_ANGLE = 2 * math.pi + 1e-6  # a full turn, rounded
-FEW = 10  # angles, of which all may be small by chance
-ANGLES = {  # what one unit of a rotated box is in radians, clockwise on the screen
-    "degrees": math.pi / 180,
-    "radians": 1.0,
-    "degrees-ccw": -math.pi / 180,  # Detectron2
-    "radians-ccw": -1.0,
-}
+UNITS = f"--angle {', '.join(ANGLES)}"
 
 
 class _Tables(NamedTuple):
@@ -44,25 +39,35 @@ class CocoFile(NamedTuple):
     images: list[LabelledImage]
     rows: list[list[int]]  # of each image: the places of its objects under `annotations`
     classes: list[str]  # in the order of the categories
+    angles: list[float]  # of the boxes of five numbers, in the unit of the file
 
 
-def read_coco(source: Path, faults: Faults, notes: Notes, angle: str = "degrees") -> Iterator[LabelledImage]:
+def read_coco(
+    source: Path, faults: Faults, notes: Notes, angle: str = "", usual: str = "degrees"
+) -> Iterator[LabelledImage]:
     """Yield the images of a JSON file, or of all below a folder; a file's or its folder's name is the split.
 
     The quad of an object is its `segmentation`, else its `rbbox`, else its `bbox` of five or four numbers.
     Images that lie beside the file are called by their path from the source.
 
     Args:
-        angle: a key of ANGLES.
+        angle: a key of ANGLES; empty: the usual one.
+        usual: the convention of the format.
+
+    Raises:
+        AnnotationError: angles that may be degrees or radians, and `angle` does not say.
     """
-    root = folder_of(source)
+    root, angles = folder_of(source), list[float]()
     for path in find_files(source, ".json"):
-        contents = read_coco_file(path, faults, notes, angle)
+        contents = read_coco_file(path, faults, notes, angle or usual)
+        angles += contents.angles
         for image in contents.images:
             beside = path.parent / image.name
             is_there = path.parent != root and os.path.isfile(beside)  # noqa: PTH113 - raises never
             name = (path.parent.relative_to(root) / image.name).as_posix() if is_there else image.name
             yield image._replace(name=name, split=split_of_json(path))
+    if not angle:
+        check_unit(angles, source, notes)
 
 
 def split_of_json(path: Path) -> str:
@@ -79,7 +84,7 @@ def read_coco_file(path: Path, faults: Faults, notes: Notes, angle: str = "") ->
     document = faults.attempt(partial(load_json, path))
     tables = faults.attempt(partial(_read_tables, document, faults)) if document else None
     if document is None or tables is None:
-        return CocoFile([], [], [])
+        return CocoFile([], [], [], [])
     shapes: dict[int | str, list[Shape]] = {identity: [] for identity in tables.images}
     places: dict[int | str, list[int]] = {identity: [] for identity in tables.images}
     rows = faults.attempt(partial(_list, document, "annotations")) or []
@@ -88,9 +93,9 @@ def read_coco_file(path: Path, faults: Faults, notes: Notes, angle: str = "") ->
         if found is not None:
             shapes[found[0]].append(found[1])
             places[found[0]].append(place)
-    _point_out_radians(rows if "degrees" in (angle or "degrees") else [], notes)
     images = [labelled_image(name, size, shapes[key]) for key, (name, size) in tables.images.items()]
-    return CocoFile(images, list(places.values()), _class_order(document, tables, shapes))
+    classes = _class_order(document, tables, shapes)
+    return CocoFile(images, list(places.values()), classes, _raw_angles(rows))
 
 
 def _class_order(document: Value, tables: _Tables, shapes: dict[int | str, list[Shape]]) -> list[str]:
@@ -107,14 +112,12 @@ def _class_order(document: Value, tables: _Tables, shapes: dict[int | str, list[
     return [name for name in dict.fromkeys(tables.categories.values()) if name in used or name not in above]
 
 
-def _point_out_radians(rows: Sequence[Value], notes: Notes) -> None:
-    """Count the rotated boxes of a file in degrees where all would be up to half a turn in radians."""
+def _raw_angles(rows: list[Value]) -> list[float]:
+    """Return the fifth numbers of the rotated boxes that count, as written."""
     objects = [row.value for row in rows if isinstance(row.value, dict)]
-    boxes = [row.get("rbbox") or row.get("bbox") for row in objects]
+    boxes = [row.get("rbbox") or row.get("bbox") for row in objects if row.get("segmentation") in (None, [])]
     rotated = [box[4] for box in boxes if isinstance(box, list) and len(box) == 5]
-    angles = [angle for angle in rotated if isinstance(angle, int | float) and angle]
-    if len(angles) >= FEW and max(map(abs, angles)) <= math.pi:
-        notes.add("angles of rotated boxes are all within pi: for radians, give --angle radians", len(angles))
+    return [float(angle) for angle in rotated if isinstance(angle, int | float)]
 
 
 def _list(document: Value, key: str) -> list[Value]:
@@ -136,7 +139,8 @@ def _add_category(node: Value, tables: _Tables) -> None:
 
 def _add_image(node: Value, tables: _Tables) -> None:
     size = pixel_size(node, "height", "width")
-    tables.images[_new_id(node, tables.images)] = node.key("file_name").text(), size
+    name = node.find("file_name") or node.find("filename") or node.key("file_name")
+    tables.images[_new_id(node, tables.images)] = name.text(), size
 
 
 def _new_id(node: Value, known: Container[int | str]) -> int | str:
@@ -160,6 +164,8 @@ def _read_object(node: Value, tables: _Tables, angle: str, notes: Notes) -> tupl
 def _read_flag(node: Value) -> int:
     """Return `difficult` of 0, 1 or 2, or else 1 for what is a crowd or ignored."""
     difficult = node.find("difficult")
+    if difficult is not None and isinstance(difficult.value, bool):
+        return int(difficult.value)
     if difficult is not None:
         if difficult.whole() > 2:
             raise difficult.error("0, 1 or 2")
@@ -173,21 +179,55 @@ def _read_outline(node: Value, angle: str, notes: Notes) -> F64 | Box:
     if segmentation is not None and isinstance(segmentation.value, dict):
         notes.add("masks in run lengths were not read, but the boxes beside them")
     elif segmentation is not None and segmentation.value != []:
-        return _read_segmentation(segmentation, notes)
+        outline = _read_segmentation(segmentation, notes)
+        return _read_box(node) if _is_own_box(outline, node) else outline
     box = node.find("rbbox") or node.key("bbox")
-    numbers = [value.number() for value in box.items()]
-    if len(numbers) not in ((4, 5) if box.place.endswith(".bbox") else (5,)):
-        raise box.error("cx, cy, width, height and angle, or x, y, width and height")
-    x, y, width, height = numbers[:4]
+    if isinstance(box.value, list) and len(box.value) == 5:
+        notes.add(f"rotated boxes whose file does not say the unit of their angles ({UNITS})", not angle)
+        return _read_rotated(box, angle or "degrees")
+    if not box.place.endswith(".bbox"):
+        raise box.error("cx, cy, width, height and angle")
+    return _read_box(node)
+
+
+def _is_own_box(outline: F64, node: Value) -> bool:
+    """Say whether a polygon is but the corners of the `bbox`, so that a rotation beside them still counts."""
+    box = node.value.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
+        return False
+    low = np.array(box[:2], np.float64)
+    corners = low + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * box[2:]
+    return bool(np.allclose(np.sort(outline, axis=0), np.sort(corners, axis=0), atol=0.01)) and all(
+        np.isclose(outline, corner, atol=0.01).all(axis=1).any() for corner in corners
+    )
+
+
+def _read_rotated(box: Value, angle: str) -> Box:
+    x, y, width, height, turn = (value.number() for value in box.items())
     if min(width, height) < 0:
         raise box.error("a width and a height of at least 0")
-    if len(numbers) == 4:
-        return (x + width / 2, y + height / 2, width, height, 0.0)
-    notes.add("rotated boxes whose file does not say the unit of their angles (--angle)", not angle)
-    radians = numbers[4] * ANGLES[angle or "degrees"]
-    if abs(radians) > LARGEST_ANGLE:
+    if abs(turn * ANGLES[angle]) > FULL_TURN:
         raise box.error("an angle of at most a full turn; see --angle for radians and degrees")
-    return (x, y, width, height, radians)
+    return (x, y, width, height, turn * ANGLES[angle])
+
+
+def _read_box(node: Value) -> Box:
+    """Return the box of four numbers, turned as CVAT's `attributes.rotation` says."""
+    box = node.key("bbox")
+    numbers = [value.number() for value in box.items()]
+    if len(numbers) != 4:
+        raise box.error("cx, cy, width, height and angle, or x, y, width and height")
+    x, y, width, height = numbers
+    if min(width, height) < 0:
+        raise box.error("a width and a height of at least 0")
+    attributes = node.value.get("attributes")
+    rotation = node.key("attributes").find("rotation") if isinstance(attributes, dict) else None
+    degrees = turn_of(rotation.value) if rotation else 0.0
+    if rotation is None or not degrees:
+        refuse_rotation(node)
+    elif not abs(degrees) <= 360:
+        raise rotation.error("at most 360 degrees")
+    return (x + width / 2, y + height / 2, width, height, degrees * ANGLES["degrees"])
 
 
 def _read_segmentation(node: Value, notes: Notes) -> F64:

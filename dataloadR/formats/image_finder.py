@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataloadR.formats.layout import stem_of
 from dataloadR.layouts import is_image
+from dataloadR.split_names import called_alike
 from utils.errors import UserError
 
 IMAGE_FOLDERS = ("images", "JPEGImages", "AllImages", "Images", "image", "img")  # beside a folder of labels
@@ -77,4 +78,4 @@ def _likeness(path: Path, name: str, split: str) -> tuple[bool, int, bool]:
     there, wanted = path.parts[::-1], Path(name).parts[::-1]
     differ = [k for k, (a, b) in enumerate(zip(there[1:], wanted[1:], strict=False)) if a != b]
     common = differ[0] if differ else min(len(there), len(wanted)) - 1
-    return there[0] == wanted[0], common, split in there
+    return there[0] == wanted[0], common, called_alike(split, there) in there

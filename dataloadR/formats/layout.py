@@ -1,32 +1,9 @@
-"""What the folders of label formats have in common: splits by name, files below a folder."""
+"""What the folders of label formats have in common: files below a folder, names."""
 
-import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from dataloadR.label_lines import AnnotationError
 from dataloadR.layouts import IMAGE_SUFFIXES
-
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "trainval": "trainval",
-    "test": "test",
-    "testing": "test",
-}
-
-
-def split_of(words: Iterable[str]) -> str:
-    """Return the first word that names a split (`valid` is `val`), or an empty text."""
-    return next((SPLITS[word.lower()] for word in words if word.lower() in SPLITS), "")
-
-
-def split_of_file(path: Path) -> str:
-    """Return the split that a file's name says, as in `instances_train.json`."""
-    return split_of(re.split(r"[^a-zA-Z]+", path.stem))
 
 
 def find_files(source: Path, suffix: str) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from dataloadR.label_lines import BYTE_ORDER_MARK, HEADERS
+from dataloadR.label_lines import BYTE_ORDER_MARK, is_header
 from dataloadR.layouts import IMAGE_SUFFIXES, is_image
 
 HEAD = 1 << 16  # bytes
@@ -24,6 +24,7 @@ XML_KINDS = (  # what only files of a kind hold, the most special first
     (b"<x_left_top", "dior-r"),
     (b"<robndbox", "rolabelimg"),
     (b"<bndbox", "rolabelimg"),
+    (b"<polygon", "rolabelimg"),
 )
 XANYLABELING = (b'"kie_linking"', b'"attributes"', b'"direction"')  # keys that labelme's files lack
 
@@ -71,7 +72,7 @@ def xml_kind(path: Path) -> str:
 
 def text_kind(path: Path) -> str:
     """Return `yolo-obb` or `dota` for a file of such label lines, or an empty text."""
-    lines = [line for line in first_lines(path) if not line.lower().startswith(HEADERS)]
+    lines = [line for line in first_lines(path) if not is_header(line)]
     kinds = {_line_kind(line) for line in lines[:LINES]} - {""}  # one line may be damaged
     return kinds.pop() if len(kinds) == 1 else ""
 

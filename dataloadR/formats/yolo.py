@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataloadR.formats.layout import folder_of, split_of
+from dataloadR.formats.layout import folder_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
 from dataloadR.formats.yolo_folders import find_yolo, folder_splits, images_of
 from dataloadR.label_lines import SHOWN, AnnotationError, read_lines, to_index, to_numbers
+from dataloadR.split_names import split_of
 from utils.errors import Faults
 from utils.images import Size, image_size
 

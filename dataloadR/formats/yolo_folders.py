@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dataloadR.formats.layout import SPLITS, folder_of, split_of_file
+from dataloadR.formats.layout import folder_of
 from dataloadR.label_lines import AnnotationError, read_lines
 from dataloadR.layouts import is_image
+from dataloadR.split_names import SPLITS, split_of_file
 from utils.errors import Faults, first_line
 
 SUFFIXES = (".yaml", ".yml")
@@ -128,11 +129,15 @@ def _yaml_splits(table: dict[str, Any], path: Path) -> Splits:
 
 
 def _resolve(entry: str, base: str, folder: Path) -> Path:
-    """Return where a folder or list is: below `path`, or beside data.yaml as `../train/images` is."""
+    """Return where a folder or list is: below `path`, or beside data.yaml, as `../train/images` of Roboflow.
+
+    Such an entry means a neighbour of the data set's folder only where the folder itself has none.
+    """
     inside = entry
     while inside.startswith("../"):
         inside = inside.removeprefix("../")
     places = [folder / base / entry, folder / entry, folder / base / inside, folder / inside]
+    places = places if base else [folder / inside, *places]
     found = next((place for place in places if place.exists()), places[0])
     return Path(os.path.normpath(found))
 

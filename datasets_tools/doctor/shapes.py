@@ -60,9 +60,9 @@ def approximation(quads: F64, sound: Mask) -> Approximation:
 
 
 def _ious(first: Tensor, second: Tensor) -> Tensor:
-    """Return the IoU of clockwise convex quads, row by row."""
+    """Return the IoU of clockwise convex quads, row by row; 0 for two without area."""
     shared = convex_intersection_areas(first, second)
-    return shared / (quad_areas(first) + quad_areas(second) - shared)
+    return shared / (quad_areas(first) + quad_areas(second) - shared).clamp(min=NO_SHAPE)
 
 
 def shape_findings(data: Labelled, sizes: F64) -> list[Finding]:
@@ -158,7 +158,11 @@ def _truncated(data: Labelled) -> list[Finding]:
 
 
 def describe_truncation(quads: F64) -> str:
-    """Return what shows that quads (N, 4, 2) are truncated rectangles, or nothing where they are not."""
+    """Return what shows that quads (N, 4, 2) are truncated rectangles, or nothing where they are not.
+
+    Those without area are left out: they have no IoU.
+    """
+    quads = quads[quad_areas(torch.from_numpy(quads)).abs().numpy() > NO_SHAPE]
     if not len(quads):
         return ""
     whole = (quads == np.round(quads)).all(axis=(1, 2))

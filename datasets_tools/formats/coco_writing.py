@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dataloadR.formats.coco import ANGLES
+from dataloadR.formats.angles import ANGLES
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.rectangles import Rectangles, count_other_quads, enclosing_rectangles

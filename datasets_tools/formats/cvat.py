@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dataloadR.formats.layout import split_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
-from datasets_tools.formats.xml_files import find_xml_files, plain_name
+from dataloadR.split_names import split_of
+from datasets_tools.formats.xml_boxes import refuse_rotation
+from datasets_tools.formats.xml_files import FLAGS, find_xml_files, plain_name
 from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, shown
 from datasets_tools.formats.xml_writing import add_texts, write_xml
 from utils.decimals import to_text
@@ -34,8 +35,8 @@ from utils.images import Size
 
 ROOT = "annotations"
 SIDES = ("xtl", "ytl", "xbr", "ybr")
-OTHER_SHAPES = ("polyline", "points", "ellipse", "cuboid", "mask", "skeleton", "tag")
-FLAGS = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1}
+AXES = ("cx", "cy", "rx", "ry")  # of an ellipse
+OTHER_SHAPES = ("polyline", "points", "cuboid", "mask", "skeleton", "tag")
 NO_SUBSET = "default"  # CVAT's name for tasks that are in none
 
 
@@ -85,7 +86,7 @@ def _read_subsets(root: Node) -> dict[str, str]:
 def _read_image(node: Node, subsets: dict[str, str], faults: Faults, notes: Notes) -> LabelledImage:
     shapes = []
     for child in node.children:
-        if child.tag in ("box", "polygon"):
+        if child.tag in ("box", "polygon", "ellipse"):
             shapes.append(faults.attempt(partial(_read_shape, child, notes)))
         elif child.tag in OTHER_SHAPES:
             notes.add(f"shapes of the kind {child.tag} were left out")
@@ -118,13 +119,26 @@ def _read_shape(node: Node, notes: Notes) -> Shape:
     label = " ".join(node.attribute("label").split())
     if not label:
         raise UserError(f"{node.place}: expected a class name for label=..., got nothing")
-    outline = _read_box(node) if node.tag == "box" else polygon_quad(_read_points(node), node.place, notes)
+    outline = _read_outline(node, notes)
     notes.add("flags `occluded` were dropped", node.attributes.get("occluded") == "1")
     flags = [child for child in node.all("attribute") if child.attributes.get("name") == "difficult"]
     text = flags[0].text.lower() if flags else "0"
     if text not in FLAGS:
         raise UserError(f"{flags[0].place}: expected 0, 1 or 2 for difficult, got {shown(text)!r}")
     return Shape(label, outline, FLAGS[text])
+
+
+def _read_outline(node: Node, notes: Notes) -> F64 | Box:
+    if node.tag == "polygon":
+        return polygon_quad(_read_points(node), node.place, notes)
+    if node.tag == "box":
+        return _read_box(node)
+    fields = [node.attribute(name) for name in AXES] + [node.attributes.get("rotation", "0")]
+    x, y, rx, ry, degrees = parse_numbers(fields, [*AXES, "rotation"], node.place)
+    if min(rx, ry) < 0 or abs(degrees) > 360:
+        raise UserError(f"{node.place}: expected radii of at least 0 and at most 360 degrees, got {fields}")
+    notes.add("ellipses became the rectangles around them")
+    return x, y, 2 * rx, 2 * ry, float(np.radians(degrees))
 
 
 def _read_box(node: Node) -> Box:
@@ -134,6 +148,8 @@ def _read_box(node: Node) -> Box:
         raise UserError(f"{node.place}: expected xtl <= xbr and ytl <= ybr, got {' '.join(fields[:4])}")
     if abs(degrees) > 360:
         raise UserError(f"{node.place}: expected at most 360 degrees for rotation, got {fields[4]}")
+    if not degrees:
+        refuse_rotation(node)
     centre = (x_min + x_max) / 2, (y_min + y_max) / 2
     return *centre, x_max - x_min, y_max - y_min, float(np.radians(degrees))
 

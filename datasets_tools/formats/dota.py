@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dataloadR.annotations import LAYOUTS, is_image
-from dataloadR.formats.layout import SPLITS, stem_of
+from dataloadR.formats.layout import stem_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.label_lines import AnnotationError, LabelledQuad, read_label_file, read_lines
+from dataloadR.split_names import SPLITS, usual_name
 from evalR.outputs.dota import class_word
 from utils.decimals import to_text
 from utils.errors import Faults, UserError
@@ -117,7 +118,7 @@ def _read_splits(source: Path, faults: Faults) -> Names:
         for path in _text_files(folder):
             for _, name in read_lines(path, faults):
                 splits = listed.setdefault(stem_of(name), [])
-                splits += [path.stem] if path.stem not in splits else []
+                splits += [usual_name(path.stem)] if usual_name(path.stem) not in splits else []
     for splits in listed.values():
         if len(splits) > 1 and "trainval" in splits:
             splits.remove("trainval")

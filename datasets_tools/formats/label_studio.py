@@ -9,11 +9,13 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from dataloadR.annotations import AnnotationError
+from dataloadR.formats.angles import refuse_rotation
 from dataloadR.formats.json_values import Value, load_json
-from dataloadR.formats.layout import find_files, split_of_file
+from dataloadR.formats.layout import find_files
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.split_names import split_of_file
 from utils.errors import Faults
 from utils.images import Size
 
@@ -104,6 +106,8 @@ def _read_rectangle(value: Value, size: Size) -> Box:
     rows, columns = size[0] / 100, size[1] / 100
     rotation = value.find("rotation")
     radians = math.radians(rotation.number() if rotation else 0.0)
+    if not radians:
+        refuse_rotation(value)
     width, height = value.key("width").length() * columns, value.key("height").length() * rows
     x, y = value.key("x").number() * columns, value.key("y").number() * rows
     cos, sin = math.cos(radians) / 2, math.sin(radians) / 2

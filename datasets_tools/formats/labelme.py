@@ -9,23 +9,26 @@ from typing import Any
 import numpy as np
 
 from dataloadR.annotations import AnnotationError
+from dataloadR.formats.angles import refuse_rotation
 from dataloadR.formats.json_values import Value, load_json, pixel_size
-from dataloadR.formats.layout import find_files, folder_of, split_of, stem_of
+from dataloadR.formats.layout import find_files, folder_of, stem_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image, polygon_quad
+from dataloadR.split_names import split_of
 from utils.decimals import rounded
 from utils.errors import Faults
 from utils.files import write_json
 
 VERSION = "5.5.0"  # of the program whose files these are
-QUAD_TYPES = ("rotation", "oriented_rectangle")  # of four corners
+QUAD_TYPES = ("rotation", "oriented_rectangle", "quadrilateral")  # of four corners
 
 
 def read_labelme(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledImage]:
     """Yield the images of a JSON file, or of all below a folder; a folder called like a split is one.
 
-    Polygons, rectangles of two or four points and rotated ones of four are read; other shapes are counted.
+    Polygons, rectangles of two or four points, rotated ones and quadrilaterals of four are read; other shapes
+    are counted.  An upright rectangle with a rotation under a key of its own is an error.
     `difficult` is that of the shape (X-AnyLabeling) or among its flags.
     """
     root = folder_of(source)
@@ -61,8 +64,15 @@ def _read_shape(node: Value, notes: Notes) -> Shape | None:
     if form not in ("polygon", "rectangle", *QUAD_TYPES):
         notes.add(f"shapes of the type {form!r} were left out")
         return None
-    points = node.key("points")
-    return Shape(node.key("label").text(), _to_quad(form, points, notes), _read_flag(node))
+    quad = _to_quad(form, node.key("points"), notes)
+    if form == "rectangle" and _is_upright(quad):
+        refuse_rotation(node)
+    return Shape(node.key("label").text(), quad, _read_flag(node))
+
+
+def _is_upright(quad: F64) -> bool:
+    """Say whether the corners are those of the box around them."""
+    return all(len(np.unique(column.round(3))) <= 2 for column in quad.T)
 
 
 def _to_quad(form: str, node: Value, notes: Notes) -> F64:

@@ -13,6 +13,7 @@ Detection Dataset (SSDD): official release, Remote Sensing 13, 2021.
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataloadR.formats.angles import ANGLES, check_unit
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.label_lines import CORNERS
@@ -24,17 +25,25 @@ from utils.errors import Faults
 SIDES = [f"rotated_bbox_{side}" for side in ("cx", "cy", "w", "h", "theta")]
 
 
-def read_ssdd(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledImage]:
+def read_ssdd(source: Path, faults: Faults, notes: Notes, angle: str = "") -> Iterator[LabelledImage]:
     """Yield the images of SSDD's rotated labels: a folder with those below it, or one file.
 
+    Args:
+        angle: of rectangles without corners, a key of ANGLES; empty: degrees.
+
     Raises:
-        UserError: labels that cannot be used and are not skipped.
+        UserError: labels that cannot be used and are not skipped, or angles that may be radians.
     """
-    return read_voc(source, _read_shape, faults, notes)
+    angles: list[float] = []
 
+    def read_shape(node: Node) -> Outline:
+        box = node.child("rotated_bndbox")
+        if any(box.all(tag) for tag in CORNERS):
+            return read_corners(box, CORNERS)
+        rotated = read_rotated_box(box, SIDES, angle or "degrees")
+        angles.append(rotated[4] / ANGLES[angle or "degrees"])
+        return rotated
 
-def _read_shape(node: Node) -> Outline:
-    box = node.child("rotated_bndbox")
-    if any(box.all(tag) for tag in CORNERS):
-        return read_corners(box, CORNERS)
-    return read_rotated_box(box, SIDES, full_turn=360.0)
+    yield from read_voc(source, read_shape, faults, notes)
+    if not angle:
+        check_unit(angles, source, notes)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from dataloadR.formats.layout import split_of_file
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.label_lines import AnnotationError, parse_list_line, read_lines
+from dataloadR.split_names import split_of_file
 from datasets_tools.formats.dota import image_of_quads
 from utils.decimals import to_text
 from utils.errors import Faults
@@ -25,17 +25,22 @@ CLASSES = "classes.txt"  # beside the lists, one name per line in the order of t
 def read_list(
     source: Path,
     faults: Faults,
-    notes: Notes,  # noqa: ARG001 - every reader has it
+    notes: Notes,
     classes: Sequence[str] = (),
 ) -> Iterator[LabelledImage]:
-    """Yield the images of a list file, or of all text files of a folder.
+    """Yield the images of a list file, or of all text files of a folder; a line that is repeated once.
 
     Args:
         classes: names by index; without, those of classes.txt beside the list, or class0, class1 and so on.
     """
     for path in _list_files(source):
         names = classes or class_names(path.parent, faults)
+        seen: set[str] = set()
         for number, text in read_lines(path, faults):
+            if text in seen:  # some lists oversample by writing their lines several times
+                notes.add("lines stand in their list before already, and were read once")
+                continue
+            seen.add(text)
             parsed = faults.attempt(partial(parse_list_line, text, path, number))
             if parsed is not None:
                 yield image_of_quads(parsed[0], parsed[1], names, split_of_file(path))

@@ -1,7 +1,8 @@
 r"""UCAS-AOD: folders CAR, PLANE and Neg with images and text files of 13 numbers per object.
 
 A line is `x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height`, separated by tabs; the last five say the same
-quad's angle and horizontal box, and are not used.
+quad's angle and horizontal box, and are not used.  The copy that many repositories use has all images in
+AllImages, labels in Annotations whose lines begin with the class, and splits in ImageSets.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.label_lines import CORNERS, SHOWN, read_lines, to_numbers
+from datasets_tools.formats.xml_files import read_name_files
 from utils.errors import Faults
 
 CLASSES = {"car": "car", "plane": "plane", "neg": ""}  # name of the folder -> class of its objects
@@ -24,7 +26,7 @@ FIELDS = [*CORNERS, "theta", "x", "y", "width", "height"]
 def read_ucas_aod(
     source: Path,
     faults: Faults,
-    notes: Notes,  # noqa: ARG001 - every reader has it
+    notes: Notes,
 ) -> Iterator[LabelledImage]:
     """Yield the images of the three folders, called FOLDER/NAME as both have a P0001.png.
 
@@ -33,8 +35,12 @@ def read_ucas_aod(
     """
     folders = [p for p in sorted(source.iterdir()) if p.is_dir()] if source.is_dir() else []
     folders = [folder for folder in folders if folder.name.lower() in CLASSES]
+    if not folders and (source / "AllImages").is_dir() and (source / "Annotations").is_dir():
+        yield from _read_integrated(source, faults, notes)
+        return
     if not folders:
-        raise AnnotationError(f"{source}: expected the folders CAR, PLANE and Neg, found none of them")
+        known = "CAR, PLANE and Neg, or AllImages and Annotations"
+        raise AnnotationError(f"{source}: expected the folders {known}, found none of them")
     for folder in folders:
         label = CLASSES[folder.name.lower()]
         images = {path.stem: path.name for path in sorted(folder.iterdir()) if is_image(path)}
@@ -44,7 +50,17 @@ def read_ucas_aod(
             yield labelled_image(f"{folder.name}/{images.get(stem, stem)}", None, shapes)
 
 
-def _read_labels(path: Path, label: str, faults: Faults) -> list[Shape]:
+def _read_integrated(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledImage]:
+    """Yield the images of AllImages, with the splits of ImageSets."""
+    splits = read_name_files(source, faults, notes)
+    images = {path.stem: path.name for path in sorted((source / "AllImages").iterdir()) if is_image(path)}
+    labels = {path.stem: path for path in sorted((source / "Annotations").glob("*.txt"))}
+    for stem in sorted(images.keys() | labels.keys()):
+        shapes = _read_labels(labels[stem], None, faults) if stem in labels else []
+        yield labelled_image(images.get(stem, stem), None, shapes, splits.get(stem, ""))
+
+
+def _read_labels(path: Path, label: str | None, faults: Faults) -> list[Shape]:
     parsed = [
         faults.attempt(partial(_parse, text, label, f"{path}:{number}"))
         for number, text in read_lines(path, faults)
@@ -52,8 +68,11 @@ def _read_labels(path: Path, label: str, faults: Faults) -> list[Shape]:
     return [shape for shape in parsed if shape is not None]
 
 
-def _parse(text: str, label: str, place: str) -> Shape:
+def _parse(text: str, label: str | None, place: str) -> Shape:
+    """Return the object of a line; without a label its first word is the class."""
     fields = text.split()
+    if label is None:
+        label, fields = fields[0], fields[1:]
     if len(fields) != len(FIELDS):
         expected = f"{len(FIELDS)} numbers, got {len(fields)}"
         raise AnnotationError(f"{place}: expected {expected}: {text[:SHOWN]!r}")

@@ -13,20 +13,20 @@ from datasets_tools.formats.labelme import count_cut, read_labelme, write_docume
 from utils.decimals import rounded
 
 read_xanylabeling = read_labelme
-VERSION = "2.4.4"  # of the program whose files these are
+VERSION = "4.0.0"  # of the program whose files these are
 SQUARE = 1e-3  # of the sides: how far the corners of a rectangle may be from right angles and one another
 
 
 def write_xanylabeling(images: Sequence[LabelledImage], target: Path, notes: Notes) -> None:
-    """Write SPLIT/NAME.json beside the image: rectangles as `rotation`, other quads as `polygon`."""
+    """Write SPLIT/NAME.json beside the image: rectangles as `rotation`, others as `quadrilateral`."""
     for image in images:
         rows = zip(image.classes, image.quads, image.difficult.tolist(), strict=True)
-        write_document(image, [_shape_row(*row, notes) for row in rows], VERSION, target)
+        write_document(image, [_shape_row(*row) for row in rows], VERSION, target)
         count_cut(image, notes)
     target.mkdir(parents=True, exist_ok=True)
 
 
-def _shape_row(name: str, quad: F64, flag: int, notes: Notes) -> dict[str, Any]:
+def _shape_row(name: str, quad: F64, flag: int) -> dict[str, Any]:
     row: dict[str, Any] = {"label": name, "score": None, "points": rounded(quad), "group_id": None}
     row |= {"description": "", "difficult": flag > 0}
     if _is_rectangle(quad):
@@ -34,8 +34,7 @@ def _shape_row(name: str, quad: F64, flag: int, notes: Notes) -> dict[str, Any]:
         direction = math.atan2(along[1], along[0]) % (2 * math.pi)
         row |= {"shape_type": "rotation", "flags": {}, "attributes": {}, "direction": round(direction, 6)}
     else:
-        notes.add("quads that are no rectangles became polygons, which X-AnyLabeling does not turn")
-        row |= {"shape_type": "polygon", "flags": {}, "attributes": {}}
+        row |= {"shape_type": "quadrilateral", "flags": {}, "attributes": {}}
     return row | {"kie_linking": []}
 
 

@@ -1,16 +1,18 @@
 """Shapes of objects whose numbers stand in elements of their own, as outlines."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from dataloadR.formats.angles import ANGLES, FULL_TURN, is_rotation, turn_of
+from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64
-from dataloadR.formats.shapes import Box
+from dataloadR.formats.shapes import Box, polygon_quad
 from datasets_tools.formats.xml_nodes import Node, numbers_of
 from utils.errors import UserError
 
-FULL_TURN = 2 * math.pi
+CVAT_ROTATION = "rotation"  # of <attributes> in the VOC files of CVAT: degrees, clockwise about the centre
 
 
 def read_corners(node: Node, tags: Sequence[str]) -> F64:
@@ -18,36 +20,85 @@ def read_corners(node: Node, tags: Sequence[str]) -> F64:
     return np.array(numbers_of(node, tags)).reshape(4, 2)
 
 
-def read_upright_box(node: Node, tags: Sequence[str]) -> F64:
-    """Return the quad (4, 2) of x_min, y_min, x_max, y_max, clockwise from the upper left.
+def read_polygon(node: Node, notes: Notes) -> F64:
+    """Return the quad (4, 2) of <x1>, <y1>, <x2>, <y2> and so on, however many vertices there are."""
+    count = 1
+    while node.all(f"x{count + 1}") or node.all(f"y{count + 1}"):
+        count += 1
+    tags = [f"{axis}{k}" for k in range(1, count + 1) for axis in "xy"]
+    return polygon_quad(np.array(numbers_of(node, tags)).reshape(-1, 2), node.place, notes)
+
+
+def read_box(node: Node, tag: str, tags: Sequence[str]) -> Box:
+    """Return the box x_min, y_min, x_max, y_max of an object, turned as CVAT's attribute `rotation` says.
 
     Raises:
-        UserError: an upper limit lies below its lower one.
+        UserError: an upper limit lies below its lower one, or another rotation beside the box.
     """
-    x_min, y_min, x_max, y_max = numbers_of(node, tags)
+    box = node.child(tag)
+    x_min, y_min, x_max, y_max = numbers_of(box, tags)
     if x_max < x_min or y_max < y_min:
         found = f"got {x_min:g} {y_min:g} {x_max:g} {y_max:g}"
         expected = f"{tags[0]} <= {tags[2]} and {tags[1]} <= {tags[3]}"
-        raise UserError(f"{node.child(tags[2]).place}: expected {expected}, {found}")
-    return np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]])
+        raise UserError(f"{box.child(tags[2]).place}: expected {expected}, {found}")
+    degrees = _rotation_beside(node)
+    centre = (x_min + x_max) / 2, (y_min + y_max) / 2
+    return *centre, x_max - x_min, y_max - y_min, degrees * ANGLES["degrees"]
 
 
-def read_rotated_box(node: Node, tags: Sequence[str], full_turn: float = FULL_TURN) -> Box:
+def _rotation_beside(node: Node) -> float:
+    """Return the degrees of CVAT's attribute; any other rotation is an error."""
+    for place, key, text, known in _rotations(node):
+        turn = turn_of(text)
+        if turn and not (known and abs(turn) <= 360):
+            meaning = "at most 360 degrees" if known else "no rotation beside an upright box"
+            raise UserError(f"{place}: {key}: expected {meaning}, got {text[:20]!r}")
+        if turn:
+            return turn
+    return 0.0
+
+
+def _rotations(node: Node) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield place, key and text of what is called as rotations are, and whether it is CVAT's attribute."""
+    for child in node.children:
+        if is_rotation(child.tag):
+            yield child.place, f"<{child.tag}>", child.text, False
+        for key, text in child.attributes.items():
+            if is_rotation(key):
+                yield child.place, f"{key}=", text, False
+        name, value = child.all("name"), child.all("value")
+        if name and value and is_rotation(name[0].text):
+            is_cvat = node.tag == "attributes" and name[0].text == CVAT_ROTATION
+            yield value[0].place, f"attribute {name[0].text}", value[0].text, is_cvat
+        elif is_rotation(child.attributes.get("name", "")):
+            yield child.place, f"attribute {child.attributes['name']}", child.text, False
+        yield from _rotations(child)
+
+
+def refuse_rotation(node: Node) -> None:
+    """Raise a UserError where an upright box has a rotation other than 0 in elements of its own."""
+    for place, key, text, _ in _rotations(node):
+        if turn_of(text):
+            raise UserError(f"{place}: {key}: expected no rotation beside an upright box, got {text[:20]!r}")
+
+
+def read_rotated_box(node: Node, tags: Sequence[str], angle: str = "radians") -> Box:
     """Return cx, cy, width, height in pixels and the angle of the width, clockwise on the screen, in radians.
 
     Args:
-        full_turn: 2 pi or 360, in the format's unit.
+        angle: what the file's angle is, a key of ANGLES.
 
     Raises:
         UserError: a negative side, or more than a full turn: degrees where radians are expected.
     """
-    cx, cy, width, height, angle = numbers_of(node, tags)
+    cx, cy, width, height, turn = numbers_of(node, tags)
     if min(width, height) < 0:
         found = f"got {width:g} and {height:g}"
         raise UserError(
             f"{node.child(tags[2]).place}: expected at least 0 for <{tags[2]}> and <{tags[3]}>, {found}"
         )
-    if abs(angle) > full_turn:
-        expected = f"an angle within {full_turn:.5g}, a full turn,"
-        raise UserError(f"{node.child(tags[4]).place}: expected {expected} for <{tags[4]}>, got {angle:g}")
-    return cx, cy, width, height, angle / full_turn * FULL_TURN
+    if abs(turn * ANGLES[angle]) > FULL_TURN:
+        largest = f"{2 * math.pi / abs(ANGLES[angle]):.5g}"
+        expected = f"an angle within {largest}, a full turn,"
+        raise UserError(f"{node.child(tags[4]).place}: expected {expected} for <{tags[4]}>, got {turn:g}")
+    return cx, cy, width, height, turn * ANGLES[angle]

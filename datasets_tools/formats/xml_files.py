@@ -8,16 +8,18 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from dataloadR.formats.layout import find_files, split_of, stem_of
+from dataloadR.formats.layout import find_files, stem_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.label_lines import read_lines
+from dataloadR.split_names import split_of, usual_name
 from datasets_tools.formats.xml_nodes import Node, numbers_of, read_xml, shown
 from utils.errors import Faults, UserError
 from utils.images import Size
 
 NAME_FILES = ("train", "val", "test", "trainval")  # the last holds two of the others, which come first
+FLAGS = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1}
 NO_LABELS = ("sysdata.xml",)  # the class table of HRSC2016
 
 
@@ -44,7 +46,7 @@ def read_files(
         UserError: no XML file, or one that cannot be read and is not skipped.
     """
     paths = find_xml_files(source)
-    splits = _read_splits(source, faults, notes)
+    splits = read_name_files(source, faults, notes)
     seen: dict[tuple[str, str], Path] = {}
     for path in paths:
         content = faults.attempt(partial(_parse_file, path, root, parse))
@@ -75,16 +77,16 @@ def _parse_file(path: Path, root: str, parse: Callable[[Node], Content]) -> Cont
     return parse(read_xml(path, root))
 
 
-def _read_splits(source: Path, faults: Faults, notes: Notes) -> dict[str, str]:
+def read_name_files(source: Path, faults: Faults, notes: Notes) -> dict[str, str]:
     """Return the split of each name in the name files of the data set, which may lie up to two folders up."""
     above = source.resolve().parents[: 3 if source.is_file() else 2]
     places = [folder / "ImageSets" for folder in (source, *above)]
     place = next((p for p in places if p.is_dir()), places[0])
+    files = [path for folder in (place, place / "Main") for path in sorted(folder.glob("*.txt"))]
     splits: dict[str, str] = {}
     for split in NAME_FILES:
-        for path in (place / f"{split}.txt", place / "Main" / f"{split}.txt"):
-            lines = read_lines(path, faults) if path.is_file() else ()
-            names = {stem_of(name) for _, name in lines}
+        for path in [path for path in files if usual_name(path.stem) == split]:
+            names = {stem_of(name) for _, name in read_lines(path, faults)}
             if split != "trainval":
                 twice = sum(splits.get(name, split) != split for name in names)
                 notes.add("images are listed in two splits; they stay in the first", twice)
@@ -154,9 +156,9 @@ def read_flag(parent: Node, tag: str) -> int:
     node = parent.find(tag)
     if node is None or not node.text:
         return 0
-    if node.text not in ("0", "1", "2"):
+    if node.text.lower() not in FLAGS:
         raise UserError(f"{node.place}: expected 0, 1 or 2 for <{tag}>, got {node.text[:20]!r}")
-    return int(node.text)
+    return FLAGS[node.text.lower()]
 
 
 def read_class(parent: Node, tag: str) -> str:

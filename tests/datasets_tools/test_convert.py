@@ -330,7 +330,8 @@ def test_names_no_file_can_have_are_errors(name: str, tmp_path: Path) -> None:
 
 
 def test_the_same_image_twice_is_an_error(tmp_path: Path) -> None:
-    source = write_files(tmp_path / "source", {"a.txt": "images/a.png\nimages/a.png\n", "images/a.png": None})
+    lines = "images/a.png\nimages/a.png 0,0,4,4,2,0,0,4,0,4,4,0,4,1,0\n"  # other than one line twice
+    source = write_files(tmp_path / "source", {"a.txt": lines, "images/a.png": None})
     with pytest.raises(UserError, match=r"expected each image once, got 'images/a.png' and 'images/a.png'"):
         run(source, tmp_path / "out", "list", "dota")
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import shapely
 
-from dataloadR.formats.layout import split_of_file, stem_of
+from dataloadR.formats.layout import stem_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.shapes import Shape, labelled_image, polygon_quad
+from dataloadR.split_names import split_of_file
 from utils.decimals import to_text
 from utils.errors import UserError
 

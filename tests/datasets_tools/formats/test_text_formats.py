@@ -111,19 +111,6 @@ def test_angles_of_rotated_boxes(angle: str, value: float, tmp_path: Path) -> No
     np.testing.assert_allclose(image.quads[0].ravel(), TURNED, atol=1e-5)
 
 
-def test_degrees_that_look_like_radians_are_pointed_out(tmp_path: Path) -> None:
-    rows = [{"image_id": 1, "category_id": 1, "rbbox": [20, 15, 10, 4, k / 5]} for k in range(12)]
-    document = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 1, "name": "ship"}]}
-    source = write_files(tmp_path, {"a.json": {**document, "annotations": rows}})
-    _, notes = read("sku110k-r", source)
-    what = "angles of rotated boxes are all within pi: for radians, give --angle radians"
-    assert notes.counts == {what: 11}
-    assert not read("sku110k-r", source, angle="radians")[1].counts
-    rows[0]["rbbox"] = [20, 15, 10, 4, 40]
-    source = write_files(tmp_path, {"a.json": {**document, "annotations": rows}})
-    assert not read("sku110k-r", source)[1].counts
-
-
 def test_segmentations_of_several_parts_masks_and_polygons(tmp_path: Path) -> None:
     row = {"image_id": 1, "category_id": 1}
     octagon = [10, 0, 20, 0, 30, 10, 30, 20, 20, 30, 10, 30, 0, 20, 0, 10]
