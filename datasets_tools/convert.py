@@ -17,6 +17,7 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.yolo import read_yolo
 from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
+from datasets_tools.clipping import clip_items
 from datasets_tools.formats.coco_writing import write_coco
 from datasets_tools.formats.cvat import read_cvat, write_cvat
 from datasets_tools.formats.dior_r import read_dior_r
@@ -77,6 +78,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
         "metavar": "A,B,..",
         "help": "keep these classes alone, with their indices in this order; default: all, sorted",
+    },
+    "--clip": {
+        "action": "store_true",
+        "help": "cut objects off at the border of their image; leave out those beyond it",
     },
     "--split": {"default": "", "metavar": "NAME", "help": "split of the images whose split SRC does not say"},
     "--angle": {
@@ -184,9 +189,11 @@ def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item
     images = read_images(args, faults, notes)
     classes = args.classes or find_names(images)
     target = writers(classes, args.angle)[args.target_format]
+    sized = target.needs_size or args.clip
     finder = ImageFinder(args.source, args.image_dir, args.target)
-    items = find_files(images, finder, args.images != "none", target.needs_size, faults)
-    items = with_sizes(items, args.processes, faults) if target.needs_size else items
+    items = find_files(images, finder, args.images != "none", sized, faults)
+    items = with_sizes(items, args.processes, faults) if sized else items
+    items = clip_items(items, notes) if args.clip else items
     items = with_names(items, args.source, faults)
     places = [(item.file, args.target / target.place(item.image)) for item in items if item.file]
     if args.target_format == "list":  # which says where the images lie
