@@ -21,8 +21,4 @@ def clip_image(image: LabelledImage, notes: Notes) -> LabelledImage:
     changed = (clipped != image.quads).any(axis=(1, 2))
     notes.add("quads were clipped to their image", (changed & shown).sum())
     notes.add("objects were left out, as they lie outside their image", (~shown).sum())
-    return image._replace(
-        quads=clipped[shown],
-        classes=[name for name, keep in zip(image.classes, shown, strict=True) if keep],
-        difficult=image.difficult[shown],
-    )
+    return image._replace(quads=clipped).take(shown)

@@ -44,6 +44,7 @@ from utils.errors import Faults, UserError
 Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
 Write = Callable[[Sequence[LabelledImage], Path, Notes], None]
 
+SCORED = ("coco", "coco-rotated", "labelme", "xanylabeling")  # formats that keep scores of predictions
 DESCRIPTION = """\
 Convert the labels of a data set, and put the images beside them.
 
@@ -237,6 +238,9 @@ def write_items(
     notes: Notes,
 ) -> None:
     """Write the labels beside DST, then place the images, from and to, then move the labels there."""
+    if args.target_format not in SCORED:
+        lost = sum(len(image.classes) for image in images if image.scores is not None)
+        notes.add(f"scores are lost: {args.target_format} has no place for them", lost)
     with staged(args.target) as folder:
         try:
             target.write(images, folder, notes)

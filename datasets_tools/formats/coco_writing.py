@@ -58,9 +58,10 @@ def _rows(number: int, image: LabelledImage, classes: Sequence[str], rotated: st
     boxes = _rotated_boxes(rectangles, rotated) if rotated else horizontal_boxes(image.quads)
     labels = [classes.index(name) for name in image.classes]
     rows = object_rows(number, labels, image.quads, boxes)
+    scores = [{}] * len(rows) if image.scores is None else [{"score": s} for s in image.scores.tolist()]
     return [
-        {**row, "iscrowd": int(flag > 0), "ignore": int(flag > 0), "difficult": flag}
-        for row, flag in zip(rows, image.difficult.tolist(), strict=True)
+        {**row, "iscrowd": int(flag > 0), "ignore": int(flag > 0), "difficult": flag, **score}
+        for row, flag, score in zip(rows, image.difficult.tolist(), scores, strict=True)
     ]
 
 
