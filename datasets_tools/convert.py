@@ -113,7 +113,7 @@ class Target(NamedTuple):
         return (PurePosixPath(folder) / image.name).as_posix()
 
 
-def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
+def readers(names: Sequence[str], angle: str, image_dir: Path | None = None) -> dict[str, Read]:
     """Return how each format is read; `names` are those of class indices, `angle` that of rotated boxes."""
     return {
         "coco": partial(read_coco, angle=angle),
@@ -131,8 +131,8 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
         "ssdd": read_ssdd,
         "ucas-aod": read_ucas_aod,
         "xanylabeling": read_xanylabeling,
-        "yolo": partial(read_yolo, classes=names),
-        "yolo-obb": partial(read_yolo, classes=names),
+        "yolo": partial(read_yolo, classes=names, image_dir=image_dir),
+        "yolo-obb": partial(read_yolo, classes=names, image_dir=image_dir),
     }
 
 
@@ -192,6 +192,7 @@ def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item
     target = writers(classes, args.angle)[args.target_format]
     sized = target.needs_size or args.clip
     finder = ImageFinder(args.source, args.image_dir, args.target)
+    _refuse_pictures(images, finder, args)
     items = find_files(images, finder, args.images != "none", sized, faults)
     items = with_sizes(items, args.processes, faults) if sized else items
     items = clip_items(items, notes) if args.clip else items
@@ -211,9 +212,17 @@ def _check_target(source: Path, target: Path) -> None:
         raise UserError(f"{target}: expected a folder outside {source}, whose labels are read")
 
 
+def _refuse_pictures(images: Sequence[LabelledImage], finder: ImageFinder, args: argparse.Namespace) -> None:
+    """Raise a UserError where predictions would get the pictures beside them, which have outlines drawn."""
+    scored = [image for image in images if image.scores is not None]
+    file = finder.find(scored[0].name, scored[0].split) if scored and args.image_dir is None else None
+    if file and file.parent == args.source:
+        raise UserError(f"{file}: a picture beside predictions; say where the images are with --image-dir")
+
+
 def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[LabelledImage]:
     """Return the images of the source with the classes that are asked for."""
-    read = readers(args.names, args.angle)[args.source_format]
+    read = readers(args.names, args.angle, args.image_dir)[args.source_format]
     images = list(tqdm(read(args.source, faults, notes), desc="read", unit="image", dynamic_ncols=True))
     images = rename_classes(images, parse_map(args.map))
     images = keep_classes(images, args.classes, notes)

@@ -38,7 +38,11 @@ class YoloObject(NamedTuple):
 
 
 def read_yolo(
-    source: Path, faults: Faults, notes: Notes, classes: Sequence[str] = ()
+    source: Path,
+    faults: Faults,
+    notes: Notes,
+    classes: Sequence[str] = (),
+    image_dir: Path | None = None,
 ) -> Iterator[LabelledImage]:
     """Yield the images of a YOLO data set: those of its folders and those that data.yaml lists.
 
@@ -47,12 +51,17 @@ def read_yolo(
     Args:
         source: the folder, or its data.yaml, which names the classes.
         classes: names by index; they win over data.yaml.
+        image_dir: where the images of labels/NAME.txt are, if the source has none, as with predictions.
 
     Raises:
         AnnotationError: no images, or names that are none.
     """
     root, names = folder_of(source), classes or find_yolo(source).names
     images = _splits_of_images(source)
+    labels = {path: labels_of(path) for path in images}
+    if not images and image_dir:
+        labels = _labels_of_images_elsewhere(root, image_dir)
+        images, root = {path: [""] for path in labels}, image_dir
     if not images:
         known = "images/ and labels/, SPLIT/images/ and SPLIT/labels/, or labels beside their images"
         raise AnnotationError(f"{root}: expected {known}, found no images")
@@ -60,7 +69,7 @@ def read_yolo(
         size = faults.attempt(partial(image_size, path))
         if size is None:
             continue
-        found = read_objects(labels_of(path), size, len(names), faults, notes)
+        found = read_objects(labels[path], size, len(names), faults, notes)
         shapes = [Shape(names[o.label] if names else f"class{o.label}", o.outline) for o in found]
         name = path.relative_to(root) if path.is_relative_to(root) else path
         split = splits[0] if len(splits) == 1 else split_of(name.parts)
@@ -79,6 +88,12 @@ def _splits_of_images(source: Path) -> dict[Path, list[str]]:
                 fresh.setdefault(path, []).append(split)
         found = {**fresh, **found}
     return found
+
+
+def _labels_of_images_elsewhere(root: Path, image_dir: Path) -> dict[Path, Path | None]:
+    """Return the label file of each image of a folder that has one in labels/ of the root, by its name."""
+    names = {path.stem: path for path in (root / "labels").rglob("*.txt")}
+    return {path: names[path.stem] for path in images_of(image_dir) if path.stem in names}
 
 
 def labels_of(image: Path) -> Path | None:

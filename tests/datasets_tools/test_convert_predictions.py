@@ -9,6 +9,7 @@ import pytest
 
 from dataloadR.annotations import AnnotationError, read_split
 from datasets_tools.convert import main
+from utils.errors import UserError
 
 QUAD = [[10, 10], [30, 12], [28, 24], [9, 20]]
 SHARES = "0 0.25 0.25 0.75 0.3 0.7 0.6 0.225 0.5"
@@ -58,3 +59,22 @@ def test_scores_are_lost_with_a_note(form: str, tmp_path: Path, caplog: pytest.L
 def test_nobody_trains_on_scores_unknowingly(form: str, tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"objects with scores|the difficult flag, got '0.9088'"):
         read_split(predicted(form, tmp_path), "train", ["ship"])
+
+
+def test_images_lie_elsewhere(tmp_path: Path) -> None:
+    """As after `predict.py`: labels/ and data.yaml, or text files beside pictures with outlines."""
+    for form in ("yolo", "dota"):
+        root = predicted(form, tmp_path / form)
+        (root / "images").rename(tmp_path / f"{form}-photos")
+        if form == "dota":
+            (root / "labelTxt/a.txt").rename(root / "a.txt")
+            (root / "labelTxt").rmdir()
+        words = [str(root), str(tmp_path / f"{form}-out"), "--from", form, "--to", "coco", "--processes", "1"]
+        main([*words, "--image-dir", str(tmp_path / f"{form}-photos")])
+        path = tmp_path / f"{form}-out/annotations/instances_all.json"
+        document = json.loads(path.read_text())
+        assert [row["file_name"] for row in document["images"]] == ["a.png"]
+        assert [row["score"] for row in document["annotations"]] == [0.9088, 1.0]
+    assert cv2.imwrite(str(root / "a.jpg"), np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(UserError, match=r"a.jpg: a picture beside predictions; say .* with --image-dir"):
+        main(words)

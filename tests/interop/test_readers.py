@@ -164,3 +164,14 @@ def test_label_studio(source: Path, tmp_path: Path) -> None:
     for task in tasks:
         rows = [row for row in task["annotations"][0]["result"] if row["type"] == "polygonlabels"]
         near([np.array(row["value"]["points"]) * SIZE[::-1] / 100 for row in rows], QUADS)
+
+
+def test_ultralytics_reads_the_files_of_predict(tmp_path: Path) -> None:
+    """As they are: without scores, and what reaches beyond the image clipped."""
+    found = make_found(np.concatenate([QUADS, BEYOND[None]]).tolist(), size=SIZE)
+    (tmp_path / "images/all").mkdir(parents=True)
+    assert cv2.imwrite(str(tmp_path / "images/all/a.png"), np.zeros((*SIZE, 3), np.uint8))
+    write_yolo(tmp_path / "labels/all/a.txt", found)
+    quads = ultralytics_reads(tmp_path, "all")["a"]
+    near(quads[:2], QUADS)
+    assert {tuple(point) for point in quads[2].round(3).tolist()} == {(0, 10), (40, 10), (40, 20), (0, 20)}
