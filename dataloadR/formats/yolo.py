@@ -22,7 +22,7 @@ from utils.errors import Faults
 from utils.images import Size, image_size
 
 FORM = "a class and 8 coordinates, the 4 numbers of a box, or a polygon"
-SCORED = (6, 10)  # fields of a box and of a quad with a score
+SCORED = 10  # fields of a quad with a score
 SIDES = ["x", "y", "width", "height"]
 FAR = 2.0  # an object of which no share is smaller lies an image away: they are pixels
 NO_SHARES = "objects lie far from their image: shares of its sides were expected, not pixels"
@@ -122,9 +122,9 @@ def read_objects(
 
 
 def _split_score(text: str) -> tuple[list[str], float | None]:
-    """Return the fields of a line, and the score that predictions have as the last, of a box or a quad."""
+    """Return the fields of a line, and the score that predictions have behind a quad."""
     fields = text.split()
-    score = to_score(fields[-1]) if len(fields) in SCORED else None
+    score = to_score(fields[-1]) if len(fields) == SCORED else None
     return (fields, None) if score is None else (fields[:-1], score)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from datasets_tools.convert import main
+from evalR.outputs.yolo import write_yolo
+from tests.evalR.outputs.found import make_found
 
 pytestmark = pytest.mark.slow
 SIZE = (30, 40)
