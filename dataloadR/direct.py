@@ -159,6 +159,7 @@ def _read_yolo_image(path: Path, names: Sequence[str], faults: Faults, notes: No
         return LabelledImage(path, labels, [])
     size = image_size(path)
     objects = read_objects(labels, size, len(names), faults, notes)
+    notes.add("objects with scores, which are predictions", sum(o.score is not None for o in objects))
     image = labelled_image("", size, [Shape("", o.outline) for o in objects])
     labelled = [names[o.label] if names else o.label for o in objects]
     quads = [

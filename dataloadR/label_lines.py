@@ -34,6 +34,7 @@ class LabelledQuad(NamedTuple):
     label: str | int
     difficult: int
     line: int  # counted from 1; of JSON the object
+    score: float | None = None  # of a prediction
 
 
 class LabelledImage(NamedTuple):
@@ -110,11 +111,19 @@ def is_header(text: str) -> bool:
     return HEADER.match(text) is not None
 
 
-def parse_line(text: str, path: Path, number: int) -> LabelledQuad | None:
+def to_score(text: str) -> float | None:
+    """Return a share with its decimals, as predictions have; None for any other text, flags included."""
+    return float(text) if re.fullmatch(r"0\.[0-9]+|1\.0+", text) else None
+
+
+def parse_line(text: str, path: Path, number: int, scored: bool = False) -> LabelledQuad | None:
     """Return the object of a label line, or None for a header line.
 
     A line whose 9th field is no number is DOTA, `x1 y1 .. x4 y4 class [difficult]`; else it is
     `class_index x1 y1 .. x4 y4 [difficult]`.
+
+    Args:
+        scored: take a score for the flag, as `predict.py` writes it, too.
 
     Raises:
         AnnotationError: wrong number of fields, no number, not finite, or a flag other than 0, 1 and 2.
@@ -132,15 +141,18 @@ def parse_line(text: str, path: Path, number: int) -> LabelledQuad | None:
     else:
         label, corners = fields[8], fields[:8]
     flag = fields[9] if len(fields) == 10 else "0"
+    score = to_score(flag) if scored else None
+    flag = "0" if score is not None else flag
     if flag not in ("0", "1", "2"):
         raise FlagError(f"{place}: expected 0, 1 or 2 for the difficult flag, got {flag!r}")
-    return LabelledQuad(to_numbers(corners, CORNERS, place), label, int(flag), number)
+    return LabelledQuad(to_numbers(corners, CORNERS, place), label, int(flag), number, score)
 
 
-def read_label_file(path: Path, faults: Faults) -> list[LabelledQuad]:
+def read_label_file(path: Path, faults: Faults, scored: bool = False) -> list[LabelledQuad]:
     """Return the objects of one label file, DOTA or index-first, line by line."""
     parsed = [
-        faults.attempt(partial(parse_line, text, path, number)) for number, text in read_lines(path, faults)
+        faults.attempt(partial(parse_line, text, path, number, scored))
+        for number, text in read_lines(path, faults)
     ]
     return [quad for quad in parsed if quad is not None]
 

@@ -73,6 +73,5 @@ def keep_classes(images: Sequence[LabelledImage], names: Sequence[str], notes: N
                 f"objects of the class {name!r} were left out" if name else "objects were left out by --map",
                 not row,
             )
-        classes = [name for name, row in zip(image.classes, rows.tolist(), strict=True) if row]
-        kept.append(image._replace(quads=image.quads[rows], classes=classes, difficult=image.difficult[rows]))
+        kept.append(image.take(rows))
     return kept

@@ -18,6 +18,7 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.yolo import read_yolo
 from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
+from datasets_tools.clipping import clip_items
 from datasets_tools.formats.coco_writing import write_coco
 from datasets_tools.formats.comma_lines import read_icdar, read_visdrone
 from datasets_tools.formats.cvat import read_cvat, write_cvat
@@ -45,6 +46,7 @@ from utils.errors import Faults, UserError
 Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
 Write = Callable[[Sequence[LabelledImage], Path, Notes], None]
 
+SCORED = ("coco", "coco-rotated", "labelme", "xanylabeling")  # formats that keep scores of predictions
 DESCRIPTION = """\
 Convert the labels of a data set, and put the images beside them.
 
@@ -85,6 +87,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "keep",
         "help": "the splits that SRC says: keep them (the default), or none, to deal the images out anew",
     },
+    "--clip": {
+        "action": "store_true",
+        "help": "cut objects off at the border of their image; leave out those beyond it",
+    },
     "--split": {"default": "", "metavar": "NAME", "help": "split of the images whose split SRC does not say"},
     "--angle": {
         "choices": sorted(ANGLES),
@@ -115,7 +121,7 @@ class Target(NamedTuple):
         return (PurePosixPath(folder) / image.name).as_posix()
 
 
-def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
+def readers(names: Sequence[str], angle: str, image_dir: Path | None = None) -> dict[str, Read]:
     """Return how each format is read; `names` are those of class indices, `angle` that of rotated boxes."""
     return {
         "coco": partial(read_coco, angle=angle),
@@ -136,8 +142,8 @@ def readers(names: Sequence[str], angle: str) -> dict[str, Read]:
         "visdrone": read_visdrone,
         "voc": read_rolabelimg,
         "xanylabeling": read_xanylabeling,
-        "yolo": partial(read_yolo, classes=names),
-        "yolo-obb": partial(read_yolo, classes=names),
+        "yolo": partial(read_yolo, classes=names, image_dir=image_dir),
+        "yolo-obb": partial(read_yolo, classes=names, image_dir=image_dir),
     }
 
 
@@ -195,11 +201,14 @@ def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item
     images = read_images(args, faults, notes)
     classes = args.classes or find_names(images)
     target = writers(classes, args.angle or "degrees")[args.target_format]
+    sized = target.needs_size or args.clip
     finder = ImageFinder(args.source, args.image_dir, args.target)
-    items = find_files(images, finder, args.images != "none", target.needs_size, faults)
+    _refuse_pictures(images, finder, args)
+    items = find_files(images, finder, args.images != "none", sized, faults)
     if args.splits == "ignore":
         items = without_splits(items, args.split)
-    items = with_sizes(items, args.processes, faults) if target.needs_size else items
+    items = with_sizes(items, args.processes, faults) if sized else items
+    items = clip_items(items, notes) if args.clip else items
     items = with_names(items, args.source, faults)
     places = [(item.file, args.target / target.place(item.image)) for item in items if item.file]
     if args.target_format == "list":  # which says where the images lie
@@ -216,9 +225,17 @@ def _check_target(source: Path, target: Path) -> None:
         raise UserError(f"{target}: expected a folder outside {source}, whose labels are read")
 
 
+def _refuse_pictures(images: Sequence[LabelledImage], finder: ImageFinder, args: argparse.Namespace) -> None:
+    """Raise a UserError where predictions would get the pictures beside them, which have outlines drawn."""
+    scored = [image for image in images if image.scores is not None]
+    file = finder.find(scored[0].name, scored[0].split) if scored and args.image_dir is None else None
+    if file and file.parent == args.source:
+        raise UserError(f"{file}: a picture beside predictions; say where the images are with --image-dir")
+
+
 def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[LabelledImage]:
     """Return the images of the source with the classes that are asked for."""
-    read = readers(args.names, args.angle)[args.source_format]
+    read = readers(args.names, args.angle, args.image_dir)[args.source_format]
     images = list(tqdm(read(args.source, faults, notes), desc="read", unit="image", dynamic_ncols=True))
     images = rename_classes(images, parse_map(args.map))
     images = keep_classes(images, args.classes, notes)
@@ -243,6 +260,9 @@ def write_items(
     notes: Notes,
 ) -> None:
     """Write the labels beside DST, then place the images, from and to, then move the labels there."""
+    if args.target_format not in SCORED:
+        lost = sum(len(image.classes) for image in images if image.scores is not None)
+        notes.add(f"scores are lost: {args.target_format} has no place for them", lost)
     with staged(args.target) as folder:
         try:
             target.write(images, folder, notes)

@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dataloadR.formats.records import F64
 from dataloadR.geometric import cut_objects
-from utils.quads import clip_quads, hull_quads, reduce_to_quads
+from utils.image_quads import clip_to_image
 from utils.rasters import Window
 from utils.records import I64
 
@@ -43,16 +42,6 @@ def objects_in_tile(
     rows = near[keep]
     local = quads[rows] - low
     if clip:
-        local = _clip(local, high - low)
+        local = clip_to_image(local, (int(high[1] - low[1]), int(high[0] - low[0])))
     flags = np.where(cut[keep], CUT, difficult[rows]).astype(np.int8)
     return TileObjects(rows, local, flags, ~cut[keep])
-
-
-def _clip(quads: F64, size: NDArray[np.int64]) -> F64:
-    """Return quads in tile pixels, those that cross the border as quads of what lies inside."""
-    crosses = ((quads < 0) | (quads > size)).any(axis=(1, 2))
-    box = torch.tensor([0.0, 0.0, *map(float, size)], dtype=torch.float64)
-    inside = clip_quads(hull_quads(torch.from_numpy(quads[crosses])), box)
-    clipped = quads.copy()
-    clipped[crosses] = reduce_to_quads(inside).numpy()
-    return clipped

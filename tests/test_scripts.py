@@ -417,7 +417,9 @@ def test_exit_code_of_a_process() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["dota", "yolo-obb/data.yaml", "coco", "coco/annotations/train.json"])
+@pytest.mark.parametrize(
+    "source", ["dota", "yolo-obb/data.yaml", "coco", "coco/annotations/instances_train.json"]
+)
 def test_one_epoch_from_every_format(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained, scored from the same root, and shown; the classes are those of the file."""
     monkeypatch.chdir(tmp_path)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from dataloadR.label_lines import BYTE_ORDER_MARK, is_header
+from dataloadR.label_lines import BYTE_ORDER_MARK, is_header, to_score
 from dataloadR.layouts import IMAGE_SUFFIXES, is_image
 
 HEAD = 1 << 16  # bytes
@@ -89,7 +89,8 @@ def _line_kind(line: str) -> str:
     numbers = [bool(re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?", field)) for field in fields]
     if len(fields) in (9, 10) and all(numbers[:8]) and not numbers[8]:
         return "dota"
-    is_yolo = len(fields) == 5 or (len(fields) >= 7 and len(fields) % 2)
+    is_scored = len(fields) == 10 and to_score(fields[-1]) is not None
+    is_yolo = len(fields) == 5 or (len(fields) >= 7 and len(fields) % 2) or is_scored
     return "yolo-obb" if is_yolo and all(numbers) and fields[0].isdigit() else ""
 
 

@@ -14,15 +14,16 @@ import numpy as np
 
 from dataloadR.formats.layout import folder_of
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import F64, LabelledImage, scores_of
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
 from dataloadR.formats.yolo_folders import find_yolo, folder_splits, images_of
-from dataloadR.label_lines import SHOWN, AnnotationError, read_lines, to_index, to_numbers
+from dataloadR.label_lines import SHOWN, AnnotationError, read_lines, to_index, to_numbers, to_score
 from dataloadR.split_names import split_of
 from utils.errors import Faults
 from utils.images import Size, image_size
 
 FORM = "a class and 8 coordinates, the 4 numbers of a box, or a polygon"
+SCORED = 10  # fields of a quad with a score
 SIDES = ["x", "y", "width", "height"]
 FAR = 2.0  # an object of which no share is smaller lies an image away: they are pixels
 
@@ -33,10 +34,15 @@ class YoloObject(NamedTuple):
     line: int  # counted from 1
     label: int  # index of its class
     outline: F64 | Box  # pixels
+    score: float | None = None  # of a prediction
 
 
 def read_yolo(
-    source: Path, faults: Faults, notes: Notes, classes: Sequence[str] = ()
+    source: Path,
+    faults: Faults,
+    notes: Notes,
+    classes: Sequence[str] = (),
+    image_dir: Path | None = None,
 ) -> Iterator[LabelledImage]:
     """Yield the images of a YOLO data set: those of its folders and those that data.yaml lists.
 
@@ -45,12 +51,17 @@ def read_yolo(
     Args:
         source: the folder, or its data.yaml, which names the classes.
         classes: names by index; they win over data.yaml.
+        image_dir: where the images of labels/NAME.txt are, if the source has none, as with predictions.
 
     Raises:
         AnnotationError: no images, or names that are none.
     """
     root, names = folder_of(source), classes or find_yolo(source).names
     images = _splits_of_images(source)
+    labels = {path: labels_of(path) for path in images}
+    if not images and image_dir:
+        labels = _labels_of_images_elsewhere(root, image_dir)
+        images, root = {path: [""] for path in labels}, image_dir
     if not images:
         known = "images/ and labels/, SPLIT/images/ and SPLIT/labels/, or labels beside their images"
         raise AnnotationError(f"{root}: expected {known}, found no images")
@@ -58,11 +69,12 @@ def read_yolo(
         size = faults.attempt(partial(image_size, path))
         if size is None:
             continue
-        found = read_objects(labels_of(path), size, len(names), faults, notes)
+        found = read_objects(labels[path], size, len(names), faults, notes)
         shapes = [Shape(names[o.label] if names else f"class{o.label}", o.outline) for o in found]
         name = path.relative_to(root) if path.is_relative_to(root) else path
         split = splits[0] if len(splits) == 1 else split_of(name.parts)
-        yield labelled_image(name.as_posix(), size, shapes, split)
+        image = labelled_image(name.as_posix(), size, shapes, split)
+        yield image._replace(scores=scores_of([o.score for o in found]))
 
 
 def _splits_of_images(source: Path) -> dict[Path, list[str]]:
@@ -76,6 +88,12 @@ def _splits_of_images(source: Path) -> dict[Path, list[str]]:
                 fresh.setdefault(path, []).append(split)
         found = {**fresh, **found}
     return found
+
+
+def _labels_of_images_elsewhere(root: Path, image_dir: Path) -> dict[Path, Path | None]:
+    """Return the label file of each image of a folder that has one in labels/ of the root, by its name."""
+    names = {path.stem: path for path in (root / "labels").rglob("*.txt")}
+    return {path: names[path.stem] for path in images_of(image_dir) if path.stem in names}
 
 
 def labels_of(image: Path) -> Path | None:
@@ -103,9 +121,18 @@ def read_objects(
     return [YoloObject(number, *parsed) for number, parsed in found if parsed is not None]
 
 
-def _parse(text: str, size: Size, classes: int, place: str, notes: Notes) -> tuple[int, F64 | Box]:
-    """Return class index and outline of a line."""
+def _split_score(text: str) -> tuple[list[str], float | None]:
+    """Return the fields of a line, and the score that predictions have behind a quad."""
     fields = text.split()
+    score = to_score(fields[-1]) if len(fields) == SCORED else None
+    return (fields, None) if score is None else (fields[:-1], score)
+
+
+def _parse(
+    text: str, size: Size, classes: int, place: str, notes: Notes
+) -> tuple[int, F64 | Box, float | None]:
+    """Return class index, outline and score of a line."""
+    fields, score = _split_score(text)
     if len(fields) != 5 and (len(fields) < 7 or not len(fields) % 2):
         raise AnnotationError(f"{place}: expected {FORM}, got {len(fields)} fields: {text[:SHOWN]!r}")
     index = to_index(fields[0], "the class index", place)
@@ -119,8 +146,8 @@ def _parse(text: str, size: Size, classes: int, place: str, notes: Notes) -> tup
     )
     pixels = np.array(shares).reshape(-1, 2) * np.array(size[::-1], np.float64)
     if not is_box:
-        return index, polygon_quad(pixels, place, notes)
+        return index, polygon_quad(pixels, place, notes), score
     if min(shares[2:]) < 0:
         raise AnnotationError(f"{place}: expected a width and a height of at least 0, got {text[:SHOWN]!r}")
     (x, y), (width, height) = pixels.tolist()
-    return index, (x, y, width, height, 0.0)
+    return index, (x, y, width, height, 0.0), score

@@ -22,8 +22,9 @@ def write_coco(
     classes: Sequence[str],
     rotated: str = "",
 ) -> None:
-    """Write annotations/SPLIT.json, or all.json for images without a split; ids count from 1.
+    """Write annotations/instances_SPLIT.json, `all` for images without a split; ids count from 1.
 
+    Other tools look for files that are called so.
     `iscrowd` and `ignore` are 1 for every difficult object, `difficult` keeps the flag itself.
 
     Args:
@@ -40,7 +41,7 @@ def write_coco(
             row for number, image in enumerate(chosen, 1) for row in _rows(number, image, classes, rotated)
         ]
         document = coco_document(images_of_split, rows, classes)
-        write_json(target / "annotations" / f"{split or 'all'}.json", document)
+        write_json(target / "annotations" / f"instances_{split or 'all'}.json", document)
         if rotated:
             others = sum(count_other_quads(i.quads, enclosing_rectangles(i.quads)) for i in chosen)
             notes.add("quads are rectangles in `bbox`; `segmentation` keeps them", others)
@@ -57,9 +58,10 @@ def _rows(number: int, image: LabelledImage, classes: Sequence[str], rotated: st
     boxes = _rotated_boxes(rectangles, rotated) if rotated else horizontal_boxes(image.quads)
     labels = [classes.index(name) for name in image.classes]
     rows = object_rows(number, labels, image.quads, boxes)
+    scores = [{}] * len(rows) if image.scores is None else [{"score": s} for s in image.scores.tolist()]
     return [
-        {**row, "iscrowd": int(flag > 0), "ignore": int(flag > 0), "difficult": flag}
-        for row, flag in zip(rows, image.difficult.tolist(), strict=True)
+        {**row, "iscrowd": int(flag > 0), "ignore": int(flag > 0), "difficult": flag, **score}
+        for row, flag, score in zip(rows, image.difficult.tolist(), scores, strict=True)
     ]
 
 

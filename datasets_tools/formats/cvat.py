@@ -15,6 +15,7 @@ taken for it: what is partly hidden is still to be found.  Source: CVAT's manual
 
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -166,20 +167,52 @@ def _read_points(node: Node) -> F64:
 def write_cvat(images: Sequence[LabelledImage], target: Path, notes: Notes) -> None:
     """Write `annotations.xml` into a folder, or the file itself if the target ends in `.xml`.
 
-    Quads become polygons; the split is the image's subset.
+    Quads become polygons; the split is the image's subset and its task's, in a project of one task a split.
 
     Raises:
         UserError: a name that XML cannot hold.
     """
     root = ET.Element(ROOT)
     add_texts(root, version="1.1")
-    labels = ET.SubElement(ET.SubElement(ET.SubElement(root, "meta"), "task"), "labels")
+    labels = _add_meta(ET.SubElement(root, "meta"), images)
     for name in sorted({name for image in images for name in image.classes}):
         _add_label(labels, name)
-    for number, image in enumerate(images):
-        _add_image(root, image, number)
+    places = _places(images)
+    counts: Counter[str] = Counter()
+    for image in images:
+        _add_image(root, image, counts[image.split], places)
+        counts[image.split] += 1
         notes.add("images have no size in the file, since it is not known", image.size is None)
     write_xml(root, target if target.suffix == ".xml" else target / "annotations.xml")
+
+
+def _places(images: Sequence[LabelledImage]) -> dict[str, int]:
+    """Return the number of each split's task; none where no image has a split, which is one task."""
+    splits = list(dict.fromkeys(image.split for image in images))
+    return {split: number for number, split in enumerate(splits)} if any(splits) else {}
+
+
+def _add_meta(meta: ET.Element, images: Sequence[LabelledImage]) -> ET.Element:
+    """Write what the file is of, and return the element of its labels.
+
+    Images of splits are those of a project with one task for each: readers look into `images/SUBSET` only
+    for a project's.
+    """
+    places = _places(images)
+    if not places:
+        task = ET.SubElement(meta, "task")
+        add_texts(task, id="0", name="all", size=str(len(images)), mode="annotation")
+        return ET.SubElement(task, "labels")
+    project = ET.SubElement(meta, "project")
+    add_texts(project, id="0", name="all")
+    tasks = ET.SubElement(project, "tasks")
+    sizes = Counter(image.split for image in images)
+    for split, number in places.items():
+        subset = split or NO_SUBSET
+        fields = {"size": str(sizes[split]), "mode": "annotation", "subset": subset}
+        add_texts(ET.SubElement(tasks, "task"), id=str(number), name=subset, **fields)
+    add_texts(project, subsets="\n".join(split or NO_SUBSET for split in places))
+    return ET.SubElement(project, "labels")
 
 
 def _add_label(labels: ET.Element, name: str) -> None:
@@ -192,10 +225,11 @@ def _add_label(labels: ET.Element, name: str) -> None:
     )
 
 
-def _add_image(root: ET.Element, image: LabelledImage, number: int) -> None:
+def _add_image(root: ET.Element, image: LabelledImage, number: int, places: dict[str, int]) -> None:
     node = ET.SubElement(root, "image", id=str(number), name=image.name)
-    if image.split:
-        node.set("subset", image.split)
+    if places:
+        node.set("subset", image.split or NO_SUBSET)
+        node.set("task_id", str(places[image.split]))
     if image.size is not None:
         node.set("width", str(image.size[1]))
         node.set("height", str(image.size[0]))

@@ -9,7 +9,7 @@ import numpy as np
 from dataloadR.annotations import LAYOUTS, is_image
 from dataloadR.formats.layout import stem_of
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.records import LabelledImage, scores_of
 from dataloadR.label_lines import AnnotationError, LabelledQuad, read_label_file, read_lines
 from dataloadR.split_names import SPLITS, usual_name
 from evalR.outputs.dota import class_word
@@ -47,7 +47,7 @@ def read_dota(
         images = _by_stem(folder.images, faults)
         labels = {path.stem: path for path in _text_files(folder.labels)}
         for stem in sorted(images.keys() | labels.keys()):
-            quads = read_label_file(labels[stem], faults) if stem in labels else []
+            quads = read_label_file(labels[stem], faults, scored=True) if stem in labels else []
             for split in listed.get(stem, [folder.split]):
                 yield image_of_quads(images.get(stem, stem), quads, classes, split)
 
@@ -63,6 +63,7 @@ def image_of_quads(
         classes=[quad.label if isinstance(quad.label, str) else _name(quad.label, classes) for quad in quads],
         difficult=np.array([quad.difficult for quad in quads], np.int8),
         split=split,
+        scores=scores_of([quad.score for quad in quads]),
     )
 
 

@@ -99,6 +99,8 @@ def write_labelme(images: Sequence[LabelledImage], target: Path, notes: Notes) -
             _shape_row(name, quad, {"difficult": True} if flag else {})
             for name, quad, flag in zip(image.classes, image.quads, image.difficult.tolist(), strict=True)
         ]
+        if image.scores is not None:  # labelme keeps keys of others
+            shapes = [row | {"score": s} for row, s in zip(shapes, image.scores.tolist(), strict=True)]
         write_document(image, shapes, VERSION, target)
         count_cut(image, notes)
     target.mkdir(parents=True, exist_ok=True)

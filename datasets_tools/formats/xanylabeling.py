@@ -21,7 +21,10 @@ def write_xanylabeling(images: Sequence[LabelledImage], target: Path, notes: Not
     """Write SPLIT/NAME.json beside the image: rectangles as `rotation`, others as `quadrilateral`."""
     for image in images:
         rows = zip(image.classes, image.quads, image.difficult.tolist(), strict=True)
-        write_document(image, [_shape_row(*row) for row in rows], VERSION, target)
+        shapes = [_shape_row(*row) for row in rows]
+        if image.scores is not None:
+            shapes = [row | {"score": s} for row, s in zip(shapes, image.scores.tolist(), strict=True)]
+        write_document(image, shapes, VERSION, target)
         count_cut(image, notes)
     target.mkdir(parents=True, exist_ok=True)
 

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 
 from evalR.outputs.measures import quads_of
 from utils.decimals import to_text
 from utils.files import write_text
 from utils.georeference import F64
+from utils.image_quads import clip_to_image, shown_quads
 from utils.records import SceneDetections
 
 SHARE_DECIMALS = 10  # 1e-5 px of 100,000
@@ -35,8 +37,12 @@ def write_names(path: Path, folders: dict[str, str], classes: Sequence[str]) -> 
 
 
 def write_yolo(path: Path, found: SceneDetections) -> None:
-    """Write labels/NAME.txt, the score as tenth field, as YOLO writes its own predictions."""
-    shares = shares_of(quads_of(found), found.size)
-    lines = yolo_lines(found.detections.labels.tolist(), shares)
-    scores = found.detections.scores.tolist()
-    write_text(path, "".join(f"{line} {score:.4f}\n" for line, score in zip(lines, scores, strict=True)))
+    """Write labels/NAME.txt, labels that can be trained on: without scores, and four points inside the image.
+
+    A field more, or an object far beyond the border, and Ultralytics leaves out the whole image.
+    """
+    quads = quads_of(found)
+    shown = shown_quads(quads, found.size)
+    shares = shares_of(clip_to_image(quads[shown], found.size), found.size)
+    lines = yolo_lines(found.detections.labels[torch.from_numpy(shown)].tolist(), shares)
+    write_text(path, "".join(f"{line}\n" for line in lines))

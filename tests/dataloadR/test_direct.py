@@ -59,7 +59,7 @@ def write(root: Path, files: dict[str, Any]) -> Path:
         ("yolo-obb", "."),
         ("yolo-obb", "data.yaml"),
         ("coco", "."),
-        ("coco", "annotations/train.json"),
+        ("coco", "annotations/instances_train.json"),
         ("coco-rotated", "."),
     ],
 )

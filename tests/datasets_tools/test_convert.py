@@ -231,7 +231,7 @@ def test_a_source_can_be_its_own_target(tmp_path: Path) -> None:
     run(source, source, "dota", "coco")
     run(source, source, "dota", "list", "--images", "none")
     found = files_of(source)
-    assert {"annotations/train.json", "train.txt", "images/train/P1.png"} <= set(found)
+    assert {"annotations/instances_train.json", "train.txt", "images/train/P1.png"} <= set(found)
     assert images.items() <= found.items()
 
 
@@ -290,7 +290,7 @@ def test_with_skip_bad_labels_and_images_are_left_out_and_listed(
     (source / "images/P2.v2.png").write_bytes(b"no image")
     (source / "labelTxt/P3.txt").write_text("")
     run(source, tmp_path / "out", "dota", "coco", "--on-error", "skip")
-    document = json.loads((tmp_path / "out/annotations/train.json").read_text())
+    document = json.loads((tmp_path / "out/annotations/instances_train.json").read_text())
     assert [row["segmentation"] for row in document["annotations"]] == [[QUAD]]
     assert "left out 3 files or lines" in caplog.text
     for name in ("P1.txt:1", "P2.v2.png", "'P3'"):

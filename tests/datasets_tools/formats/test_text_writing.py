@@ -126,7 +126,7 @@ def test_the_examples_of_the_page_are_what_is_written(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/formats.md").read_text()
     for name in ("dota/labelTxt/P1.txt", "list/all.txt", "yolo-obb/labels/P1.txt"):
         assert f"```\n{(tmp_path / name).read_text()}```" in page
-    (row,) = json.loads((tmp_path / "coco/annotations/all.json").read_text())["annotations"]
+    (row,) = json.loads((tmp_path / "coco/annotations/instances_all.json").read_text())["annotations"]
     example = page.partition("### COCO")[2].partition("```json\n")[2].partition("```")[0]
     assert json.loads(example) == row
 
@@ -198,7 +198,7 @@ def test_coco_file_by_hand(form: str, count: int, tmp_path: Path) -> None:
     quads = rectangle_quads(np.array([[20.0, 15]]), np.array([[10.0, 4]]), np.array([math.pi / 6]))
     image = LabelledImage("a.png", (30, 40), quads, ["ship"], np.array([2], np.int8), "val")
     writers(["car", "ship"], "degrees-ccw")[form].write([image], tmp_path, Notes())
-    document = json.loads((tmp_path / "annotations/val.json").read_text())
+    document = json.loads((tmp_path / "annotations/instances_val.json").read_text())
     assert document["images"] == [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}]
     assert document["categories"] == [{"id": 1, "name": "car"}, {"id": 2, "name": "ship"}]
     (row,) = document["annotations"]

@@ -1,6 +1,7 @@
 """What is written in XML comes back: rectangles by IoU, quads by coordinate, names, flags and splits."""
 
 import math
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -168,3 +169,21 @@ def test_a_file_as_the_target_of_cvat(tmp_path: Path) -> None:
     write_cvat([labelled(np.array([ROTATED]))], tmp_path / "ships.xml", Notes())
     (image,) = read_cvat(tmp_path / "ships.xml", Faults(False), Notes())
     np.testing.assert_array_equal(image.quads, [ROTATED])
+
+
+def test_splits_are_a_project_in_cvat(tmp_path: Path) -> None:
+    """As CVAT exports one: a task for each subset; without subsets it is one task."""
+    quads = np.array([ROTATED])
+    images = [labelled(quads, "P1.png", split) for split in ("train", "val")]
+    images += [labelled(quads[:0], "P2.png", "val")]
+    write_cvat(images, tmp_path / "project.xml", Notes())
+    root = ET.parse(tmp_path / "project.xml").getroot()
+    assert [task.findtext("subset") for task in root.findall("meta/project/tasks/task")] == ["train", "val"]
+    assert (root.findtext("meta/project/subsets") or "").split() == ["train", "val"]
+    assert [label.findtext("name") for label in root.findall("meta/project/labels/label")] == ["ship"]
+    found = [(node.get("subset"), node.get("task_id"), node.get("id")) for node in root.findall("image")]
+    assert found == [("train", "0", "0"), ("val", "1", "0"), ("val", "1", "1")]
+    write_cvat([images[0]._replace(split="")], tmp_path / "task.xml", Notes())
+    root = ET.parse(tmp_path / "task.xml").getroot()
+    assert root.find("meta/project") is None
+    assert [label.findtext("name") for label in root.findall("meta/task/labels/label")] == ["ship"]

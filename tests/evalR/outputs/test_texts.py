@@ -33,7 +33,7 @@ def test_dota_text_by_hand(tmp_path: Path) -> None:
 
 def test_yolo_by_hand(tmp_path: Path) -> None:
     write_yolo(tmp_path / "labels/a.txt", make_found([QUAD], [1]))  # 500 x 400 px
-    assert (tmp_path / "labels/a.txt").read_text() == "1 0.02 0.05 0.10025 0.05 0.1 0.1 0.02 0.10125 0.9000\n"
+    assert (tmp_path / "labels/a.txt").read_text() == "1 0.02 0.05 0.10025 0.05 0.1 0.1 0.02 0.10125\n"
     write_names(tmp_path / "data.yaml", {}, CLASSES)
     assert read_names(tmp_path / "data.yaml") == list(CLASSES)
     write_yolo(tmp_path / "labels/b.txt", make_found())
