@@ -57,7 +57,7 @@ def _find(
 
 def reading_of(config: Config) -> Reading:
     """Return how the settings want rasters to be read."""
-    return Reading(config.predict.bands, config.predict.stretch)
+    return Reading.of(config.predict)
 
 
 def shown(found: Detections, trained: Trained) -> Detections:

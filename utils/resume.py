@@ -26,6 +26,7 @@ HARMLESS = frozenset(
     {"data.workers", "data.prefetch", "data.cache_gb", "train.device", "train.save_every", "train.resume"}
     | {"train.name", "train.max_bad_steps", "predict.score_threshold", "predict.classes", "predict.formats"}
     | {"predict.max_picture", "predict.crop_margin", "predict.crop_limit"}
+    | {"predict.remote", "predict.vrt_folders", "predict.max_pixels"}
 )
 # settings by which somebody wants more of the same run, or the same in less memory
 INTENDED = frozenset({"train.epochs", "train.patience", "train.accumulate"})
