@@ -82,6 +82,6 @@ def test_a_split_that_would_lead_out_of_the_target(tmp_path: Path) -> None:
     xml = """<annotations><meta><task><id>7</id></task></meta>
     <image id="0" name="a.png" width="40" height="30" subset="../../evil"></image></annotations>"""
     root = write(tmp_path / "data", {"a.xml": xml, "images/a.png": None})
-    with pytest.raises(UserError, match=r"expected splits that can name a folder, got '\.\./\.\./evil'"):
+    with pytest.raises(UserError, match=r"expected .*, got '\.\./\.\./evil'"):
         convert_it(root, tmp_path / "deep/er/out", "cvat")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
