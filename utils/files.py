@@ -1,8 +1,10 @@
 """Files that appear whole or not at all."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -61,6 +63,33 @@ def check_folder(path: Path, what: str) -> None:
         raise UserError(f"{what}={path}: expected a folder, {place} is none")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"{what}={path}: expected a folder that can be written, {place} cannot")
+
+
+def strange_kind(path: str | Path) -> str | None:
+    """Return what a path is that is there and no regular file, links followed; None for the others.
+
+    To open a pipe waits for whoever writes into it, and a device may never end.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - raises for the same paths as open
+    except (OSError, ValueError):
+        return None  # whoever opens it says why not
+    if stat.S_ISREG(mode):
+        return None
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((kind for is_kind, kind in kinds if is_kind(mode)), "a device")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the contents of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is another kind of file.
+    """
+    kind = strange_kind(path)
+    if kind:
+        raise OSError(errno.EINVAL, f"expected a file, got {kind}", str(path))
+    return path.read_bytes()
 
 
 def file_hash(path: Path) -> str:
