@@ -13,7 +13,7 @@ from evalR.load import Trained
 from evalR.predictor import Predictor
 from evalR.scenes.engine import find_in_scene
 from evalR.scenes.journal import Journal, scene_meaning
-from evalR.slicing import whole_scale
+from evalR.slicing import check_pixels, whole_scale
 from utils.errors import UserError
 from utils.images import ImageError
 from utils.rasters import Raster, Window, array_raster
@@ -43,6 +43,7 @@ def _find(
     trained: Trained, raster: Raster, name: str, journal: Journal | None, shared: bool
 ) -> SceneDetections:
     model, classes, config, device, _, peak = trained
+    check_pixels(raster.size, config, name)
     if whole_scale(raster.size, config) is None:
         # what would not be shown is not looked at either: it never suppresses what is
         least = float(least_scores(config.predict.threshold, classes)[chosen_labels(trained).numpy()].min())
