@@ -58,6 +58,7 @@ from utils.extras import find_extra
 from utils.georeference import read_geo
 from utils.images import U8, ImageError
 from utils.notices import saying_few
+from utils.raster_files import Access
 from utils.rasters import raster_info
 from utils.records import Detections, SceneDetections
 from utils.thresholds import threshold_text
@@ -189,7 +190,7 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
                 yield finish(job, source, found)
     distributed.gather(None)  # nobody begins before the journals are gone
     images = [source for source in job.sources if kept[source] is None and not is_video(source)]
-    log_slicing(known_sizes(images) if is_main else (), job.trained.config)
+    log_slicing(known_sizes(images, Access.of(job.predict)) if is_main else (), job.trained.config)
     shared = distributed.launched()
     for source, scene in find_in_images(job.trained, images, faults, job.journal_of, shared):
         if is_main and isinstance(source, Path):
@@ -200,11 +201,11 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
         yield from run_video(job, source, marks[source], faults, kept[source])
 
 
-def known_sizes(images: Sequence[Path]) -> Iterator[tuple[int, int]]:
+def known_sizes(images: Sequence[Path], access: Access) -> Iterator[tuple[int, int]]:
     """Yield height and width of the images that can be read; the others are found out in their turn."""
     for path in tqdm(images, "sizes", unit="image", leave=False, disable=len(images) < MANY):
         try:
-            yield raster_info(path).size
+            yield raster_info(path, access).size
         except ImageError:
             continue
 
@@ -216,10 +217,9 @@ def kept_of(job: Job, source: Path, mark: str) -> Detections | None:
 
 def finish(job: Job, source: Path, detections: Detections) -> SceneDetections:
     """Write the outputs of an image that are missing or older than what was kept."""
-    name = job.names[source]
-    found = SceneDetections(
-        str(source), raster_info(source).size, detections, job.trained.classes, read_geo(source)
-    )
+    name, access = job.names[source], Access.of(job.predict)
+    size, geo = raster_info(source, access).size, read_geo(source, access)
+    found = SceneDetections(str(source), size, detections, job.trained.classes, geo)
     for form in formats_of(found, job.predict):
         path = path_of(job.out, name, form)
         if path is None or not is_newer(path, kept_path(job.out, name)):

@@ -41,6 +41,12 @@ class PredictConfig(Section):
     stretch: tuple[Percent, Percent] | None = None
     """Percentiles of a raster that become black and white; none: 8 and 16 bits as in training
     (docs/prediction.md, Pixel values), other numbers by 2 and 98."""
+    remote: bool = False
+    """Let a VRT or the description of a map service name addresses in the network; false: local files."""
+    vrt_folders: tuple[str, ...] = ()
+    """Folders whose files a VRT may name, besides those below its own."""
+    max_pixels: Number = 100_000_000_000
+    """Pixels up to which an image is predicted without asking; of larger ones the header may be wrong."""
     quiet: bool = False
     """Neither progress bars nor lines about what was noticed."""
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dataloadR.foreign import DIRECT, Foreign, convert_command, refusal
 from dataloadR.formats.coco import read_coco_file, split_of_json
-from dataloadR.formats.image_finder import ImageFinder
+from dataloadR.formats.image_finder import ImageFinder, stays_below
 from dataloadR.formats.layout import find_files
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage as Labelled
@@ -189,7 +189,8 @@ def _quads(image: Labelled, rows: Sequence[int]) -> list[LabelledQuad]:
 def _find_image(name: str, split: Split, finder: ImageFinder, needed: bool) -> Path:
     place = split.places[0]
     beside = place.parent / name
-    if is_image(beside) and os.path.isfile(beside):  # noqa: PTH113 - raises never
+    is_inside = stays_below(beside, finder.folder)
+    if is_inside and is_image(beside) and os.path.isfile(beside):  # noqa: PTH113 - raises never
         return beside
     found = finder.find(name, split.name)
     if found is None and needed:

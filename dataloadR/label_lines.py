@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.errors import Faults, UserError
+from utils.files import read_bytes
 
 HEADER = re.compile(r"[A-Za-z][\w .()/-]*:")  # `gsd:0.4`, `acquisition dates:None`
 LIST_FIELDS = 15  # x_min y_min x_max y_max class x1 .. y4 ratio angle (spec 1.1)
@@ -53,7 +54,7 @@ def place_of(labels: str, line: int) -> str:
 def read_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line that is not blank; a byte order mark and CRLF are dropped."""
     try:
-        data = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+        data = read_bytes(path).removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         faults.add(AnnotationError(f"{path}: cannot be read: {error.strerror}"))
         return

@@ -47,6 +47,7 @@ Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
 Write = Callable[[Sequence[LabelledImage], Path, Notes], None]
 
 SCORED = ("coco", "coco-rotated", "labelme", "xanylabeling")  # formats that keep scores of predictions
+SPLIT_NAME = r"\w[\w. -]*"  # of a folder
 DESCRIPTION = """\
 Convert the labels of a data set, and put the images beside them.
 
@@ -182,7 +183,7 @@ def main(words: Sequence[str]) -> None:
     """Convert as the command line says."""
     args = parse_options(build_parser(), words)
     args.names, args.classes = parse_names(args.names), parse_names(args.classes)
-    if args.split and not re.fullmatch(r"\w[\w.-]*", args.split):
+    if args.split and not re.fullmatch(SPLIT_NAME, args.split):
         raise UserError(f"--split {args.split}: expected a word that can name a folder")
     faults, notes = Faults(skip=args.on_error == "skip"), Notes()
     items = convert(args, faults, notes)
@@ -242,6 +243,9 @@ def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[
     missing = [name for name in args.classes if name not in find_names(images)]
     notes.add(f"classes have no object: {', '.join(missing)}", len(missing))
     notes.add("data set has no images", not images)
+    for split in sorted({image.split for image in images if image.split}):
+        if not re.fullmatch(SPLIT_NAME, split):  # it becomes a folder, which must lie in DST
+            raise UserError(f"{args.source}: expected splits that can name a folder, got {split[:80]!r}")
     return [image._replace(split=image.split or args.split) for image in images]
 
 

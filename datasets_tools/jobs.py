@@ -1,5 +1,6 @@
 """The same task on many items, in several processes, under a progress bar."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from utils.errors import UserError
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -42,7 +44,13 @@ def _results(task: Callable[[T], R], items: Sequence[T], processes: int) -> Iter
         yield from map(task, items)
         return
     context = multiprocessing.get_context()
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
+    try:
+        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
+    except (OSError, ImportError, NotImplementedError) as error:  # no semaphores: /dev/shm is not there
+        logger.warning("one process instead of %d, for more cannot be made here: %s", processes, error)
+        yield from map(task, items)
+        return
+    with pool:
         try:
             yield from pool.map(task, items, chunksize=1)
         except BrokenProcessPool:

@@ -12,9 +12,9 @@ from evalR.predict import IN_MEMORY, find_in_source, reading_of, shown
 from evalR.slicing import whole_scale
 from utils.errors import Faults
 from utils.images import ImageError, Size
+from utils.raster_files import LOCAL, Access
 from utils.rasters import raster_info
 from utils.records import SceneDetections
-from utils.scene_rasters import PLAIN
 
 Source = Path | Image
 CHUNK = 64  # files that are predicted before their outputs are written
@@ -53,16 +53,18 @@ def find_in_images(
 
 def _stands_alone(source: Source, config: Config) -> bool:
     """Say whether an image is not for a batch; what cannot be read is, and is found out in its turn."""
-    if isinstance(source, Path) and (source.suffix.lower() in RASTERS or reading_of(config) != PLAIN):
+    if isinstance(source, Path) and (source.suffix.lower() in RASTERS or not reading_of(config).is_plain):
         return True
     try:
-        return whole_scale(_size_of(source), config) is None
+        return whole_scale(_size_of(source, Access.of(config.predict)), config) is None
     except ImageError:
         return False
 
 
-def _size_of(source: Source) -> Size:
-    return raster_info(source).size if isinstance(source, Path) else (source.shape[0], source.shape[1])
+def _size_of(source: Source, access: Access = LOCAL) -> Size:
+    if isinstance(source, Path):
+        return raster_info(source, access).size
+    return source.shape[0], source.shape[1]
 
 
 def _find_in_chunk(

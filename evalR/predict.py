@@ -13,7 +13,7 @@ from evalR.load import Trained
 from evalR.predictor import Predictor
 from evalR.scenes.engine import find_in_scene
 from evalR.scenes.journal import Journal, scene_meaning
-from evalR.slicing import whole_scale
+from evalR.slicing import check_pixels, whole_scale
 from utils.errors import UserError
 from utils.images import ImageError
 from utils.rasters import Raster, Window, array_raster
@@ -44,6 +44,7 @@ def _find(
     trained: Trained, raster: Raster, name: str, journal: Journal | None, shared: bool
 ) -> SceneDetections:
     model, config, device = trained.model, trained.config, trained.device
+    check_pixels(raster.size, config, name)
     if whole_scale(raster.size, config) is None:
         predictor = Predictor(model, scene_config(trained), device, peak=trained.peak)
         (found,) = find_in_scene(predictor, raster, journal, shared)
@@ -66,7 +67,7 @@ def scene_config(trained: Trained) -> Config:
 
 def reading_of(config: Config) -> Reading:
     """Return how the settings want rasters to be read."""
-    return Reading(config.predict.bands, config.predict.stretch)
+    return Reading.of(config.predict)
 
 
 def shown(found: Detections, trained: Trained) -> Detections:

@@ -6,6 +6,7 @@ it is not enlarged.
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 from cfg.schema import Config
 from dataloadR.splits import far_larger, fitting_scale, max_downscale
 from utils.errors import UserError
-from utils.images import Size
-from utils.tiles import Grid, tile_windows
+from utils.images import ImageError, Size
+from utils.tiles import Grid, tile_count
 
 logger = logging.getLogger(__name__)
+WORTH_SAYING = 1 << 28  # px of an image whose tiles take a while
 TOLERANCE = 1.02  # of a scale: nobody sees the difference
 AS_IT_IS = (1.0,)
 
@@ -78,13 +80,14 @@ def log_slicing(sizes: Iterable[Size], config: Config) -> dict[str, Any]:
         if scale is None:
             grid = scene_grid(config)
             cut, rates = cut + images, grid.rates
-            tiles += images * sum(1 for _ in tile_windows("", size, grid))
+            tiles += images * tile_count(size, grid)
         else:
             whole += [scale] * images
     parts = [f"{_count(len(whole), 'image')} shown whole at a scale of {_range(whole)}"] if whole else []
     parts += [f"{_count(cut, 'image')} cut into {_count(tiles, 'tile')} at {_range(rates)}"] if cut else []
     if parts:
         logger.info("%s", ", ".join(parts))
+    _say_largest(max(counts, key=math.prod, default=(0, 0)), config)
     if counts and config.data.training_scale is None and not _tiles_are_asked_for(config):
         logger.warning(
             "the checkpoint does not say at what scale it was trained: images up to %g times the input are "
@@ -93,6 +96,36 @@ def log_slicing(sizes: Iterable[Size], config: Config) -> dict[str, Any]:
         )
     spread = [min(whole), max(whole)] if whole else None
     return {"whole": len(whole), "scales": spread, "cut": cut, "tiles": tiles, "rates": list(rates)}
+
+
+def _say_largest(size: Size, config: Config) -> None:
+    """Say how long the largest image may take, where nobody would want to wait for the first tile to know."""
+    if math.prod(size) < WORTH_SAYING or whole_scale(size, config) is not None:
+        return
+    count = tile_count(size, scene_grid(config))
+    quick, slow = _duration(count / 100), _duration(count)
+    line = "the largest image has %s x %s px, %s tiles: from %s (100 tiles a second) to %s (1 a second)"
+    logger.info(line, f"{size[1]:,}", f"{size[0]:,}", f"{count:,}", quick, slow)
+
+
+def check_pixels(size: Size, config: Config, name: str) -> None:
+    """Raise where an image is so large that its header may be wrong.
+
+    Raises:
+        ImageError: it has more than `predict.max_pixels`.
+    """
+    pixels, most = math.prod(size), config.predict.max_pixels
+    if pixels > most:
+        raise ImageError(
+            f"{name}: {size[1]:,} x {size[0]:,} px by its header, {tile_count(size, scene_grid(config)):,} "
+            f"tiles, more than predict.max_pixels={most}; if it is right, say predict.max_pixels={pixels}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    units = ((86400, "days"), (3600, "hours"), (60, "minutes"))
+    unit, name = next(((unit, name) for unit, name in units if seconds >= 2 * unit), (1, "seconds"))
+    return f"{seconds / unit:.0f} {name}"
 
 
 def _count(number: int, what: str) -> str:

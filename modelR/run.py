@@ -27,6 +27,7 @@ from utils.resume import (
     restore,
     run_state,
 )
+from utils.resume_check import Expected
 from utils.runlog import RunLog, new_run_folder
 
 logger = logging.getLogger("train")
@@ -89,7 +90,8 @@ def start(
     stepper = Stepper(model, config.train, config.loss, device, steps_per_epoch)
     position = Position(sums=torch.zeros(len(Losses._fields)))
     if earlier:
-        folder, position = earlier.folder, restore(stepper.parts, earlier.checkpoint, earlier.folder / LAST)
+        folder, expected = earlier.folder, Expected(len(Losses._fields), steps_per_epoch)
+        position = restore(stepper.parts, earlier.checkpoint, expected, folder / LAST)
         logger.info("going on in %s at epoch %d, step %d", folder, position.epoch + 1, position.done)
     else:
         folder = distributed.from_main(new_run_folder(RUNS, name) if main else RUNS)

@@ -12,10 +12,11 @@ import torch
 from cfg.listing import settings_text
 from cfg.load import ConfigError, check_keys
 from utils.errors import UserError, first_line
+from utils.exhaustion import close_output, exhaustion, open_output, say, system_line
 from utils.interrupts import Interrupted
 from utils.option_words import Words
 
-BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes
 HelpFormatter = argparse.RawDescriptionHelpFormatter
 STYLE = """\
 Every option may be written --name value, --name=value or name=value; several values: name=a,b.
@@ -111,23 +112,35 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
     128 plus its number after a signal that the script has seen to, 130 after any other Ctrl-C; else what
     `main` returns, None being 0.
     """
+    open_output()
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to stop
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
-        return main(sys.argv[1:]) or 0
-    except (ConfigError, UserError) as error:
-        sys.stderr.write(f"error: {user_line(error)}\n")
-        return BAD_INPUT
-    except OSError as error:
-        if error.errno is None:  # of a library, not of the system
-            raise
-        place = error.filename2 or error.filename
-        sys.stderr.write(f"error: {f'{place}: ' if place else ''}{error.strerror or first_line(error)}\n")
-        return BAD_INPUT
+        code = main(sys.argv[1:]) or 0
+        sys.stdout.flush()  # a full disk is seen here, not by Python at its end
+        return code
     except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what was saved before is complete\n")
+        say("interrupted; what was saved before is complete\n")
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        return BROKEN_PIPE
+    except Exception as error:
+        line = error_line(error)
+        if line is None:  # a mistake of ours: where it was helps to mend it
+            raise
+        say(f"error: {line}\n")
+        return BAD_INPUT
+    finally:
+        close_output()
+
+
+def error_line(error: Exception) -> str | None:
+    """Return the line about an error of the input or of the machine; None for a mistake of the code."""
+    if isinstance(error, ConfigError | UserError):
+        return user_line(error)
+    return system_line(error) if isinstance(error, OSError) else exhaustion(error)
 
 
 def user_line(error: Exception) -> str:

@@ -1,16 +1,23 @@
 """Files that appear whole or not at all."""
 
+import errno
 import hashlib
 import json
 import os
+import re
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
 from utils.errors import UserError
 
+LEFTOVER = re.compile(r"\..+\.(?P<process>[1-9]\d{0,8})\.tmp(\.\w{1,8})?")  # names that `replacing` gives
+LEFTOVER_AGE = 60.0  # seconds
 fcntl = import_module("fcntl") if os.name == "posix" else None  # elsewhere nobody is kept away
 
 
@@ -26,6 +33,7 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(target.parent)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
         yield temporary
@@ -35,6 +43,35 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=64)
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes have begun in a folder, once for each folder and process.
+
+    A process of this number may live on another machine, which writes here as well: what was written to in
+    the last minute stays.
+    """
+    with suppress(OSError):
+        names = [entry.name for entry in os.scandir(folder) if LEFTOVER.fullmatch(entry.name)]
+        for path in (folder / name for name in names):
+            match = LEFTOVER.fullmatch(path.name)
+            is_old = time.time() - path.lstat().st_mtime > LEFTOVER_AGE
+            is_file = not stat.S_ISDIR(path.lstat().st_mode)
+            if match and is_old and is_file and not _is_alive(int(match["process"])):
+                path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # to ask would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,6 +98,33 @@ def check_folder(path: Path, what: str) -> None:
         raise UserError(f"{what}={path}: expected a folder, {place} is none")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"{what}={path}: expected a folder that can be written, {place} cannot")
+
+
+def strange_kind(path: str | Path) -> str | None:
+    """Return what a path is that is there and no regular file, links followed; None for the others.
+
+    To open a pipe waits for whoever writes into it, and a device may never end.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - raises for the same paths as open
+    except (OSError, ValueError):
+        return None  # whoever opens it says why not
+    if stat.S_ISREG(mode):
+        return None
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((kind for is_kind, kind in kinds if is_kind(mode)), "a device")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the contents of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is another kind of file.
+    """
+    kind = strange_kind(path)
+    if kind:
+        raise OSError(errno.EINVAL, f"expected a file, got {kind}", str(path))
+    return path.read_bytes()
 
 
 def file_hash(path: Path) -> str:

@@ -1,14 +1,17 @@
 """Pixels of a raster, coordinates of its map, longitude and latitude: each way exact in float64."""
 
 import logging
-import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.extras import find_extra, need_extra
+from utils.extras import need_extra
+from utils.images import ImageError
+from utils.raster_files import LOCAL, Access
+from utils.rasters import open_dataset
 from utils.records import GeoReference
 
 F64 = NDArray[np.float64]
@@ -17,24 +20,18 @@ WGS84 = "EPSG:4326"
 MOST_DEGREES = np.array([540.0, 90.0 + 1e-6])  # rasters may begin at 0 or cross the antimeridian
 
 
-def read_geo(path: str | Path) -> GeoReference | None:
+def read_geo(path: str | Path, access: Access = LOCAL) -> GeoReference | None:
     """Return where a raster lies; None where it does not say, or rasterio is not installed.
 
     What says half of it, a transform without a CRS or ground control points alone, is logged in one line.
     """
-    rasterio = find_extra("rasterio")
-    if rasterio is None:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as dataset:
-                lack = _lack(dataset)
-                if lack:
-                    log.warning("%s: %s; coordinates are pixels", path, lack)
-                return geo_of(dataset)
-        except rasterio.errors.RasterioError:
-            pass  # no raster for rasterio: whoever reads the pixels says what is wrong
+    with suppress(ImageError), open_dataset(path, access) as dataset:
+        if dataset is None:  # whoever reads the pixels says what is wrong
+            return None
+        lack = _lack(dataset)
+        if lack:
+            log.warning("%s: %s; coordinates are pixels", path, lack)
+        return geo_of(dataset)
     return None
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from utils.errors import UserError
+from utils.files import strange_kind
 from utils.records import F32
 from utils.stretch import Levels, levels_of_16_bits, sample_image, stretched
 
@@ -49,6 +50,9 @@ class ImageError(UserError):
 
 
 def _read_bytes(path: str | Path) -> bytes:
+    kind = strange_kind(path)
+    if kind:
+        raise ImageError(f"{path}: cannot be read: expected a file, got {kind}")
     try:
         with FileIO(path) as file:
             data = file.readall()
@@ -171,6 +175,8 @@ class Header(NamedTuple):
 
 def read_header(file: str | Path | BytesIO) -> Header | None:
     """Return the header, or None where Pillow knows none or is afraid of the size (179 million pixels)."""
+    if isinstance(file, str | Path) and strange_kind(file):
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes and of tags; the decoder has the last word

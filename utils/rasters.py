@@ -30,6 +30,7 @@ from utils.images import (
     read_image,
     to_8_bits,
 )
+from utils.raster_files import LOCAL, Access, check_raster_file, drivers_for, gdal_name, gdal_options
 from utils.raster_values import read_values, sample_raster
 from utils.records import GeoReference
 from utils.stretch import Place, levels_of_16_bits
@@ -76,7 +77,7 @@ def array_raster(image: U8) -> Raster:
     return Raster((height, width), False, lambda w: image[w.y_min : w.y_max, w.x_min : w.x_max])
 
 
-def raster_info(path: str | Path) -> RasterInfo:
+def raster_info(path: str | Path, access: Access = LOCAL) -> RasterInfo:
     """Return size and way of reading; nothing is decoded where the header or rasterio tells the size.
 
     Raises:
@@ -84,7 +85,7 @@ def raster_info(path: str | Path) -> RasterInfo:
     """
     size = known_size(path)
     if size is None or is_large(size):
-        with open_dataset(path) as dataset:
+        with open_dataset(path, access) as dataset:
             if dataset is not None:
                 size = dataset.shape
                 return RasterInfo(size, is_large(size), dataset.driver in ("GTiff", "COG"))
@@ -95,7 +96,7 @@ def raster_info(path: str | Path) -> RasterInfo:
 
 
 @contextmanager
-def open_raster(path: str | Path) -> Iterator[Raster]:
+def open_raster(path: str | Path, access: Access = LOCAL) -> Iterator[Raster]:
     """Open an image of any size; its colours become those of `read_image`, the first three bands of many.
 
     Raises:
@@ -105,7 +106,7 @@ def open_raster(path: str | Path) -> Iterator[Raster]:
     if size is not None and not is_large(size) and is_common(path):
         yield array_raster(read_image(path))
         return
-    with open_dataset(path) as dataset:
+    with open_dataset(path, access) as dataset:
         windowed = dataset is not None and is_large(dataset.shape)
         image = None if windowed else _read_whole(path, is_last=dataset is None)
         yield _dataset_raster(dataset, path) if image is None else array_raster(image)
@@ -155,16 +156,22 @@ def _hinting() -> Iterator[None]:
 
 
 @contextmanager
-def open_dataset(path: str | Path) -> Iterator[Any]:
-    """Yield rasterio's dataset; None where rasterio is missing or knows no such file."""
+def open_dataset(path: str | Path, access: Access = LOCAL) -> Iterator[Any]:
+    """Yield rasterio's dataset; None where rasterio is missing or knows no such file.
+
+    Raises:
+        ImageError: the file would have others opened that `access` does not allow.
+    """
     rasterio = find_extra("rasterio")
     if rasterio is None:
         yield None
         return
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), warnings.catch_warnings():
+    check_raster_file(path, access)
+    options = gdal_options(access)
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **options), warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         try:
-            dataset = rasterio.open(path)
+            dataset = rasterio.io.DatasetReader(gdal_name(path), driver=drivers_for(path, access))
         except rasterio.errors.RasterioError:
             yield None
             return

@@ -19,6 +19,7 @@ from utils.checkpoint import CheckpointError, load_checkpoint, load_optimizer, l
 from utils.distributed import gather, rank, world_size
 from utils.distributed import launched as is_launched
 from utils.errors import UserError
+from utils.resume_check import Expected, check_fit, check_state, refusal
 
 logger = logging.getLogger(__name__)
 LAST = "last.pt"
@@ -28,6 +29,7 @@ HARMLESS = frozenset(
     | {"train.name", "train.max_bad_steps", "predict.score_threshold", "predict.classes", "predict.formats"}
     | {"predict.max_picture", "predict.crop_margin", "predict.crop_limit", "predict.quiet"}
     | {"predict.batch_size", "eval.batch_size"}
+    | {"predict.remote", "predict.vrt_folders", "predict.max_pixels"}
 )
 # settings by which somebody wants more of the same run, or the same in less memory
 INTENDED = frozenset({"train.epochs", "train.patience", "train.accumulate"})
@@ -70,20 +72,23 @@ def run_state(parts: Mapping[str, Stateful], position: Position) -> dict[str, An
     return states | {"position": position._asdict(), "random_states": random_states}
 
 
-def restore(parts: Mapping[str, Stateful], checkpoint: Mapping[str, Any], source: Path) -> Position:
+def restore(
+    parts: Mapping[str, Stateful], checkpoint: Mapping[str, Any], expected: Expected, source: Path
+) -> Position:
     """Put every part back into the state of the checkpoint and return the position.
 
     Random states return with the same number of processes only: others draw other numbers anyway.
 
     Raises:
-        CheckpointError: a state is missing or does not fit.
+        CheckpointError: a state is missing or does not fit; no part has changed then.
     """
+    check_fit(checkpoint, {name: part.state_dict() for name, part in parts.items()}, expected, source)
     for name, part in parts.items():
         try:
             take(part, checkpoint[name], source)
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
-            line = str(error).strip().splitlines()[-1].strip()
-            raise CheckpointError(f"{source}: the state of the {name} does not fit: {line}") from None
+        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError) as error:
+            line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+            raise refusal(source, f"{name}: {line}") from None
     states = checkpoint["random_states"]
     if len(states) == world_size():
         own, *cuda = states[rank()]
@@ -124,6 +129,7 @@ def read_run(folder: Path) -> Earlier:
     """
     source = folder / LAST
     checkpoint = load_checkpoint(source)
+    check_state(checkpoint, source)
     return Earlier(folder, checkpoint, load_config_text(checkpoint["config"], str(source)))
 
 
@@ -227,6 +233,7 @@ def find_run(resume: str, runs: Path, name: str, unfinished: bool = False) -> Pa
 def _is_usable(path: Path, unfinished: bool) -> bool:
     try:
         checkpoint = load_checkpoint(path)
+        check_state(checkpoint, path)
     except CheckpointError as error:
         logger.warning("passed over: %s", error)
         return False

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cfg.predict import PredictConfig
 from utils.extras import find_extra
 from utils.georeference import geo_of
 from utils.images import FILL, U8, ImageError, to_8_bits
 from utils.notices import say
+from utils.raster_files import LOCAL, Access
 from utils.raster_values import read_values, refuse_truncated, sample_raster, valid_pixels
 from utils.rasters import (
     HINT,
@@ -42,6 +44,17 @@ class Reading(NamedTuple):
 
     bands: tuple[int, ...] = ()  # from 1, one or three; none: the colours, else the first three or the first
     stretch: tuple[float, float] | None = None  # percentiles for black and white; None: see `open_scene`
+    access: Access = LOCAL
+
+    @classmethod
+    def of(cls, config: PredictConfig) -> "Reading":
+        """Return how the settings want rasters to be read."""
+        return cls(config.bands, config.stretch, Access.of(config))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing about bands and colours is asked for."""
+        return not self.bands and self.stretch is None
 
 
 PLAIN = Reading()
@@ -61,19 +74,19 @@ def open_scene(path: str | Path, reading: Reading = PLAIN, warn: bool = True) ->
         ImageError: as `open_raster`, no such band, or none at all.
     """
     size = known_size(path)
-    is_plain = reading == PLAIN
+    is_plain = reading.is_plain
     if is_plain and size is not None and not is_large(size) and is_common(path):
         with open_raster(path) as raster:
             yield raster
         return
-    with open_dataset(path) as dataset:
+    with open_dataset(path, reading.access) as dataset:
         if dataset is None and not is_plain:
             help_line = "no raster that rasterio reads" if find_extra("rasterio") else HINT
             raise ImageError(f"{path}: bands and stretch cannot be chosen: {help_line}")
         if dataset is not None and (not is_plain or not _is_ordinary(dataset)):
             yield _scene_raster(dataset, path, reading, warn)
             return
-    with open_raster(path) as raster:
+    with open_raster(path, reading.access) as raster:
         yield raster
 
 

@@ -51,6 +51,11 @@ def tile_starts(length: int, size: int, overlap: int) -> list[int]:
     return [*starts, max(length - size, 0)]
 
 
+def start_count(length: int, size: int, overlap: int) -> int:
+    """Return how many tiles `tile_starts` gives, of any length at once."""
+    return -(-max(length - size, 0) // (size - overlap)) + 1
+
+
 class Grid(NamedTuple):
     """How images are cut."""
 
@@ -80,3 +85,9 @@ def tile_windows(name: str, size: Size, grid: Grid) -> Iterator[tuple[Tile, Wind
             for x in tile_starts(width, grid.side, grid.overlap):
                 window = Window(x, y, min(x + grid.side, width), min(y + grid.side, height))
                 yield Tile(name, rate, x, y), window
+
+
+def tile_count(size: Size, grid: Grid) -> int:
+    """Return how many tiles `tile_windows` gives, of an image of any size at once."""
+    sides = (scaled_size(size, rate) for rate in grid.rates)
+    return sum(math.prod(start_count(side, grid.side, grid.overlap) for side in scaled) for scaled in sides)

@@ -35,18 +35,36 @@ class ImageFinder:
         """Return the file of an image: at this path, or the one whose path ends most like it.
 
         Raises:
-            UserError: several would do.
+            UserError: several would do, or the only one lies outside the folders that were given.
         """
+        outside = None
         for folder in self.direct:
             path = folder / name
             if is_image(path) and os.path.isfile(path):  # noqa: PTH113 - raises never
-                return path
+                if stays_below(path, folder):
+                    return path
+                outside = path
         found = self.by_stem.get(stem_of(name), [])
         likeness = [_likeness(path, name, split) for path in found]
         best = [path for path, value in zip(found, likeness, strict=True) if value == max(likeness)]
         if len({path.resolve() for path in best}) > 1:
             raise UserError(f"{name}: expected one image of this name, found {best[0]} and {best[1]}")
+        if not best and outside:
+            raise outside_error(name, self.folder)
         return best[0] if best else None
+
+
+def stays_below(path: Path, folder: Path) -> bool:
+    """Say whether a path lies below a folder; links count where they are, not where they lead."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))  # noqa: PTH100 - as above
+
+
+def outside_error(name: str, folder: Path) -> UserError:
+    """Return the error about labels that name a file which does not belong to the data set."""
+    return UserError(
+        f"{name}: expected an image below {folder}, the path leaves it; if it belongs to the data set, "
+        "convert it and say where it is with --image-dir"
+    )
 
 
 def _folder_of(source: Path) -> Path:

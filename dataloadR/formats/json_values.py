@@ -10,6 +10,7 @@ import numpy as np
 
 from dataloadR.formats.records import F64
 from dataloadR.label_lines import BYTE_ORDER_MARK, MAX_COORDINATE, SHOWN, AnnotationError
+from utils.files import read_bytes
 
 
 class Value:
@@ -112,7 +113,7 @@ def load_json(path: Path) -> Value:
         AnnotationError: it cannot be read, or is no JSON; says the line.
     """
     try:
-        data = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+        data = read_bytes(path).removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from None
     try:

@@ -18,6 +18,7 @@ from datasets_tools.doctor.files import shorten
 from datasets_tools.doctor.findings import Finding, found
 from datasets_tools.doctor.labels import F64, Labelled
 from datasets_tools.jobs import run_jobs
+from utils.files import strange_kind
 from utils.images import U8, ImageError, Size, check_image, image_size, read_image
 
 MAX_PIXELS = 2**27  # 400 MB as RGB; larger rasters are not decoded
@@ -49,6 +50,9 @@ def examine_images(paths: Sequence[Path], fast: bool, processes: int) -> list[Fa
 
 def examine(path: Path, fast: bool) -> Facts:
     """Return the facts of one image; what is wrong with it is one of them."""
+    kind = strange_kind(path)
+    if kind:
+        return Facts(None, f"{path}: expected a file, got {kind}")
     kinds = _odd_kinds(path)
     try:
         height, width = image_size(path)

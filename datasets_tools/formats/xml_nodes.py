@@ -10,6 +10,7 @@ from xml.parsers import expat
 
 from dataloadR.label_lines import SHOWN, to_numbers
 from utils.errors import UserError, first_line
+from utils.files import read_bytes
 
 MAX_DEPTH = 100  # no format nests deeper than ten
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["']""")
@@ -101,7 +102,7 @@ def read_xml(path: Path, root: str | None = None) -> Node:
         UserError: the file cannot be read, is no well-formed XML, has a DOCTYPE or another root element.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     node = _Tree(path).parse(data)

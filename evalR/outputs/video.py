@@ -17,7 +17,7 @@ from evalR.outputs.pictures import annotate
 from evalR.outputs.table import CORNERS, PIXELS, csv_rows, write_table
 from utils.drawing import Entry, legend_strip, with_legend
 from utils.errors import UserError
-from utils.files import replacing, write_text
+from utils.files import replacing, strange_kind, write_text
 from utils.outlines import Image
 from utils.records import Detections, SceneDetections
 
@@ -35,12 +35,20 @@ class VideoInfo(NamedTuple):
     frames: int  # 0: it does not say
 
 
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(16).lstrip(b"\xef\xbb\xbf \t\r\n")
+    return head.startswith((b"#EXTM3U", b"ffconcat", b"<", b"v=0", b"["))
+
+
 def video_info(path: Path) -> VideoInfo:
     """Return size, rate and number of frames.
 
     Raises:
         UserError: no video that OpenCV reads.
     """
+    if strange_kind(path) or _is_text(path):  # a list of other files or addresses
+        raise UserError(f"{path}: cannot be read as a video")
     capture = cv2.VideoCapture(str(path))
     try:
         if not capture.isOpened():

@@ -86,7 +86,7 @@ def write_format(
     """Write what `path_of` says, or the crops of an image."""
     path = path_of(out, name, form)
     if form == "crops":
-        with open_scene(found.source, Reading(config.bands, config.stretch), warn=False) as raster:
+        with open_scene(found.source, Reading.of(config), warn=False) as raster:
             write_crops(out / CROPS, name, raster, found, config.crop_margin, config.crop_limit)
     if path is None:
         return
@@ -105,7 +105,7 @@ def write_format(
 
 def _draw(path: Path, found: SceneDetections, config: PredictConfig) -> None:
     height, width = found.size
-    with open_scene(found.source, Reading(config.bands, config.stretch), warn=False) as raster:
+    with open_scene(found.source, Reading.of(config), warn=False) as raster:
         if max(found.size) > config.max_picture:
             write_overview(path.with_suffix(""), raster, found, config.threshold)
         else:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from cfg.load import config_settings, load_config, load_config_text
 from cfg.schema import Config
 from evalR.inference import predict_any, predict_split
-from evalR.slicing import log_slicing, scene_grid, whole_scale
+from evalR.slicing import check_pixels, log_slicing, scene_grid, whole_scale
+from utils.images import ImageError
 from utils.records import Annotation, LevelPrediction
 
 AT_ONE = "data.training_scale=[1.0,1.0,1.0]"
@@ -146,3 +147,14 @@ def test_the_network_sees_every_image_at_that_scale(
         shown = [width for width in widths if width]
         assert len(shown) >= 3
         assert shown == pytest.approx([80 * factor] * len(shown), abs=0.1 * 80 * factor)
+
+
+def test_sizes_that_a_header_claims_are_asked_about(caplog: pytest.LogCaptureFixture) -> None:
+    config = Config()
+    size = (10_000_000, 10_000_000)
+    with pytest.raises(ImageError, match=r"a\.tif: 10,000,000 x 10,000,000 px .*=10{14}$"):
+        check_pixels(size, config, "a.tif")
+    check_pixels((300_000, 300_000), config, "a.tif")
+    caplog.set_level("INFO")
+    log_slicing([size], config)
+    assert "the largest image has 10,000,000 x 10,000,000 px" in caplog.text

@@ -1,10 +1,12 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from utils.errors import UserError
-from utils.files import Lock, check_folder, replacing
+from utils.files import Lock, check_folder, replacing, write_text
 
 
 def test_file_appears_at_the_end_only(tmp_path: Path) -> None:
@@ -87,3 +89,21 @@ def test_a_lock_whose_file_vanished_is_taken_anew(tmp_path: Path, monkeypatch: p
     assert Lock.of(path)
     assert len(opened) == 2
     assert path.exists()
+
+
+def test_leftovers_of_killed_processes_are_cleared(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    dead, alive = process.pid, os.getppid()
+    ours = [f".x.{dead}.tmp.zip", f".scene.{dead}.tmp.jpg", f".a.b.{dead}.tmp"]
+    others = [f".x.{alive}.tmp.zip", "x.zip", f"x.{dead}.tmp.zip", ".x.tmp.zip", f".x.{dead}.tmp.zip.bak.txt"]
+    fresh = f".fresh.{dead}.tmp.png"
+    for name in (*ours, *others, fresh):
+        (tmp_path / name).touch()
+        if name != fresh:
+            os.utime(tmp_path / name, (1e9, 1e9))
+    (tmp_path / f".folder.{dead}.tmp").mkdir()
+    os.utime(tmp_path / f".folder.{dead}.tmp", (1e9, 1e9))
+    write_text(tmp_path / "new.txt", "a")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted([*others, fresh, f".folder.{dead}.tmp", "new.txt"])

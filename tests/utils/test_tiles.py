@@ -1,7 +1,7 @@
 import pytest
 
 from utils.errors import UserError
-from utils.tiles import Tile, parse_tile, tile_starts
+from utils.tiles import Grid, Tile, parse_tile, tile_count, tile_starts, tile_windows
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,11 @@ def test_other_names_are_refused(name: str) -> None:
 )
 def test_starts_by_hand(length: int, expected: list[int]) -> None:
     assert tile_starts(length, 800, 200) == expected
+
+
+def test_tiles_are_counted_without_being_listed() -> None:
+    for side, overlap, rates in ((10, 3, (1.0,)), (7, 0, (0.5, 2.0)), (16, 15, (1.0,))):
+        grid = Grid(side, overlap, rates)
+        for size in ((1, 1), (10, 10), (11, 24), (17, 40), (33, 7)):
+            assert tile_count(size, grid) == len(list(tile_windows("", size, grid)))
+    assert tile_count((10**9, 10**9), Grid(10, 0, (1.0,))) == 10**16

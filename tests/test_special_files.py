@@ -1,0 +1,99 @@
+"""Only regular files are opened: nothing waits for a pipe or reads a device to its end."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cfg.schema import DataConfig
+from dataloadR.annotations import read_split
+from dataloadR.formats.notes import Notes
+from dataloadR.formats.shapes import MOST_VERTICES, crossings, polygon_quad
+from dataloadR.label_lines import AnnotationError
+from dataloadR.splits import load_split
+from datasets_tools import check, convert, show
+from evalR.outputs.video import video_info
+from tests.special_files import add_special_files, no_longer_than
+from tests.training_runs import WORDS
+from utils.errors import Faults, UserError
+from utils.images import ImageError, check_image, image_size, read_header, read_image
+from utils.rasters import raster_info
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_reading_an_image(tmp_path: Path, suffix: str) -> None:
+    for path in add_special_files(tmp_path, suffix):
+        with no_longer_than(20):
+            for read in (read_image, image_size, check_image, raster_info):
+                with pytest.raises(ImageError, match=path.name):
+                    read(path)
+            assert read_header(path) is None
+
+
+@pytest.mark.usefixtures("words")
+def test_a_data_set_full_of_them(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    add_special_files(root / "train/images", ".png")
+    add_special_files(root / "train/labelTxt", ".txt")
+    for name in ("socket", "zero"):  # an image with a label file that is none
+        source = next((root / "val/images").iterdir())
+        (root / "train/images" / f"{name}2.png").write_bytes(source.read_bytes())
+        (root / "train/labelTxt" / f"{name}2.txt").symlink_to(root / f"train/labelTxt/{name}.txt")
+    with no_longer_than(60):
+        found, _ = load_split(DataConfig(root=str(root), on_error="skip"), "train", ())
+        assert len(found) == 14
+        with pytest.raises(UserError):
+            load_split(DataConfig(root=str(root)), "train", ())
+        assert check.main([str(root), "--out", "checked", "--processes", "1"]) == 1
+        show.main([str(root), "shown", "data.on_error=skip", "--number", "0", "--processes", "1", *WORDS])
+    assert len(list(Path("shown").glob("*.png"))) == 14
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("labelme", ".json"), ("coco", ".json"), ("hrsc2016", ".xml")])
+def test_label_files(tmp_path: Path, form: str, suffix: str) -> None:
+    (tmp_path / "data").mkdir()
+    for path in add_special_files(tmp_path / "data", suffix)[:4]:
+        with no_longer_than(20), pytest.raises(UserError):
+            convert.main([str(path), str(tmp_path / "out"), "--from", form, "--to", "dota"])
+    with no_longer_than(20), pytest.raises(UserError):
+        convert.main([str(tmp_path / "data"), str(tmp_path / "out"), "--from", form, "--to", "dota"])
+
+
+def test_a_list_that_is_a_device(tmp_path: Path) -> None:
+    for path in add_special_files(tmp_path, ".txt"):
+        with no_longer_than(20), pytest.raises(UserError):
+            read_split(path, "", faults=Faults(skip=True))
+
+
+def test_videos(tmp_path: Path) -> None:
+    for path in add_special_files(tmp_path, ".mp4")[:4]:
+        with no_longer_than(20), pytest.raises(UserError, match="cannot be read as a video"):
+            video_info(path)
+    playlist = tmp_path / "a.mp4"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")
+    with pytest.raises(UserError, match="cannot be read as a video"):
+        video_info(playlist)
+
+
+def test_polygons_that_would_take_minutes() -> None:
+    rng = np.random.default_rng(0)
+    with no_longer_than(20):
+        for count in (100, 500, MOST_VERTICES):
+            with pytest.raises(AnnotationError, match=r"a: expected an outline, .* crosses itself \d+ times"):
+                polygon_quad(rng.uniform(0, 100, (count, 2)), "a", Notes())
+        with pytest.raises(AnnotationError, match="at most 2000 vertices, got 1000000"):
+            polygon_quad(rng.uniform(0, 100, (1_000_000, 2)), "a", Notes())
+    angles = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    circle = 100 + 50 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert polygon_quad(circle, "a", Notes()).shape == (4, 2)
+
+
+def test_crossings_are_counted() -> None:
+    bow = np.array([[0.0, 0.0], [2.0, 2.0], [2.0, 0.0], [0.0, 2.0]])
+    assert crossings(bow) == 1
+    assert crossings(bow[[0, 2, 1, 3]]) == 0
+    star = np.array([[np.cos(k * 4 * np.pi / 5), np.sin(k * 4 * np.pi / 5)] for k in range(5)])
+    assert crossings(star) == 5
