@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.quad_parts import FLAT
+from utils.selection import on_device
 
 PAIRS_AT_ONCE = 1 << 20  # some 0.5 GB of float64 while they are clipped
 CELLS_AT_ONCE = 1 << 25  # of a table of box pairs
@@ -36,7 +37,7 @@ class SplitQuads(NamedTuple):
 def split_quads(quads: Tensor) -> SplitQuads:
     """Return quads (N, 4, 2) in convex parts, by the rules of `quad_parts.to_shapes`."""
     case = part_cases(quads)
-    index = torch.tensor(PART_ORDERS, device=quads.device)[case]  # (N, 2, 4)
+    index = on_device(PART_ORDERS, quads)[case]  # (N, 2, 4)
     vertices = quads.unsqueeze(1).expand(-1, 2, -1, -1)
     parts = vertices.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, 2))
     areas = _areas(parts - parts.narrow(2, 0, 1))
