@@ -5,6 +5,7 @@ which the host would have to wait for the device is written down with its place 
 """
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ WAITS = {
     aten.unique_consecutive.default: 1,
     aten.bincount.default: 2,  # the lowest and the highest
 }
+COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 INDEXING = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default)
 COPIES = (aten.copy_.default, aten._to_copy.default)
 
@@ -93,6 +95,9 @@ class GpuTensor(Tensor):
                 f"{function}: expected all tensors to be on the same device, got {DEVICE} and a tensor "
                 f"{tuple(strays[0].shape)} on the CPU"
             )
+        composite = torch.is_inference_mode_enabled()  # elsewhere autograd has taken those apart
+        if composite and torch._C._dispatch_has_kernel_for_dispatch_key(function.name(), COMPOSITE):
+            return function._op_dk(COMPOSITE, *args, **kwargs)
         gpu.note(function, args, kwargs)
         bare = tree_map(lambda x: x.values if isinstance(x, GpuTensor) else x, (args, kwargs))
         result = function(*bare[0], **bare[1])
@@ -117,6 +122,24 @@ class FakeGpu(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[str] = []  # operation and file:line
+
+    def __enter__(self) -> Self:
+        self._run, gpu = threading.Thread.run, super()
+
+        def run(thread: threading.Thread) -> None:  # modes are those of a thread
+            gpu.__enter__()
+            try:
+                self._run(thread)
+            finally:
+                gpu.__exit__(None, None, None)
+
+        threading.Thread.run = run  # type: ignore[method-assign]
+        gpu.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        threading.Thread.run = self._run  # type: ignore[method-assign]
+        super().__exit__(*error)
 
     def put(self, value: Any) -> Any:
         """Return a structure with its tensors on the device; a module has its own replaced."""

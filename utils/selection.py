@@ -27,3 +27,13 @@ def expanded_rows(repeats: Sequence[Tensor]) -> list[Tensor]:
 def on_device(values: Sequence[object], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return numbers of the host as a tensor beside another, without waiting for its device."""
     return torch.tensor(values, dtype=dtype).to(like.device, non_blocking=True)
+
+
+def to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors of one device on the CPU, with one copy, for each copy waits."""
+    if tensors[0].device.type == "cpu":
+        return list(tensors)
+    parts = [tensor.contiguous().flatten().view(torch.uint8) for tensor in tensors]
+    split = torch.split(torch.cat(parts).cpu(), [len(part) for part in parts])
+    pairs = zip(split, tensors, strict=True)
+    return [part.clone().view(like.dtype).view(like.shape) for part, like in pairs]  # a clone is aligned

@@ -68,9 +68,11 @@ def test_targets_and_loss_on_the_gpu(rule: AssignConfig, seed: int) -> None:
     assert_same(expected[terms:], found_losses[terms:], rounding=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("optimizer", "rounding"), [("sgd", 1e-3), ("adamw", 1e-2)])
 @pytest.mark.parametrize("rule", [CURRENT, PAPER], ids=lambda rule: rule.rule)
-def test_a_step_waits_for_the_gpu_a_dozen_times_at_most(optimizer: str, rule: AssignConfig) -> None:
+def test_a_step_waits_for_the_gpu_a_dozen_times_at_most(
+    optimizer: str, rounding: float, rule: AssignConfig
+) -> None:
     torch.manual_seed(0)
     model = build_model(ModelConfig(size="nano"), 4)
     twin, train = copy.deepcopy(model), TrainConfig(amp=False, optimizer=optimizer, warmup_epochs=0)
@@ -90,10 +92,8 @@ def test_a_step_waits_for_the_gpu_a_dozen_times_at_most(optimizer: str, rule: As
             assert found is not None
             assert not isinstance(found, GpuTensor)
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert_same(list(model.state_dict().values()), list(twin.state_dict().values()), 1e-3)
-    assert_same(
-        list(ours.ema.module.state_dict().values()), list(theirs.ema.module.state_dict().values()), 1e-3
-    )
+    for own, other in ((model, twin), (ours.ema.module, theirs.ema.module)):
+        assert_same(list(own.state_dict().values()), list(other.state_dict().values()), rounding)
 
 
 def test_a_loss_that_is_not_finite_leaves_the_scale_of_half_precision_alone() -> None:
