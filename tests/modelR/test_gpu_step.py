@@ -15,6 +15,7 @@ from modelR.losses.joint import JointLoss, Losses
 from modelR.stepper import Stepper
 from tests.dataloadR.test_targets import CURRENT, PAPER, objects_of, random_objects
 from tests.fake_gpu import FakeGpu, GpuTensor
+from utils.distributed import any_rank
 from utils.records import LevelPrediction, LevelTargets, Objects
 from utils.selection import expanded_rows, rows_where
 
@@ -112,6 +113,13 @@ def test_a_loss_that_is_not_finite_leaves_the_scale_of_half_precision_alone() ->
     assert stepper.scaler.get_scale() == 4096.0
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), before, strict=True))
     assert stepper.step([good], [targets]) is not None
+
+
+@pytest.mark.parametrize("flag", [False, True])
+def test_one_process_alone_asks_no_gpu_whether_to_stop(flag: bool) -> None:
+    with FakeGpu() as gpu:
+        assert any_rank(flag, GPU) is flag
+        assert not gpu.waits
 
 
 def test_the_gpu_that_is_none_behaves_like_one() -> None:
