@@ -4,6 +4,7 @@ Rows of `Candidates` are (object, cell) pairs of one level; the windows of all o
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from cfg.schema import AssignConfig
 from utils.glides import NEARLY_HORIZONTAL, approximate_quads, quads_to_glides
 from utils.quads import TIE, long_side_directions, quad_areas, quads_to_hboxes
+from utils.selection import expanded_rows, on_device, rows_where
 
 MAX_WINDOW_CELLS = 4  # rule `current`: cap of the window on the finest level, one less per level (spec 2.4)
 PAPER_RANGES = (0.0, 64.0, 128.0, math.inf)  # rule `paper`: px, largest edge distance per level (spec 2.7)
@@ -54,6 +56,16 @@ class Candidates(NamedTuple):
     heat: Tensor  # (K,)
     objectness: Tensor  # (K,) 1, or the heat of a fuzzy cell
     area_weight: Tensor  # (K,)
+
+
+class _Place(NamedTuple):
+    """Where the windows of the R objects of a level lie, in cells as (column, row)."""
+
+    rows: Tensor  # (R,) in Objects
+    radius: Tensor  # (R, 2) to each side of the peak, before the margin of one
+    peak: Tensor  # (R, 2)
+    first: Tensor  # (R, 2) upper left cell on the map
+    size: Tensor  # (R, 2) on the map, 0 beside it
 
 
 class _Window(NamedTuple):
@@ -111,66 +123,108 @@ def level_members(shapes: Shapes, levels: int, config: AssignConfig) -> Tensor:
 
 
 def current_candidates(
-    shapes: Shapes, images: Tensor, members: Tensor, level: Level, config: AssignConfig
-) -> Candidates:
-    """Cells of a capped window with enough heat whose centre lies inside the box (spec 2.3 to 2.5)."""
-    rows = members.nonzero().squeeze(-1)
-    radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(1, MAX_WINDOW_CELLS - level.number).long()
-    half_cells = shapes.half_sides[rows] / level.stride + 1e-16
-    window, heat = _heated_window(shapes, rows, radius, half_cells ** (1 - config.iou_threshold), level)
-    keep = (heat > config.heat_threshold).nonzero().squeeze(-1)
-    window, heat = _Window(*(field[keep] for field in window)), heat[keep]
-    owner = rows[window.pair]
-    inside = _edge_dists(shapes, owner, window, level).amin(dim=-1) > 0
-    weight = math.log(2) / torch.log(radius.prod(dim=-1).to(heat.dtype).sqrt() + 1)
-    cell = _flat_cells(images[owner], window, level)
-    found = Candidates(owner, cell, heat, torch.ones_like(heat), weight[window.pair])
-    return Candidates(*(field[inside] for field in found))
+    shapes: Shapes, images: Tensor, members: Tensor, levels: Sequence[Level], config: AssignConfig
+) -> list[Candidates]:
+    """Cells of capped windows with enough heat whose centre lies inside the box (spec 2.3 to 2.5).
+
+    For each level, of its `members` (M, levels).
+    """
+    power = 1 - config.iou_threshold
+    places = _places(shapes, members, levels, [MAX_WINDOW_CELLS - level.number for level in levels])
+    spreads = [
+        _half_cells(shapes, place, level) ** power for place, level in zip(places, levels, strict=True)
+    ]
+    found = []
+    for level, place, (window, heat) in _heated(shapes, places, spreads, levels, config.heat_threshold):
+        owner = place.rows[window.pair]
+        inside = _edge_dists(shapes, owner, window, level).amin(dim=-1) > 0
+        weight = math.log(2) / torch.log(place.radius.prod(dim=-1).to(heat.dtype).sqrt() + 1)
+        cell = _flat_cells(images[owner], window, level)
+        offered = Candidates(owner, cell, heat, torch.ones_like(heat), weight[window.pair])
+        found.append((offered, inside))
+    return _chosen(found)
 
 
 def paper_candidates(
-    shapes: Shapes, images: Tensor, members: Tensor, level: Level, config: AssignConfig
-) -> Candidates:
-    """Cells of the whole window whose edge distances suit the level, the coolest 30 % fuzzy (spec 2.7)."""
-    rows = members.nonzero().squeeze(-1)
-    radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(min=1).long()
-    half_cells = shapes.half_sides[rows] / level.stride + 1e-16
-    window, heat = _heated_window(shapes, rows, radius, half_cells, level)
-    keep = (heat > config.heat_threshold).nonzero().squeeze(-1)
-    window, heat = _Window(*(field[keep] for field in window)), heat[keep]
-    threshold, sure = _sure_threshold(window.pair, heat, len(rows), 1 - config.iou_threshold)
-    owner = rows[window.pair]
-    dists = _edge_dists(shapes, owner, window, level)
-    furthest = dists.amax(dim=-1)
-    low, high = PAPER_RANGES[level.number], PAPER_RANGES[level.number + 1]
-    suits = (dists.amin(dim=-1) > 0) & (furthest > low) & (furthest < high)
-    weight = 2 * math.log(2) / torch.log(sure.to(heat.dtype).sqrt() + 1)
-    objectness = torch.where(heat >= threshold[window.pair] * (1 - TIE), torch.ones_like(heat), heat)
-    found = Candidates(
-        owner, _flat_cells(images[owner], window, level), heat, objectness, weight[window.pair]
-    )
-    return Candidates(*(field[suits] for field in found))
+    shapes: Shapes, images: Tensor, members: Tensor, levels: Sequence[Level], config: AssignConfig
+) -> list[Candidates]:
+    """Cells of whole windows whose edge distances suit the level, the coolest 30 % fuzzy (spec 2.7).
+
+    For each level, of its `members` (M, levels).
+    """
+    places = _places(shapes, members, levels, [None] * len(levels))
+    spreads = [_half_cells(shapes, place, level) for place, level in zip(places, levels, strict=True)]
+    found = []
+    for level, place, (window, heat) in _heated(shapes, places, spreads, levels, config.heat_threshold):
+        threshold, sure = _sure_threshold(window.pair, heat, len(place.rows), 1 - config.iou_threshold)
+        owner = place.rows[window.pair]
+        dists = _edge_dists(shapes, owner, window, level)
+        furthest = dists.amax(dim=-1)
+        low, high = PAPER_RANGES[level.number], PAPER_RANGES[level.number + 1]
+        suits = (dists.amin(dim=-1) > 0) & (furthest > low) & (furthest < high)
+        weight = 2 * math.log(2) / torch.log(sure.to(heat.dtype).sqrt() + 1)
+        objectness = torch.where(heat >= threshold[window.pair] * (1 - TIE), torch.ones_like(heat), heat)
+        cell = _flat_cells(images[owner], window, level)
+        found.append((Candidates(owner, cell, heat, objectness, weight[window.pair]), suits))
+    return _chosen(found)
 
 
-def _heated_window(
-    shapes: Shapes, rows: Tensor, radius: Tensor, spread: Tensor, level: Level
-) -> tuple[_Window, Tensor]:
+def _chosen(found: Sequence[tuple[Candidates, Tensor]]) -> list[Candidates]:
+    """Return the candidates of each level for which its mask holds."""
+    rows = rows_where([mask for _, mask in found])
+    return [Candidates(*(f[chosen] for f in own)) for (own, _), chosen in zip(found, rows, strict=True)]
+
+
+def _half_cells(shapes: Shapes, place: _Place, level: Level) -> Tensor:
+    return shapes.half_sides[place.rows] / level.stride + 1e-16
+
+
+def _places(
+    shapes: Shapes, members: Tensor, levels: Sequence[Level], caps: Sequence[int | None]
+) -> list[_Place]:
+    """Return where the windows of the members (M, levels) lie, level by level.
+
+    A window reaches half the box to each side, at least one cell and at most the cap, and a margin of one.
+    """
+    chosen = rows_where(list(members.unbind(-1)))
+    places = []
+    for rows, level, cap in zip(chosen, levels, caps, strict=True):
+        radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(1, cap).long()
+        peak = (shapes.centers[rows] / level.stride).floor().long()
+        limit = on_device([level.columns - 1, level.rows - 1], peak)
+        first = (peak - radius - 1).clamp(min=0)
+        size = (torch.minimum(peak + radius + 1, limit) - first + 1).clamp(min=0)
+        places.append(_Place(rows, radius, peak, first, size))
+    return places
+
+
+def _heated(
+    shapes: Shapes,
+    places: Sequence[_Place],
+    spreads: Sequence[Tensor],
+    levels: Sequence[Level],
+    least: float,
+) -> Iterator[tuple[Level, _Place, tuple[_Window, Tensor]]]:
+    """Yield each level with the cells of its windows that are hotter than `least`, and their heat."""
+    pairs = expanded_rows([place.size.prod(dim=-1) for place in places])
+    windows = [_heated_window(shapes, *level) for level in zip(places, pairs, spreads, strict=True)]
+    hot = rows_where([heat > least for _, heat in windows])
+    for level, place, (window, heat), keep in zip(levels, places, windows, hot, strict=True):
+        yield level, place, (_Window(*(field[keep] for field in window)), heat[keep])
+
+
+def _heated_window(shapes: Shapes, place: _Place, pair: Tensor, spread: Tensor) -> tuple[_Window, Tensor]:
     """Lay out the windows of the chosen objects and evaluate their Gaussians (spec 2.3).
 
-    `radius` (R, 2) cells to each side before the margin of one; `spread` (R, 2) is twice sigma, in cells.
+    `pair` (K,) names the window of each cell; `spread` (R, 2) is twice sigma, in cells.
     """
-    peak = (shapes.centers[rows] / level.stride).floor().long()
-    limit = torch.tensor([level.columns - 1, level.rows - 1], device=peak.device)
-    first = (peak - radius - 1).clamp(min=0)
-    size = (torch.minimum(peak + radius + 1, limit) - first + 1).clamp(min=0)
-    counts = size.prod(dim=-1)
-    pair = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), counts)
-    within = torch.arange(len(pair), device=rows.device) - (counts.cumsum(0) - counts)[pair]
-    width = size.unbind(-1)[0][pair]
-    first_column, first_row = first[pair].unbind(-1)
+    counts = place.size.prod(dim=-1)
+    within = torch.arange(len(pair), device=pair.device) - (counts.cumsum(0) - counts)[pair]
+    width = place.size.unbind(-1)[0][pair]
+    first_column, first_row = place.first[pair].unbind(-1)
     column, row = first_column + within % width, first_row + within // width
-    d_column, d_row = (torch.stack([column, row], dim=-1) - peak[pair]).to(spread.dtype).unbind(-1)
-    cos, sin = shapes.directions[rows][pair].unbind(-1)
+    d_column, d_row = (torch.stack([column, row], dim=-1) - place.peak[pair]).to(spread.dtype).unbind(-1)
+    cos, sin = shapes.directions[place.rows][pair].unbind(-1)
     long, short = spread[pair].unbind(-1)
     u, v = cos * d_column + sin * d_row, cos * d_row - sin * d_column
     heat = torch.exp(-2 * ((u / long) ** 2 + (v / short) ** 2))
@@ -197,11 +251,12 @@ def _sure_threshold(pair: Tensor, heat: Tensor, pairs: int, share: float) -> tup
 
     Objects without candidates get 0 and 1.
     """
-    counts = torch.bincount(pair, minlength=pairs)
+    counts = torch.zeros(pairs, dtype=torch.long, device=pair.device)
+    counts.index_add_(0, pair, torch.ones_like(pair))  # bincount asks for the largest
     sure = (counts.double() * share - 1e-9).ceil().long().clamp(min=1)
     order = (-heat).argsort(stable=True)
     order = order[pair[order].argsort(stable=True)]  # by object, hottest first
-    place = ((counts.cumsum(0) - counts) + sure - 1)[counts > 0]
-    threshold = heat.new_zeros(pairs)
-    threshold[counts > 0] = heat[order[place]]
+    last = (counts.cumsum(0) - counts) + sure - 1
+    hottest_first = torch.cat([heat[order], heat.new_zeros(1)])
+    threshold = hottest_first[torch.where(counts > 0, last, len(order))]
     return threshold, sure

@@ -5,6 +5,7 @@ An object that no cell suits competes once more with the cell at its centre; wha
 small, or is cut too far, is an ignore region.  No loop over objects or cells.  Source: spec 2, design 6.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from dataloadR.candidates import (
     paper_candidates,
 )
 from utils.records import LevelTargets, Objects
+from utils.selection import on_device, rows_where
 
 MIN_EDGE_DIST = 0.01  # strides; for objects whose only cell lies outside their box
 
@@ -65,22 +67,21 @@ def build_targets(objects: Objects, grid: Grid, config: AssignConfig) -> list[Le
     takes_part = ~objects.ignore & large_enough(shapes, config) & _on_map(shapes, grid)
     members = level_members(shapes, len(levels), config) & takes_part.unsqueeze(-1)
     candidates_of = current_candidates if config.rule == "current" else paper_candidates
-    offered = [
-        candidates_of(shapes, objects.image_index, members.select(-1, level.number), level, config)
-        for level in levels
-    ]
+    offered = candidates_of(shapes, objects.image_index, members, levels, config)
     rescued = takes_part & ~_appears(offered, len(members))
     finest = members.int().argmax(dim=-1)
-    owners_by_level = []
-    for level, candidates in zip(levels, offered, strict=True):
-        rescue = _center_candidates(shapes, objects.image_index, rescued & (finest == level.number), level)
-        everyone = Candidates(*(torch.cat(pair) for pair in zip(candidates, rescue, strict=True)))
-        owners_by_level.append(_compete(everyone, shapes.areas, level))
+    centers = rows_where([rescued & (finest == level.number) for level in levels])
+    everyone = []
+    for level, candidates, rows in zip(levels, offered, centers, strict=True):
+        rescue = _center_candidates(shapes, objects.image_index, rows, level)
+        everyone.append(Candidates(*(torch.cat(pair) for pair in zip(candidates, rescue, strict=True))))
+    owners_by_level = _compete(everyone, shapes.areas, levels)
     ignored = ~_appears(owners_by_level, len(members))
-    return [
-        _write_maps(objects, shapes, winners, rescued, _ignore_map(shapes, objects, ignored, level), level)
-        for level, winners in zip(levels, owners_by_level, strict=True)
-    ]
+    maps = []
+    for level, winners in zip(levels, owners_by_level, strict=True):
+        ignore = _ignore_map(shapes, objects.image_index, ignored, level)
+        maps.append(_write_maps(objects, shapes, winners, rescued, ignore, level))
+    return maps
 
 
 def _on_map(shapes: Shapes, grid: Grid) -> Tensor:
@@ -94,49 +95,59 @@ def _appears(levels: list[Candidates] | list[_Winners], count: int) -> Tensor:
     return torch.zeros(count, dtype=torch.bool, device=owners.device).index_fill_(0, owners, value=True)
 
 
-def _center_candidates(shapes: Shapes, images: Tensor, chosen: Tensor, level: Level) -> Candidates:
-    rows = chosen.nonzero().squeeze(-1)
+def _center_candidates(shapes: Shapes, images: Tensor, rows: Tensor, level: Level) -> Candidates:
     column, row = (shapes.centers[rows] / level.stride).floor().long().unbind(-1)
     cell = (images[rows] * level.rows + row) * level.columns + column
     ones = shapes.areas.new_ones(len(rows))
     return Candidates(rows, cell, ones, ones, ones)
 
 
-def _compete(candidates: Candidates, areas: Tensor, level: Level) -> _Winners:
+def _compete(offered: Sequence[Candidates], areas: Tensor, levels: Sequence[Level]) -> list[_Winners]:
     """Give each cell to its hottest candidate, ties to the smaller object, then to the earlier row."""
     rank = torch.empty_like(areas, dtype=torch.long)
     rank[areas.argsort(stable=True)] = torch.arange(len(areas), device=areas.device)
-    hottest = candidates.heat.new_zeros(level.cells)
-    hottest.scatter_reduce_(0, candidates.cell, candidates.heat, "amax")
-    leading = (candidates.heat == hottest[candidates.cell]).nonzero().squeeze(-1)
-    owner, cell, heat, objectness, area_weight = (field[leading] for field in candidates)
-    smallest = torch.full((level.cells,), len(areas), dtype=torch.long, device=areas.device)
-    smallest.scatter_reduce_(0, cell, rank[owner], "amin")
-    won = rank[owner] == smallest[cell]
-    return _Winners(cell[won], owner[won], heat[won], objectness[won], area_weight[won])
+    pairs = list(zip(offered, levels, strict=True))
+    won = rows_where([_best_in_cell(candidates, rank, level) for candidates, level in pairs])
+    winners = []
+    for candidates, rows in zip(offered, won, strict=True):
+        owner, cell, heat, objectness, area_weight = (field[rows] for field in candidates)
+        winners.append(_Winners(cell, owner, heat, objectness, area_weight))
+    return winners
 
 
-def _ignore_map(shapes: Shapes, objects: Objects, ignored: Tensor, level: Level) -> Tensor:
+def _best_in_cell(candidates: Candidates, rank: Tensor, level: Level) -> Tensor:
+    """Return which candidates (K,) are the hottest of their cell, and of those the first in rank."""
+    cell = candidates.cell
+    hottest = candidates.heat.new_zeros(level.cells).scatter_reduce_(0, cell, candidates.heat, "amax")
+    leading = candidates.heat == hottest[cell]
+    ranks = torch.where(leading, rank[candidates.owner], len(rank))
+    smallest = torch.full((level.cells,), len(rank), dtype=torch.long, device=rank.device)
+    smallest.scatter_reduce_(0, cell, ranks, "amin")
+    return leading & (ranks == smallest[cell])
+
+
+def _ignore_map(shapes: Shapes, images: Tensor, ignored: Tensor, level: Level) -> Tensor:
     """Return (B, H, W) bool: cells whose centre an ignored object's box holds, and the cell of its centre.
 
-    Boxes are summed as corners of a difference map, so the cost does not grow with their size.
+    Boxes are summed as corners of a difference map, so the cost does not grow with their size; objects that
+    are not ignored (M,) add nothing to it.
     """
-    boxes, images = shapes.hboxes[ignored], objects.image_index[ignored]
-    low, high = torch.unflatten(boxes / level.stride - 0.5, -1, (2, 2)).unbind(-2)
-    limit = torch.tensor([level.columns, level.rows], device=boxes.device)
+    low, high = torch.unflatten(shapes.hboxes / level.stride - 0.5, -1, (2, 2)).unbind(-2)
+    limit = on_device([level.columns, level.rows], images)
     first = torch.minimum((low.floor().long() + 1).clamp(min=0), limit)
     end = torch.maximum(torch.minimum(high.ceil().long(), limit), first)
     shape = (level.batch, level.rows + 1, level.columns + 1)
-    corners = torch.zeros(shape, dtype=torch.int32, device=boxes.device)
-    one = torch.ones(len(boxes), dtype=torch.int32, device=boxes.device)
+    corners = torch.zeros(shape, dtype=torch.int32, device=images.device)
+    one = ignored.int()
     (left, top), (right, bottom) = first.unbind(-1), end.unbind(-1)
     for row, column, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
         corners.index_put_((images, row, column), sign * one, accumulate=True)
-    covered = corners.cumsum(1).cumsum(2).narrow(1, 0, level.rows).narrow(2, 0, level.columns) > 0
-    column, row = (shapes.centers[ignored] / level.stride).floor().long().unbind(-1)
-    on_map = (column >= 0) & (row >= 0) & (column < level.columns) & (row < level.rows)
-    covered[images[on_map], row[on_map], column[on_map]] = True
-    return covered
+    covered = corners.cumsum(1).cumsum(2).narrow(1, 0, level.rows).narrow(2, 0, level.columns)
+    cell = (shapes.centers / level.stride).floor().long()
+    on_map = ((cell >= 0) & (cell < limit)).all(dim=-1)
+    column, row = torch.minimum(cell.clamp(min=0), limit - 1).unbind(-1)
+    covered.index_put_((images, row, column), (ignored & on_map).to(covered.dtype), accumulate=True)
+    return covered > 0
 
 
 def _write_maps(

@@ -15,6 +15,7 @@ from utils.quad_fusion import vote_quads
 from utils.quad_nms import batched_quad_groups
 from utils.quads import invert_affine, transform_points
 from utils.records import Detections, Frame, LevelPrediction
+from utils.selection import to_host
 
 
 def postprocess(
@@ -39,17 +40,20 @@ def _detections(
     images, cells, labels = _best(quads, scores, config)
     quads, scores = quads[images, cells], scores[images, cells, labels]
     if len(frames):
-        inverses = torch.stack([invert_affine(torch.from_numpy(frame.matrix).to(quads)) for frame in frames])
-        quads = transform_points(quads, inverses[images])
+        # inverted by the host, which need not wait for the result
+        matrices = [torch.from_numpy(frame.matrix).to(quads.dtype) for frame in frames]
+        inverses = torch.stack([invert_affine(matrix) for matrix in matrices])
+        quads = transform_points(quads, inverses.to(quads.device, non_blocking=True)[images])
     groups = batched_quad_groups(quads, scores, labels, images, config.nms_iou, config.max_detections)
     kept = groups.kept
     voted = vote_quads(quads, scores, groups, config.vote_iou)
     everything = Detections(voted.quads, _raised(scores[kept], config.support * voted.support), labels[kept])
     order = everything.scores.argsort(descending=True, stable=True)
     order = order[images[kept][order].argsort(stable=True)]
-    counts = torch.bincount(images[kept], minlength=len(frames)).tolist()
-    fields = (torch.split(values[order].cpu(), counts) for values in everything)
-    return [Detections(*found) for found in zip(*fields, strict=True)]
+    of_image, *fields = to_host([values[order] for values in (images[kept], *everything)])
+    counts = torch.bincount(of_image, minlength=len(frames)).tolist()
+    parts = (torch.split(values, counts) for values in fields)
+    return [Detections(*found) for found in zip(*parts, strict=True)]
 
 
 def highest_score(predictions: Sequence[LevelPrediction], config: EvalConfig) -> float:

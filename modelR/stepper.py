@@ -74,14 +74,16 @@ class Stepper:
                 with mixed_precision(self.device, self.config.amp):
                     predictions = self.forward(image)
                 losses = self.criterion(predictions, levels, normalizer)
-                if sum_over_ranks((~losses.total.isfinite()).float()) > 0:
-                    self._skip()
-                    return None
                 self.scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
             total += torch.stack(losses).detach()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        if self.scaler.get_scale() <= 1 and not norm.isfinite():  # above 1 a smaller scale may do
+        *sums, length = torch.cat([sum_over_ranks(total), norm.view(1).float()]).cpu()  # the step's only wait
+        if not sums[0].isfinite():
+            self.scaler.update(self.scaler.get_scale())  # as it was: the fault lies with the loss
+            self._skip()
+            return None
+        if not length.isfinite() and self.scaler.get_scale() <= 1:  # above 1 a smaller scale may do
             self.scaler.update()
             self._skip()
             return None
@@ -89,7 +91,7 @@ class Stepper:
         self.scaler.update()
         self.scheduler.step()
         self.ema.update_parameters(self.model)
-        return sum_over_ranks(total).cpu() / world_size()
+        return torch.stack(sums) / world_size()
 
     def _syncing(self, last: bool) -> AbstractContextManager[None]:
         """Exchange gradients after the last micro-batch alone."""

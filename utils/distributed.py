@@ -79,7 +79,9 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 def any_rank(flag: bool, device: torch.device) -> bool:
     """Return whether the flag is set in any process."""
-    return bool(sum_over_ranks(torch.tensor(float(flag), device=device)) > 0)
+    if not dist.is_initialized():
+        return flag  # without a wait for the device
+    return bool(sum_over_ranks(torch.tensor(float(flag)).to(device, non_blocking=True)) > 0)
 
 
 def gather(value: Value) -> list[Value]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from utils.quad_clip import convex_intersection_areas
 from utils.quads import clockwise_quads, quad_areas, quads_to_hboxes
+from utils.selection import rows_where
 
 NEARLY_HORIZONTAL = 0.9  # above this area ratio a quad is written and read as its horizontal box (spec 1.2)
 
@@ -85,8 +86,8 @@ def approximate_quads(quads: Tensor) -> Tensor:
     snapped = _snap_to_sides(rotations, quads_to_hboxes(quads))
     exact = (snapped == rotations).all(dim=-1).all(dim=-1)
     ious = exact.to(quads.dtype)
-    needed = ~exact.any(dim=0)
-    if needed.any():
+    (needed,) = rows_where([~exact.any(dim=0)])
+    if len(needed):
         candidates, originals = snapped[:, needed], clockwise[needed].expand(4, -1, -1, -1)
         shared = convex_intersection_areas(originals.flatten(0, 1), candidates.flatten(0, 1)).view(4, -1)
         union = quad_areas(candidates) + quad_areas(originals) - shared

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.quad_parts import FLAT
+from utils.selection import on_device, rows_where
 
 PAIRS_AT_ONCE = 1 << 20  # some 0.5 GB of float64 while they are clipped
 CELLS_AT_ONCE = 1 << 25  # of a table of box pairs
@@ -36,7 +37,7 @@ class SplitQuads(NamedTuple):
 def split_quads(quads: Tensor) -> SplitQuads:
     """Return quads (N, 4, 2) in convex parts, by the rules of `quad_parts.to_shapes`."""
     case = part_cases(quads)
-    index = torch.tensor(PART_ORDERS, device=quads.device)[case]  # (N, 2, 4)
+    index = on_device(PART_ORDERS, quads)[case]  # (N, 2, 4)
     vertices = quads.unsqueeze(1).expand(-1, 2, -1, -1)
     parts = vertices.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, 2))
     areas = _areas(parts - parts.narrow(2, 0, 1))
@@ -62,8 +63,8 @@ def part_cases(quads: Tensor) -> Tensor:
 def aligned_overlaps_torch(a: SplitQuads, b: SplitQuads) -> Tensor:
     """Return the areas shared row by row, (N,)."""
     shared = convex_intersection_areas(a.parts.select(1, 0), b.parts.select(1, 0))
-    for part_a, part_b, needed in ((1, 0, a.two), (0, 1, b.two), (1, 1, a.two & b.two)):
-        rows = needed.nonzero().squeeze(-1)
+    needed = rows_where([a.two, b.two, a.two & b.two])
+    for (part_a, part_b), rows in zip(((1, 0), (0, 1), (1, 1)), needed, strict=True):
         if len(rows):
             more = convex_intersection_areas(a.parts[rows, part_a], b.parts[rows, part_b])
             shared = shared.index_add(0, rows, more)

@@ -8,6 +8,7 @@ from torch import Tensor
 from utils.quad_iou import aligned_quad_iou
 from utils.quad_nms import Groups, batched_quad_groups
 from utils.quads import clockwise_quads, is_convex, uncrossed_quads
+from utils.selection import rows_where
 
 TINY = 1e-300  # where all scores of a group are 0, its leader stays as it is
 
@@ -38,7 +39,8 @@ def vote_quads(quads: Tensor, scores: Tensor, groups: Groups, iou_threshold: flo
     place = torch.full_like(owners, -1).index_copy_(0, kept, torch.arange(len(kept), device=kept.device))
     rows = ((place[owners] >= 0) & (place < 0)).nonzero().squeeze(1)
     ious = aligned_quad_iou(quads[rows], quads[owners[rows]]).double()
-    rows, ious = rows[ious > iou_threshold], ious[ious > iou_threshold]
+    (near,) = rows_where([ious > iou_threshold])
+    rows, ious = rows[near], ious[near]
     values = scores.double()
     support = values.new_zeros(len(kept)).index_add(0, place[owners[rows]], values[rows] * ious)
     voters = torch.cat([kept, rows])

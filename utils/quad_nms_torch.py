@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.quad_clip import SplitQuads, ratios_of_pairs, split_quads
+from utils.selection import rows_where
 
 PAIRS_AT_ONCE = 1 << 23  # of boxes, before any is clipped; some 1 GB
 ROUNDING = 1e-6  # of an IoU, as in quad_kernels
@@ -34,13 +35,19 @@ def greedy_groups_torch(  # noqa: PLR0913
     i, j = _suppressing_pairs(split, classes, names, threshold, smaller)
     keep = _settle(i, j, len(order))
     places = torch.arange(len(order), device=order.device)
-    first = places.scatter_reduce(0, j[keep[i]], i[keep[i]], "amin")
+    (final,) = rows_where([keep[i]])
+    first = places.scatter_reduce(0, j[final], i[final], "amin")
     owners = torch.empty_like(order).index_copy_(0, order, order[first])
     if limit is not None:
         before = keep.long().cumsum(0)
-        counts = torch.bincount(names[keep], minlength=int(names.max()) + 1 if len(names) else 0)
+        counts = _per_name(names, keep.long())
         keep &= before - (counts.cumsum(0) - counts)[names] <= limit
     return order[keep], owners
+
+
+def _per_name(names: Tensor, values: Tensor) -> Tensor:
+    """Return the sums of values by name; bincount would ask for the largest name, which is at most N."""
+    return values.new_zeros(len(names) + 1).index_add_(0, names, values)
 
 
 def _suppressing_pairs(
@@ -50,7 +57,7 @@ def _suppressing_pairs(
     none = torch.zeros(0, dtype=torch.long, device=names.device)
     if not len(names):
         return none, none
-    counts = torch.bincount(names)
+    counts = _per_name(names, torch.ones_like(names))
     starts, longest = counts.cumsum(0) - counts, int(counts.max())
     step = max(1, PAIRS_AT_ONCE // longest)
     column = torch.arange(longest, device=names.device)
@@ -63,7 +70,7 @@ def _suppressing_pairs(
         hit = later & (classes[i] == classes[j]) & _may_exceed(split, i, j, threshold, smaller)
         row, place = hit.nonzero().unbind(-1)
         left, right = row + first, j[row, place]
-        exceeds = ratios_of_pairs(split, split, left, right, smaller) > threshold
+        (exceeds,) = rows_where([ratios_of_pairs(split, split, left, right, smaller) > threshold])
         found.append((left[exceeds], right[exceeds]))
     lefts, rights = zip(*found, strict=True)
     return torch.cat(lefts), torch.cat(rights)
@@ -87,7 +94,7 @@ def _settle(i: Tensor, j: Tensor, count: int) -> Tensor:
     while len(i):
         threatened = torch.zeros_like(keep).index_fill_(0, j, value=True)
         sure = ~threatened[i]  # its suppressors are gone, so it stays
-        keep[j[sure]] = False
-        open_pair = keep[i] & keep[j] & ~sure
+        keep &= torch.ones_like(keep, dtype=torch.long).scatter_reduce_(0, j, (~sure).long(), "amin") > 0
+        (open_pair,) = rows_where([keep[i] & keep[j] & ~sure])
         i, j = i[open_pair], j[open_pair]
     return keep

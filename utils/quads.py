@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from utils.quad_clip import FIRST_CROSSING, PART_ORDERS, clip_by_line, part_cases
+from utils.selection import on_device
 
 TIE = 1e-6  # relative; rectangles on opposite or flush edges differ by rounding alone
 
@@ -81,7 +82,7 @@ def hull_quads(quads: Tensor) -> Tensor:
 
 
 def _in_order(quads: Tensor, case: Tensor) -> Tensor:
-    orders = torch.tensor([first for first, _ in PART_ORDERS], device=quads.device)[case]
+    orders = on_device([first for first, _ in PART_ORDERS], quads)[case]
     return quads.gather(1, orders.unsqueeze(-1).expand(-1, -1, 2))
 
 
@@ -122,7 +123,7 @@ def _smallest_direction(points: Tensor, edges: Tensor) -> Tensor:
     areas = torch.where(lengths > 0, areas, torch.inf)
     best = (areas <= areas.amin(dim=-1, keepdim=True) * (1 + TIE)).int().argmax(dim=-1)
     direction = along[torch.arange(len(points), device=points.device), best]
-    fallback = torch.tensor([1.0, 0.0], dtype=points.dtype, device=points.device)
+    fallback = on_device([1.0, 0.0], points, points.dtype)
     return torch.where((lengths > 0).any(dim=-1, keepdim=True), direction, fallback)
 
 

@@ -16,6 +16,7 @@ from modelR.heads.decode import decode_level
 from utils.glides import NEARLY_HORIZONTAL, mask_glides
 from utils.hboxes import aligned_giou
 from utils.records import DecodedLevel, LevelPrediction, LevelTargets
+from utils.selection import rows_where
 
 OBJECTNESS_SOFT = 0.005  # targets are 0.005 and 0.995 (spec 4.1)
 CLASS_SOFT = 0.01  # targets are 0.99 y + 0.01 / C (spec 4.1), before any label smoothing
@@ -73,14 +74,14 @@ class JointLoss:
             normalizer = positive_count(targets).clamp(min=1)
         device = predictions[0].objectness_logit.device
         with torch.autocast(device.type, enabled=False):
-            levels = [self._level(p, t) for p, t in zip(predictions, targets, strict=True)]
+            rows = rows_where([target.owner.flatten() >= 0 for target in targets])
+            levels = [self._level(*level) for level in zip(predictions, targets, rows, strict=True)]
         terms = torch.stack(levels).sum(dim=0) / normalizer
         return Losses(terms.sum(), *terms.unbind())
 
-    def _level(self, prediction: LevelPrediction, target: LevelTargets) -> Tensor:
-        """Return the eight sums of one level, (8,), in the order of `Losses`."""
+    def _level(self, prediction: LevelPrediction, target: LevelTargets, rows: Tensor) -> Tensor:
+        """Return the sums of a level, (8,), in the order of `Losses`; `rows` are its positive cells."""
         gain = self.gains
-        rows = (target.owner.flatten() >= 0).nonzero().squeeze(-1)
         decoded = decode_level(prediction)
         location = _location_errors(decoded, target, rows)
         foreground, background = _objectness_sums(prediction, target, rows, location.quality.detach())
