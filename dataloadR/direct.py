@@ -189,7 +189,8 @@ def _quads(image: Labelled, rows: Sequence[int]) -> list[LabelledQuad]:
 def _find_image(name: str, split: Split, finder: ImageFinder, needed: bool) -> Path:
     place = split.places[0]
     beside = place.parent / name
-    is_inside = stays_below(beside, finder.folder)
+    # the file of another split may lie in a folder of its own, beside the one that was given
+    is_inside = stays_below(beside, finder.folder) or stays_below(beside, place.parent)
     if is_inside and is_image(beside) and os.path.isfile(beside):  # noqa: PTH113 - raises never
         return beside
     found = finder.find(name, split.name)

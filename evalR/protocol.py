@@ -46,6 +46,9 @@ LEFT_OUT = {
     "predict.crop_margin": "what predict.py writes",
     "predict.crop_limit": "what predict.py writes",
     "predict.quiet": "what is said",
+    "predict.remote": "what may be opened",
+    "predict.vrt_folders": "what may be opened",
+    "predict.max_pixels": "what may be opened",
 }
 
 

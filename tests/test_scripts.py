@@ -290,7 +290,7 @@ def test_bad_labels(
     ("words", "expected"),
     [
         (["data.root=nowhere"], "nowhere"),
-        (["data.train=training"], "training"),
+        (["data.train=learning"], "learning"),
         (["data.image_siz=64"], "data.image_siz"),
         (["train.epochs=many"], "train.epochs"),
         (["data.image_size=100"], "multiples of 32"),

@@ -83,7 +83,7 @@ def _checked(checkpoint: object, path: Path, required: Sequence[str]) -> dict[st
         keys = ", ".join(map(str, list(checkpoint)[:SHOWN])) or "no keys"
         raise CheckpointError(f"{path}: expected the key 'format' of a GGHL checkpoint, found {keys}")
     if type(checkpoint["format"]) is not int or checkpoint["format"] != FORMAT:
-        raise CheckpointError(f"{path}: expected format {FORMAT}, found {str(checkpoint['format'])[:20]!r}")
+        raise CheckpointError(f"{path}: expected format {FORMAT}, found {repr(checkpoint['format'])[:20]}")
     missing = [key for key in required if key not in checkpoint]
     if missing:
         raise CheckpointError(
