@@ -2,7 +2,9 @@
 
 What lies whole in a tile speaks first.  A part, which a border of its tile cuts, is dropped where a whole
 one shows the same object; parts of one object that no tile holds whole become one quad.  Two detections show
-the same object if they agree in what both tiles can see of it.
+the same object if they agree in what both tiles can see of it: loosely where they are about as sure of it,
+closely where they are not.  What is found with a low score beside the object, as at the low thresholds of an
+evaluation, thus neither displaces nor joins what is sure.
 """
 
 from typing import Literal
@@ -23,6 +25,9 @@ from utils.quads import clip_quads, clockwise_quads, quad_areas, signed_areas
 from utils.records import Detections
 
 COVERED = 0.5  # share of a part that another covers and is therefore the same object
+COMPARABLE = 0.6  # of a score: what is less sure decides about another only where both agree closely
+CLOSE = 0.7  # IoU of what both tiles see
+JOINABLE = 0.3  # of a score: so much less sure a network is of the smaller part of an object
 FILLED = 0.7  # share of a quad around parts of an object that these must fill
 PAIRS_AT_ONCE = 1 << 17  # some 100 MB while they are clipped
 
@@ -42,10 +47,11 @@ def merge_found(found: Found, method: Literal["nms", "fuse"], iou_threshold: flo
     joined = _joined(parts, iou_threshold)
     both = Detections(*(torch.cat(fields) for fields in zip(whole, joined, strict=True)))
     ranks = both.scores.double()
-    ranks[: len(whole.scores)] += 1  # whole ones first
+    ranks[len(whole.scores) :] *= COMPARABLE  # whole ones first, where they are as sure
     kept = quad_nms(both.quads, ranks, both.labels, iou_threshold)
     kept = kept[both.scores[kept].argsort(descending=True, stable=True)]
-    return Detections(*(field[kept] for field in both))
+    merged = Detections(*(field[kept] for field in both))
+    return merged._replace(quads=clockwise_quads(merged.quads))
 
 
 def _chosen(found: Found, rows: NDArray[np.bool_] | I64) -> Found:
@@ -80,12 +86,14 @@ def _without_shown(parts: Found, whole: Detections, iou_threshold: float) -> Fou
     a, b = whole.quads[of_whole], own.quads[of_parts]
     areas, windows = quad_areas(own.quads), torch.from_numpy(parts.windows)
     shared = _shared(quad_areas(whole.quads)[of_whole], areas[of_parts], pairs.ious[mixed])
+    as_sure = whole.scores[of_whole] >= COMPARABLE * own.scores[of_parts]
     shown = torch.zeros(len(own.scores), dtype=torch.bool)
-    shown[of_parts[shared > COVERED * areas[of_parts]]] = True
+    shown[of_parts[as_sure & (shared > COVERED * areas[of_parts])]] = True
     visible = signed_areas(clip_quads(clockwise_quads(own.quads), windows))
-    rest = ~shown[of_parts] & (shared > iou_threshold * visible[of_parts])  # others cannot agree so far
+    needed = torch.where(as_sure, iou_threshold, CLOSE)
+    rest = ~shown[of_parts] & (shared > needed * visible[of_parts])  # others cannot agree so far
     agreed = _agreement(a[rest], b[rest], windows[of_parts[rest]])
-    shown[of_parts[rest][agreed > iou_threshold]] = True
+    shown[of_parts[rest][agreed > needed[rest]]] = True
     return _chosen(parts, ~shown.numpy())
 
 
@@ -93,15 +101,17 @@ def _joined(parts: Found, iou_threshold: float) -> Detections:
     """Return one quad for the parts of each object, with the best of their scores."""
     own, windows = _detections(parts), torch.from_numpy(parts.windows)
     pairs = overlapping_quads(own.quads, own.labels)
+    sides = own.scores[pairs.first], own.scores[pairs.second]
+    as_sure = torch.minimum(*sides) >= JOINABLE * torch.maximum(*sides)
     a, b = own.quads[pairs.first], own.quads[pairs.second]
     areas = quad_areas(own.quads)
     areas_a, areas_b = areas[pairs.first], areas[pairs.second]
-    same = _shared(areas_a, areas_b, pairs.ious) > COVERED * torch.minimum(areas_a, areas_b)
+    same = as_sure & (_shared(areas_a, areas_b, pairs.ious) > COVERED * torch.minimum(areas_a, areas_b))
     rest = (~same).nonzero().squeeze(1)
     first, second = windows[pairs.first[rest]], windows[pairs.second[rest]]
     low, high = torch.maximum(first, second), torch.minimum(first, second)
     both = torch.where(torch.tensor([True, True, False, False]), low, high)
-    same[rest] = _agreement(a[rest], b[rest], both) > iou_threshold
+    same[rest] = _agreement(a[rest], b[rest], both) > torch.where(as_sure[rest], iou_threshold, CLOSE)
     groups = _groups(len(own.scores), pairs.first[same].numpy(), pairs.second[same].numpy())
     leaders, group = np.unique(groups, return_inverse=True)  # the best of a group has its lowest row
     quads = own.quads[leaders].clone()

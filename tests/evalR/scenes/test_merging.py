@@ -144,3 +144,20 @@ def test_half_a_million_candidates() -> None:
     merged = merge_found(many, "nms", IOU)
     assert time.perf_counter() - start < 120
     assert count * 0.8 < len(merged.scores) < count
+
+
+def test_what_is_found_with_a_low_score_beside_a_part_does_not_displace_it() -> None:
+    """At the low thresholds of an evaluation a sure detection near a border stays."""
+    part, other = [70, 10, 100, 40], [78, 16, 118, 46]  # they overlap by 0.4
+    for low in (0.01, 0.3, 0.5):
+        views = found([part, other], [0.96, low], [True, False], [LEFT, RIGHT])
+        assert merge_found(views, "nms", IOU).scores.tolist() == pytest.approx([0.96])
+    views = found([part, other], [0.96, 0.9], [True, False], [LEFT, RIGHT])
+    assert merge_found(views, "nms", IOU).scores.tolist() == pytest.approx([0.9])
+
+
+def test_what_is_found_with_a_low_score_joins_nothing() -> None:
+    sure, link, next_one = [70, 10, 98, 30], [70, 20, 98, 50], [70, 36, 98, 56]
+    views = found([sure, link, next_one], [0.9, 0.1, 0.8], [True] * 3, [LEFT, RIGHT, LEFT])
+    merged = merge_found(views, "nms", IOU)
+    assert merged.scores.tolist()[:2] == pytest.approx([0.9, 0.8])
