@@ -34,6 +34,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from cfg.schema import PredictConfig
 from evalR.load import Trained, join, load_detector, newest_weights
 from evalR.many import RASTERS, find_in_images
+from evalR.outputs.earlier import earlier_line
 from evalR.outputs.kept import FOLDER, is_newer, keep, kept_path, mark_of, read_kept
 from evalR.outputs.pictures import class_legend
 from evalR.outputs.video import predict_video
@@ -132,6 +133,10 @@ def predict(job: Job) -> list[SceneDetections]:
         if distributed.is_main():
             write_shared(job.out, images, job.predict.formats, job.trained.classes)
     faults.report("predict")
+    if distributed.is_main():
+        line = earlier_line(job.out, [name for path, name in job.names.items() if not is_video(path)])
+        if line:
+            logger.warning("%s", line)
     placeless = sum(found.geo is None for found in images)
     if placeless and {"geojson", "geopackage"} & set(job.predict.formats):
         logger.warning(

@@ -16,6 +16,8 @@ else
 fi
 python=${PYTHON:-python}
 script=$(dirname "$0")/train_GGHL.py
+# without the libraries the script says what to do; the launcher would not
+"$python" -c "import torch" 2>/dev/null || exec "$python" "$script" "$@"
 # shellcheck disable=SC2086 - several words
 exec "$python" -m torch.distributed.run $where --nproc-per-node="${NGPU:-auto}" \
     --max-restarts="${RESTARTS:-0}" "$script" "$@"

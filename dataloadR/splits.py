@@ -13,6 +13,7 @@ from cfg.schema import DataConfig
 from dataloadR.annotations import AnnotationError, read_split
 from dataloadR.demo_scenes import write_demo_scenes
 from utils.errors import Faults
+from utils.files import data_folder
 from utils.images import Size, check_image, image_size, read_image
 from utils.records import Annotation
 
@@ -84,7 +85,8 @@ def check_sizes(annotations: Sequence[Annotation], data: DataConfig) -> None:
 def split_command(data: DataConfig) -> str:
     """Return the command line that cuts the images to the size of the network input."""
     root, tile = Path(data.root).expanduser().resolve(), max(data.input_size)
-    out = root.with_name(f"{root.stem if root.is_file() else root.name}_{tile}")
+    place = data_folder(root)
+    out = place.with_name(f"{place.stem if place.is_file() else place.name}_{tile}")
     splits = dict.fromkeys((data.train, data.val))
     lists = [split for split in splits if split and ((root / split).is_file() or Path(split).is_file())]
     words = [str(root), str(out), "--size", str(tile), "--overlap", str(tile // 4)]

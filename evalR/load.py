@@ -54,6 +54,25 @@ def newest_weights(runs: Path) -> Path:
     return found[-1]
 
 
+def _best_of(folder: Path) -> Path:
+    """Return the best checkpoint of a run.
+
+    Raises:
+        CheckpointError: it has none yet, or the folder is no run.
+    """
+    best, last = folder / "best.pt", folder / "last.pt"
+    if not best.is_file() and last.is_file():
+        raise CheckpointError(
+            f"{folder}: no best.pt before the first evaluation; go on with train.resume={folder}, "
+            f"or take {last} as it is"
+        )
+    if not best.is_file():
+        raise CheckpointError(
+            f"{folder}: no run, expected best.pt in it; data are named by data.root={folder}"
+        )
+    return best
+
+
 def load_detector(
     path: Path, overrides: Sequence[str], pick_device: Callable[[str], torch.device]
 ) -> Trained:
@@ -63,7 +82,7 @@ def load_detector(
         CheckpointError: no checkpoint, or one of other classes than the configuration asks for.
         ConfigError: an override that is not valid.
     """
-    file = path / "best.pt" if path.is_dir() else find_weights(path)
+    file = _best_of(path) if path.is_dir() else find_weights(path)
     checkpoint = load_checkpoint(file)
     config = load_config_text(checkpoint["config"], str(file), overrides)
     classes = tuple(checkpoint["classes"])

@@ -4,6 +4,7 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from dataloadR.annotations import IMAGE_SUFFIXES, is_image
@@ -49,7 +50,11 @@ def _of_word(word: str) -> list[Path]:
     matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207 - of any root
     files = [match for match in matches if _is_source(match) or match.suffix.lower() == ".vrt"]
     if not files:
-        raise UserError(f"{word}: expected images or videos to match, found none among {len(matches)} files")
+        fixed = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
+        gone = "" if fixed.exists() else f"; there is no {fixed}"
+        raise UserError(
+            f"{word}: expected images or videos to match, found none among {len(matches)} files{gone}"
+        )
     return files
 
 
@@ -61,7 +66,10 @@ def _is_source(path: Path) -> bool:
 def _of_folder(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.iterdir() if _is_source(path))
     if not found:
-        raise UserError(f"{folder}: no images in this folder; looked for {', '.join(IMAGE_SUFFIXES)}")
+        below = next((path for path in folder.glob("*/*") if _is_source(path)), None)
+        below = below or next((path for path in folder.glob("*/*/*") if _is_source(path)), None)
+        hint = f"; those of folders in it: '{folder}/**/*{below.suffix}'" if below else ""
+        raise UserError(f"{folder}: no images in this folder; looked for {', '.join(IMAGE_SUFFIXES)}{hint}")
     return found
 
 

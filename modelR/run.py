@@ -94,7 +94,10 @@ def start(
         position = restore(stepper.parts, earlier.checkpoint, expected, folder / LAST)
         logger.info("going on in %s at epoch %d, step %d", folder, position.epoch + 1, position.done)
     else:
+        unfinished = find_run("auto", RUNS, name, unfinished=True) if main else None
         folder = distributed.from_main(new_run_folder(RUNS, name) if main else RUNS)
+        if unfinished:
+            logger.info("%s is unfinished; to go on there instead: train.resume=%s", unfinished, unfinished)
     log = RunLog(folder, position.epoch + 1 if earlier else None) if main else None
     logger.info("%s on %s, %d classes: %s", folder, device, len(classes), ", ".join(classes))
     return Run(config, classes, folder, device, stepper, log), position

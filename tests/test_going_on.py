@@ -16,6 +16,7 @@ from utils.cli import run_script
 from utils.errors import UserError
 from utils.interrupts import Interrupted
 from utils.resume import Earlier, check_data
+from utils.run_settings import name_of
 
 
 def interrupted(words: list[str], monkeypatch: pytest.MonkeyPatch, steps: int = 4) -> None:
@@ -193,3 +194,31 @@ def test_data_of_the_command_line_get_a_name_and_settings_of_their_own(
     said = [message for message in caplog.messages if message.startswith("no YAML is given: ")]
     assert said[0].startswith("no YAML is given: data.image_size=96, as the images have about 96 x 96 px")
     assert said[1].startswith("no YAML is given: model.size=nano, as there is no GPU")
+
+
+@pytest.mark.parametrize(
+    ("root", "name"),
+    [
+        ("ships/data.yaml", "ships"),
+        ("coco/annotations/instances_train.json", "coco"),
+        ("lists/mine.txt", "mine"),
+        ("a b/ships", "ships"),
+        ("/", "run"),
+    ],
+)
+def test_a_run_is_called_like_its_data(root: str, name: str, tmp_path: Path) -> None:
+    place = Path(root) if root == "/" else tmp_path / root
+    if place.suffix:
+        place.parent.mkdir(parents=True)
+        place.touch()
+    assert name_of(str(place)) == name
+
+
+def test_data_where_a_yaml_should_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data.yaml").write_text("path: .\ntrain: images\nnames: [ship]\n")
+    for place in (tmp_path, tmp_path / "data.yaml"):
+        line = refused([str(place)], monkeypatch, capsys)
+        assert f"{place}: expected a YAML of settings; data are named by data.root={place}" in line
+    assert "nothing.yaml: no such configuration file" in refused(["nothing.yaml"], monkeypatch, capsys)

@@ -85,6 +85,13 @@ def write_json(path: Path, value: Any, indent: int | None = None) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False) + "\n")
 
 
+def data_folder(root: Path) -> Path:
+    """Return the folder of a data set that a data.yaml or a COCO JSON names; other roots as they are."""
+    if root.suffix.lower() not in (".yaml", ".yml", ".json") or root.is_dir():
+        return root
+    return root.parent.parent if root.parent.name == "annotations" else root.parent
+
+
 def check_folder(path: Path, what: str) -> None:
     """Raise a UserError where a folder is not there and cannot be made, or cannot be written to.
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from cfg.load import file_words, load_config, load_config_text
 from cfg.schema import Config
+from utils.errors import UserError
+from utils.files import data_folder
 from utils.resume import HARMLESS, INTENDED, LAST, find_run, read_run
 
 DEMO_CONFIG = Path(__file__).parents[1] / "cfg" / "demo.yaml"
@@ -40,6 +42,7 @@ def run_settings(yaml: str | None, words: Sequence[str], runs: Path, restarted: 
         ConfigError: a setting that cannot be used.
         UserError: no run to go on with.
     """
+    check_yaml(yaml)
     said = {word.partition("=")[0] for word in words} - HARMLESS
     named = load_config(None, words)
     resume = named.train.resume or ("auto" if restarted else None)
@@ -61,8 +64,18 @@ def run_settings(yaml: str | None, words: Sequence[str], runs: Path, restarted: 
     return RunSettings(config, name, tuple(sorted(began | (said & INTENDED))), frozenset(), auto)
 
 
+def check_yaml(yaml: str | None) -> None:
+    """Raise a UserError where the word that should name a YAML of settings names data."""
+    path = Path(yaml) if yaml else None
+    if path is None or not path.exists():
+        return
+    is_yaml = path.suffix.lower() in (".yaml", ".yml") and path.is_file()
+    if not is_yaml or re.search(r"^(names|nc)\s*:", path.read_text(errors="replace"), re.MULTILINE):
+        raise UserError(f"{yaml}: expected a YAML of settings; data are named by data.root={yaml}")
+
+
 def name_of(root: str) -> str:
-    """Return a folder name for a run on these data: the name of their folder or file."""
-    path = Path(root).expanduser().resolve()
-    name = path.stem if path.is_file() else path.name
+    """Return a folder name for a run on these data: that of their folder, or of a list file."""
+    place = data_folder(Path(root).expanduser().resolve())
+    name = place.stem if place.is_file() else place.name
     return re.sub(r"[^\w.-]+", "_", name).strip("._") or "run"
