@@ -38,7 +38,6 @@ KINDS = {
     "ucas-aod": "UCAS-AOD",
 }
 NOT_CONVERTED = {
-    "cvat-video": "CVAT for video, which is not read: export the task as `CVAT for images 1.1`",
     "dota": "label lines of DOTA in a folder of another name: call it labelTxt",
 }
 # of one file per image

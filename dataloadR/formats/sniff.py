@@ -60,10 +60,10 @@ def json_kind(path: Path) -> str:
 
 
 def xml_kind(path: Path) -> str:
-    """Return the format of an XML file likewise; `cvat-video` for one that cannot be converted."""
+    """Return the format of an XML file likewise."""
     data = read_ends(path)
     if b"<annotations" in data and (b"<image" in data or b"<track" in data):
-        return "cvat-video" if b"<track" in data else "cvat"
+        return "cvat"
     for word, kind in XML_KINDS:
         if word in data:
             return kind

@@ -10,7 +10,8 @@
 
 The rotation is in degrees, clockwise on the screen, about the centre of the box.  Coordinates stay as they
 are.  The difficult flag is an attribute called `difficult`: 0, 1 or 2, or false and true.  `occluded` is not
-taken for it: what is partly hidden is still to be found.  Source: CVAT's manual, "CVAT for image" format.
+taken for it: what is partly hidden is still to be found.  CVAT for video has tracks instead of images, whose
+shapes say their frame.  Source: CVAT's manual, formats "CVAT for image" and "CVAT for video".
 """
 
 import re
@@ -37,6 +38,7 @@ from utils.images import Size
 ROOT = "annotations"
 SIDES = ("xtl", "ytl", "xbr", "ybr")
 AXES = ("cx", "cy", "rx", "ry")  # of an ellipse
+OUTLINES = ("box", "polygon", "ellipse")
 OTHER_SHAPES = ("polyline", "points", "cuboid", "mask", "skeleton", "tag")
 NO_SUBSET = "default"  # CVAT's name for tasks that are in none
 
@@ -64,12 +66,52 @@ def read_cvat(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledIm
 def _read_file(path: Path, faults: Faults, notes: Notes) -> list[tuple[LabelledImage, str]]:
     """Return the images of a file and where they stand."""
     root = read_xml(path, ROOT)
-    tracks = root.all("track")
-    if tracks:
-        raise UserError(f"{tracks[0].place}: expected CVAT for images, got a <track> of CVAT for video")
-    subsets, nodes = _read_subsets(root), root.all("image")
+    subsets, nodes, tracks = _read_subsets(root), root.all("image"), root.all("track")
+    if tracks and (nodes or len(subsets) > 2):  # by its id and by an empty one
+        raise UserError(f"{tracks[0].place}: expected <track> in an export of one video alone, got more")
     found = [faults.attempt(partial(_read_image, node, subsets, faults, notes)) for node in nodes]
-    return [(image, node.place) for image, node in zip(found, nodes, strict=True) if image is not None]
+    frames = _read_frames(root, subsets.get("", ""), faults, notes) if tracks else []
+    places = zip(found, nodes, strict=True)
+    return [*frames, *((image, node.place) for image, node in places if image is not None)]
+
+
+def _read_frames(root: Node, subset: str, faults: Faults, notes: Notes) -> list[tuple[LabelledImage, str]]:
+    """Return the frames of CVAT for video: their shapes stand in tracks, and CVAT calls them frame_000012."""
+    by_frame: dict[int, list[Shape]] = {}
+    places: dict[int, str] = {}
+    for track in root.all("track"):
+        for node in track.children:
+            if node.tag in OTHER_SHAPES:
+                notes.add(f"shapes of the kind {node.tag} were left out")
+            if node.tag not in OUTLINES or node.attributes.get("outside") == "1":
+                continue
+            read = faults.attempt(partial(_read_of_frame, node, track, notes))
+            if read is not None:
+                by_frame.setdefault(read[0], []).append(read[1])
+                places.setdefault(read[0], node.place)
+    notes.add("frames without objects are not named in tracks, and were left out")
+    size, split = _video_size(root), _split(subset, root)
+    return [
+        (labelled_image(f"frame_{frame:06d}", size, shapes, split), places[frame])
+        for frame, shapes in sorted(by_frame.items())
+    ]
+
+
+def _read_of_frame(node: Node, track: Node, notes: Notes) -> tuple[int, Shape]:
+    text = node.attribute("frame")
+    if not text.isdecimal():
+        raise UserError(f"{node.place}: expected the number of a frame, got {shown(text)!r}")
+    return int(text), _read_shape(node, notes, track)
+
+
+def _video_size(root: Node) -> Size | None:
+    """Return the size of the frames, where the export says it."""
+    meta = root.find("meta")
+    task = (meta.find("task") or meta.find("job")) if meta else None
+    size = (task.find("original_size") if task else None) or (meta.find("original_size") if meta else None)
+    sides = [size.find(name) for name in ("height", "width")] if size else []
+    numbers = [side.text for side in sides if side is not None and side.text.isdecimal()]
+    return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else None
 
 
 def _read_subsets(root: Node) -> dict[str, str]:
@@ -87,7 +129,7 @@ def _read_subsets(root: Node) -> dict[str, str]:
 def _read_image(node: Node, subsets: dict[str, str], faults: Faults, notes: Notes) -> LabelledImage:
     shapes = []
     for child in node.children:
-        if child.tag in ("box", "polygon", "ellipse"):
+        if child.tag in OUTLINES:
             shapes.append(faults.attempt(partial(_read_shape, child, notes)))
         elif child.tag in OTHER_SHAPES:
             notes.add(f"shapes of the kind {child.tag} were left out")
@@ -116,8 +158,9 @@ def _read_size(node: Node) -> Size | None:
     return (int(height), int(width)) if height and width else None
 
 
-def _read_shape(node: Node, notes: Notes) -> Shape:
-    label = " ".join(node.attribute("label").split())
+def _read_shape(node: Node, notes: Notes, track: Node | None = None) -> Shape:
+    """Return an object; one of a track has the label of the track."""
+    label = " ".join((track or node).attribute("label").split())
     if not label:
         raise UserError(f"{node.place}: expected a class name for label=..., got nothing")
     outline = _read_outline(node, notes)

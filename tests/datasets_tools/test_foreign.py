@@ -124,10 +124,6 @@ def test_dior_with_both_kinds_of_boxes_is_converted_from_the_oriented_ones(tmp_p
 
 
 def test_what_is_not_converted_is_said(tmp_path: Path) -> None:
-    video = "<annotations><track id='0'></track></annotations>"
-    root = write_files(tmp_path / "video", {"annotations.xml": video})
-    with pytest.raises(AnnotationError, match="CVAT for video"):
-        read_split(root, "train")
     label = " ".join(map(str, BOX)) + " ship 0\n"
     root = write_files(tmp_path / "dota", {"images/a.png": None, "labels/a.txt": f"imagesource:x\n{label}"})
     with pytest.raises(AnnotationError, match="call it labelTxt"):

@@ -109,6 +109,28 @@ def test_ellipses_of_cvat_become_the_rectangles_around_them(tmp_path: Path) -> N
         read("cvat", tmp_path)
 
 
+def test_tracks_of_a_video_become_its_frames(tmp_path: Path) -> None:
+    box = '<box frame="{}" outside="{}" occluded="0" xtl="10" ytl="20" xbr="30" ybr="24" rotation="{}"></box>'
+    flag = '<attribute name="difficult">1</attribute>'
+    outline = f'<polygon frame="7" outside="0" points="1,2;9,2;9,8;1,8">{flag}</polygon>'
+    size = "<original_size><width>40</width><height>30</height></original_size>"
+    text = (
+        f"<annotations><meta><task><id>3</id><subset>Train</subset>{size}</task></meta>"
+        f'<track id="0" label="ship">{box.format(0, 0, 0)}{box.format(7, 0, 90)}{box.format(8, 1, 0)}</track>'
+        f'<track id="1" label="car">{outline}</track></annotations>'
+    )
+    images, _ = read("cvat", write_files(tmp_path, {"annotations.xml": text}))
+    assert [(image.name, image.size, image.split) for image in images] == [
+        ("frame_000000", (30, 40), "train"),
+        ("frame_000007", (30, 40), "train"),
+    ]
+    first, second = images
+    assert (list(first.classes), list(second.classes)) == (["ship"], ["ship", "car"])
+    np.testing.assert_allclose(first.quads[0], [[10, 20], [30, 20], [30, 24], [10, 24]], atol=1e-9)
+    np.testing.assert_allclose(second.quads[0], [[22, 12], [22, 32], [18, 32], [18, 12]], atol=1e-9)
+    assert second.difficult.tolist() == [0, 1]
+
+
 def test_text_quads_of_icdar(tmp_path: Path) -> None:
     line = ",".join(map(str, QUAD))
     text = f"\ufeff{line},Fish, Chips\n{line},###\n"

@@ -249,7 +249,9 @@ def test_cvat_polygons_of_other_than_four_points(tmp_path: Path) -> None:
         ('<image name="a" subset="a/../b"/>', "expected a subset of letters and digits"),
         ('<image name="a"/><image name="a"/>', "expected each image once, 'a' is at .*P1.xml:2"),
         ('<image name="a"><box xtl="1"/></image>', "expected label=... in <box>, got xtl"),
-        ('<track id="0"/>', "expected CVAT for images, got a <track> of CVAT for video"),
+        ('<track id="0"/><image name="a"/>', "expected <track> in an export of one video alone, got more"),
+        ('<track label="a"><box frame="x"/></track>', "expected the number of a frame, got 'x'"),
+        ('<track><box frame="1"/></track>', "expected label=... in <track>, got nothing"),
     ],
 )
 def test_cvat_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
