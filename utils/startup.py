@@ -46,14 +46,16 @@ def stop_if_missing() -> None:
         raise SystemExit(2)
 
 
-def wait_without_spinning() -> None:
-    """Let the threads of OpenMP sleep while they wait for each other, unless the environment says otherwise.
+def spin_briefly() -> None:
+    """Let the threads of OpenMP sleep soon while they wait for each other, unless the environment says else.
 
-    By default they spin.  Where other work keeps the cores busy, the one that all wait for then stands in the
-    queue behind those that wait: a training step of half a second took 20 (docs/benchmarks.md).
+    By default they spin for milliseconds.  Where other work keeps the cores busy, the one that all wait for
+    then stands in the queue behind those that wait: a training step of 0.2 s took more than 15.  Sleeping at
+    once costs half as much again on an idle machine (docs/benchmarks.md).
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 stop_if_missing()
-wait_without_spinning()
+spin_briefly()

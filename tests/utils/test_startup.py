@@ -1,6 +1,6 @@
 """Scripts started by a Python without the libraries end with one line."""
 
-from utils.startup import missing_line, wait_without_spinning
+from utils.startup import missing_line, spin_briefly
 
 import ast
 import os
@@ -26,15 +26,19 @@ def test_a_python_without_libraries_says_what_to_do(words: list[str]) -> None:
     assert not done.stdout
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_sleep_while_they_wait_unless_told_otherwise(
-    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_spin_briefly_unless_told_otherwise(
+    given: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if given:
-        monkeypatch.setenv("OMP_WAIT_POLICY", given)
-    wait_without_spinning()
-    assert os.environ["OMP_WAIT_POLICY"] == expected
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    spin_briefly()
+    assert os.environ.get("GOMP_SPINCOUNT") == expected
 
 
 def test_every_script_begins_with_it() -> None:
