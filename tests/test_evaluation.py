@@ -362,8 +362,8 @@ def test_two_processes_give_the_same_metrics(tmp_path: Path, monkeypatch: pytest
         "data.workers=0",
         "model.size=nano",
     ]
-    train_GGHL.main([f"data.root={root}", CLASSES, *quick])
-    words = ["weights=runs/demo", "eval.batch_size=2", "eval.score_threshold=0.0001", "train.amp=false"]
+    train_GGHL.main([f"data.root={root}", CLASSES, *quick, "train.name=one"])
+    words = ["weights=runs/one", "eval.batch_size=2", "eval.score_threshold=0.0001", "train.amp=false"]
     words += ["sweep=0.2,0.6", "eval.flips=both", "eval.scales=[1,1.5]", "eval.merge_iou=0.5"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

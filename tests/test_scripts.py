@@ -427,20 +427,20 @@ def test_one_epoch_from_every_format(source: str, tmp_path: Path, monkeypatch: p
     words = ["--from", "dota", "--to", form, "--processes", "1", "--classes", "vehicle,ship,plane,court"]
     convert.main([str(demo), form, *words])
     quick = [word for word in QUICK if not word.startswith(("data.classes", "train.epochs"))]
-    words = [f"data.root={source}", *quick, "train.epochs=1", "model.size=nano"]
+    words = [f"data.root={source}", *quick, "train.epochs=1", "model.size=nano", "train.name=own"]
     words += [CLASSES] if form == "dota" else []
     assert run(train_GGHL.main, words, monkeypatch) == 0
-    best = torch.load("runs/demo/best.pt", weights_only=True)
+    best = torch.load("runs/own/best.pt", weights_only=True)
     if form != "dota":
         assert best["classes"] == ["vehicle", "ship", "plane", "court"]
-    assert run(evaluation.main, ["runs/demo"], monkeypatch) == 0
-    results = "results=runs/demo/eval-val/Task1"
+    assert run(evaluation.main, ["runs/own"], monkeypatch) == 0
+    results = "results=runs/own/eval-val/Task1"
     assert run(evaluation.main, [results, f"data.root={source}", "data.split=val"], monkeypatch) == 0
     names = "".join(f"{path.name}\n" for path in sorted((demo / "val" / "images").iterdir()))
     Path("names.txt").write_text(names)
     listed = [results, f"data.root={source}", "data.images=names.txt", "data.split=val", "out=listed"]
     assert run(evaluation.main, listed, monkeypatch) == 0
-    folders = (Path("runs/demo/eval-val/Task1/eval-val"), Path("listed"))
+    folders = (Path("runs/own/eval-val/Task1/eval-val"), Path("listed"))
     one, other = (json.loads((folder / "metrics.json").read_text()) for folder in folders)
     assert one["task1"] == other["task1"]
     assert run(show.main, [source, "look", "--number", "0"], monkeypatch) == 0
