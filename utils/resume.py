@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from cfg.load import config_settings, load_config_text
+from cfg.load import ConfigError, config_settings, load_config_text
 from cfg.schema import Config
 from utils.checkpoint import CheckpointError, load_checkpoint, load_optimizer, load_state
 from utils.distributed import gather, rank, world_size
@@ -130,7 +130,11 @@ def read_run(folder: Path) -> Earlier:
     source = folder / LAST
     checkpoint = load_checkpoint(source)
     check_state(checkpoint, source)
-    return Earlier(folder, checkpoint, load_config_text(checkpoint["config"], str(source)))
+    try:
+        config = load_config_text(checkpoint["config"], str(source))
+    except ConfigError as error:
+        raise CheckpointError(str(error).splitlines()[0]) from None
+    return Earlier(folder, checkpoint, config)
 
 
 def continued(earlier: Earlier, wanted: Config) -> Config:
