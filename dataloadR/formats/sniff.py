@@ -56,7 +56,9 @@ def json_kind(path: Path) -> str:
     is_coco = (b'"annotations"' in data or b'"categories"' in data) and (
         b'"images"' in data or b'"file_name"' in data
     )
-    return "coco" if is_coco and b'"caption"' not in data else ""
+    if not is_coco or b'"caption"' in data:
+        return ""
+    return "sku110k-r" if b'"rbbox"' in data and "sku110k" in path.name.lower() else "coco"
 
 
 def xml_kind(path: Path) -> str:
