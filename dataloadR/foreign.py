@@ -15,10 +15,11 @@ from dataloadR.formats.sniff import (
     list_some,
     sample_files,
     text_kind,
+    texts_of,
     walk_some,
     xml_kind,
 )
-from dataloadR.formats.yolo import labels_of
+from dataloadR.formats.yolo import is_labels, labels_of
 from dataloadR.formats.yolo_folders import SUFFIXES, find_yaml, is_yolo_yaml, listed_image
 from dataloadR.label_lines import AnnotationError, parse_list_line
 from utils.errors import UserError
@@ -102,7 +103,7 @@ def _recognise_ucas(root: Path, folders: Sequence[Path]) -> Foreign | None:
             return Foreign(root, "ucas-aod", labels[0], root)
     if not (root / "AllImages").is_dir():
         return None
-    texts = [path for path in list_some(root / "Annotations")[0] if path.suffix == ".txt"][:LIST_LINES]
+    texts = texts_of(list_some(root / "Annotations")[0])[:LIST_LINES]
     lines = [(path, line.split()) for path in texts for line in first_lines(path)[:1]]
     numbers = [(path, fields) for path, fields in lines if len(fields) == UCAS_FIELDS + 1]
     is_ucas = bool(numbers) and all(not _is_number(f[0]) and all(map(_is_number, f[1:])) for _, f in numbers)
@@ -119,7 +120,7 @@ def is_ours(root: Path) -> bool:
         if (folder / "labelTxt").is_dir():
             return True
         labels = list_some(folder / "Annotations")[0] if (folder / "JPEGImages").is_dir() else []
-        if any(path.suffix == ".txt" for path in labels):
+        if texts_of(labels):
             return True
     return False
 
@@ -161,8 +162,8 @@ def _recognise_yolo(root: Path, files: Sequence[Path]) -> Foreign | None:
     if yaml and is_yolo_yaml(yaml):
         return Foreign(root, "yolo-obb", yaml, root)
     for folder, listing in walk_some(root):
-        inside = "labels" in folder.relative_to(root).parts
-        labels = [p for p in listing if p.suffix == ".txt"] if inside else labels_beside_images(listing)
+        inside = is_labels(folder.relative_to(root).parts)
+        labels = texts_of(listing) if inside else labels_beside_images(listing)
         for path in labels[:LIST_LINES]:
             kind = text_kind(path)
             if kind == "yolo-obb" or (kind and inside):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataloadR.foreign import KINDS, NOT_CONVERTED, is_ours, recognise, refusal
-from dataloadR.formats.sniff import first_lines, list_some, text_kind
+from dataloadR.formats.sniff import first_lines, list_some, text_kind, texts_of
 from dataloadR.label_lines import parse_list_line
 from utils.errors import UserError
 
@@ -45,7 +45,7 @@ def find_format(source: Path, image_dir: Path | None = None) -> Source:
 
 def _own_format(source: Path) -> tuple[str, str]:
     """Return `dota` or `list`, and what it is called."""
-    texts = [source] if source.is_file() else [p for p in list_some(source)[0] if p.suffix == ".txt"]
+    texts = [source] if source.is_file() else texts_of(list_some(source)[0])
     if source.is_dir() and (is_ours(source) or any(text_kind(path) == "dota" for path in texts)):
         return "dota", "label lines of DOTA"
     if any(map(_is_list, texts)):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataloadR.formats.image_finder import IMAGE_FOLDERS
-from dataloadR.formats.sniff import LINES, SAMPLES, first_lines, list_some, walk_some
+from dataloadR.formats.sniff import LINES, SAMPLES, first_lines, list_some, texts_of, walk_some
 from dataloadR.label_lines import AnnotationError
 from dataloadR.layouts import IMAGE_SUFFIXES, is_image
 
@@ -91,7 +91,7 @@ def _files_of_images(root: Path) -> Iterator[Path]:
     stems = {path.stem for _, files in (*listings, *beside) for path in files if is_image(path)}
     folders = [folder for folder, files in (*listings, *beside) if any(map(is_image, files))]
     for _, files in listings:
-        texts = [path for path in files if path.suffix == ".txt"][:MOST_TRIED]
+        texts = texts_of(files)[:MOST_TRIED]
         found = (p for p in texts if (name := p.stem.removeprefix("gt_")) in stems or _is_in(name, folders))
         yield from [path for path, _ in zip(found, range(SAMPLES), strict=False)]
 

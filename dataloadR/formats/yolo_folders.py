@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dataloadR.formats.layout import folder_of
+from dataloadR.formats.layout import folder_of, plain_path
 from dataloadR.label_lines import AnnotationError, read_lines
 from dataloadR.layouts import is_image
 from dataloadR.split_names import SPLITS, split_of_file
@@ -133,7 +133,7 @@ def _resolve(entry: str, base: str, folder: Path) -> Path:
 
     Such an entry means a neighbour of the data set's folder only where the folder itself has none.
     """
-    inside = entry
+    entry = inside = plain_path(entry)
     while inside.startswith("../"):
         inside = inside.removeprefix("../")
     places = [folder / base / entry, folder / entry, folder / base / inside, folder / inside]
@@ -144,14 +144,19 @@ def _resolve(entry: str, base: str, folder: Path) -> Path:
 
 def folder_splits(root: Path) -> Splits:
     """Return the splits of images/SPLIT, SPLIT/images or SPLIT, or all images as one without a name."""
-    images = root / "images"
-    inside = _named_folders(images if images.is_dir() else root)
-    if images.is_dir():
+    images = _images_folder(root)
+    inside = _named_folders(images or root)
+    if images:
         return _grouped(inside) or {"": (images,)}
-    beside = [folder / "images" for folder in _folders(root) if (folder / "images").is_dir()]
+    beside = [found for folder in _folders(root) if (found := _images_folder(folder))]
     if beside:
         return _grouped(beside, lambda place: split_of_file(place.parent) or place.parent.name)
     return _grouped(inside) or {"": (root,)}
+
+
+def _images_folder(root: Path) -> Path | None:
+    """Return the folder `images`, in any case, of a folder."""
+    return next((folder for folder in _folders(root) if folder.name.lower() == "images"), None)
 
 
 def _folders(root: Path) -> list[Path]:
@@ -188,6 +193,7 @@ def images_of(place: Path, faults: Faults | None = None) -> list[Path]:
 
 def listed_image(line: str, path: Path) -> Path:
     """Return the image that a line of a list means, from the list, the folder above or the working one."""
+    line = plain_path(line)
     places = [path.parent / line, path.parent.parent / line, Path(line)]
     found = next((p for p in places if os.path.isfile(p)), places[0])  # noqa: PTH113 - raises never
     return Path(os.path.normpath(found))

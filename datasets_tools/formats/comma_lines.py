@@ -19,7 +19,7 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.label_lines import CORNERS, SHOWN, AnnotationError, read_lines, to_index, to_numbers
-from dataloadR.split_names import split_of, split_of_file
+from dataloadR.split_names import split_of_folders
 from utils.errors import Faults
 
 FLAGGED = re.compile(r'([01]),".*"')  # of RCTW-17
@@ -51,8 +51,7 @@ def _read(
             faults.attempt(partial(parse, text, f"{path}:{number}"))
             for number, text in read_lines(path, faults)
         ]
-        folders = path.resolve().parent.relative_to(root.parent).parts[::-1]
-        split = split_of(split_of_file(Path(folder)) for folder in folders)
+        split = split_of_folders(path.resolve().parent.relative_to(root.parent).parts)
         name = path.stem.removeprefix("gt_")
         yield labelled_image(name, None, [shape for shape in found if shape is not None], split)
 
