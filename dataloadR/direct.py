@@ -120,7 +120,8 @@ def read_direct(split: Split, faults: Faults, needed: bool = True) -> Contents:
     contents = read(split, faults, notes, needed)
     _refuse_losses(split, notes)
     if not contents.images:
-        raise AnnotationError(f"{split.places[0]}: expected at least one image, found none")
+        first = next(iter(faults.messages), "")  # a fault of the whole file leaves no image
+        raise AnnotationError(first or f"{split.places[0]}: expected at least one image, found none")
     return contents
 
 

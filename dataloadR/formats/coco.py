@@ -261,10 +261,8 @@ def _read_box(node: Value, angle: str) -> Box:
 
 
 def _read_segmentation(node: Value, notes: Notes) -> F64:
-    parts = list(node.items())
-    if len(parts) > 1:
-        notes.add("segmentations of several parts became the quad around the largest")
-    polygons = [_read_polygon(part) for part in parts]
+    polygons = [_read_polygon(part) for part in node.items()]
+    notes.add("segmentations of several parts became the quad around the largest", len(polygons) > 1)
     largest = max(polygons, key=lambda points: float(np.prod(np.ptp(points, axis=0))))
     return polygon_quad(largest, node.where, notes)
 

@@ -131,15 +131,24 @@ def _yaml_splits(table: dict[str, Any], path: Path) -> Splits:
 def _resolve(entry: str, base: str, folder: Path) -> Path:
     """Return where a folder or list is: below `path`, or beside data.yaml, as `../train/images` of Roboflow.
 
-    Such an entry means a neighbour of the data set's folder only where the folder itself has none.
+    Such an entry means a neighbour of the data set's folder only where the folder itself has none.  Of a path
+    that is not there, as one of another machine, the end counts.
     """
     entry = inside = plain_path(entry)
     while inside.startswith("../"):
         inside = inside.removeprefix("../")
     places = [folder / base / entry, folder / entry, folder / base / inside, folder / inside]
     places = places if base else [folder / inside, *places]
+    places += [folder / tail for tail in _tails(inside)]
     found = next((place for place in places if place.exists()), places[0])
     return Path(os.path.normpath(found))
+
+
+def _tails(entry: str) -> list[Path]:
+    """Return the ends of a path from another machine, longest first, while they still say which split."""
+    parts = Path(entry).parts
+    ends = [parts[k:] for k in range(1, len(parts))]
+    return [Path(*end) for end in ends if len(end) > 1 or end[0].lower() in SPLITS]
 
 
 def folder_splits(root: Path) -> Splits:

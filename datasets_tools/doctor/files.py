@@ -32,6 +32,7 @@ class Collected(Faults):
 
     def add(self, error: UserError) -> None:
         self.errors.append(error)
+        self.messages.append(str(error))
 
 
 class Entry(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dataloadR.annotations import read_named, read_split
+from datasets_tools import check as doctor
 from tests.datasets_tools.formats.text_samples import BOX, QUAD, pairs
 from tests.datasets_tools.formats.variants import SHIP, TURNED, TURNED_BOX, Case, check, write
 from utils.errors import UserError
@@ -474,3 +475,28 @@ def test_training_reads_label_files_however_they_are_spelt(tmp_path: Path) -> No
     assert [len(annotation.labels) for annotation in read_split(root, "train")[0]] == [1]
     root = write(tmp_path / "c", {"train.txt": f"images\\a.png {LISTED}\r\n", "images/a.png": None})
     assert Path(read_split(root, "train.txt")[0][0].image_path).is_file()
+
+
+@pytest.mark.parametrize("base", ["/content/boats", "D:\\boats", "../datasets/boats", "boats"])
+@pytest.mark.parametrize("key", ["path: {}\ntrain: one/train/images\nval: one/valid/images\n", "{key}"])
+def test_training_finds_the_folders_of_another_machine(base: str, key: str, tmp_path: Path) -> None:
+    text = key.format(base, key=f"train: {base}/one/train/images\nval: {base}/one/valid/images\n")
+    files = {f"one/{name}": contents for name, contents in yolo().items()}
+    root = write(tmp_path / "set", {**files, "data.yaml": f"{text}names: [ship]\n"})
+    for split, name in (("train", "a"), ("val", "b")):
+        (annotation,) = read_split(root, split)[0]
+        assert Path(annotation.image_path).stem == name
+        assert len(annotation.labels) == 1
+
+
+def test_a_path_that_says_no_split_is_not_guessed(tmp_path: Path) -> None:
+    text = "train: /content/x/train/images\nval: /content/x/valid/images\nnames: [ship]\n"
+    root = write(tmp_path, {**one_yolo(YOLO), "data.yaml": text})
+    with pytest.raises(UserError, match="train/images: expected a folder or a list of images, found none"):
+        read_split(root, "train")
+
+
+def test_a_fault_of_the_whole_file_is_what_check_says(tmp_path: Path) -> None:
+    root = write(tmp_path, {"a.json": {"images": [], "annotations": []}, "a.png": None})
+    with pytest.raises(UserError, match=r"a.json: expected the key 'categories'"):
+        doctor.main([str(root), "--out", str(tmp_path / "out"), "--processes", "1"])
