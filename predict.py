@@ -54,6 +54,7 @@ from evalR.slicing import log_slicing
 from evalR.sources import find_sources, is_video, output_names
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script
+from utils.counts import counted
 from utils.errors import Faults, UserError
 from utils.extras import find_extra
 from utils.georeference import read_geo
@@ -267,8 +268,8 @@ def report(everything: Sequence[SceneDetections], job: Job) -> None:
     counts = Counter(found.classes[k] for found in everything for k in found.detections.labels.tolist())
     width = max(map(len, counts), default=0)
     lines = [f"{name:<{width}} {count:>8}" for name, count in counts.most_common()]
-    what = "files" if any(is_video(Path(found.source)) for found in everything) else "images"
-    lines += [f"{counts.total()} objects in {len(everything)} {what}"]
+    what = "file" if any(is_video(Path(found.source)) for found in everything) else "image"
+    lines += [f"{counted(counts.total(), 'object')} in {counted(len(everything), what)}"]
     lines += [nothing_found(job.trained)] * (not counts and len(everything) > 0)
     lines += [f"results: {job.out}"]
     sys.stdout.write("\n".join(lines) + "\n")

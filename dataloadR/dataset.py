@@ -13,6 +13,7 @@ from dataloadR.geometric import Source, place_image, place_source, random_matrix
 from dataloadR.mixing import random_mixup, random_mosaic
 from dataloadR.photometric import draw_hsv, scale_hsv
 from dataloadR.reader import ImageReader
+from utils.counts import counted
 from utils.images import FILL, U8, ImageError, Size, letterbox_matrix
 from utils.records import F32, Annotation, Sample
 
@@ -45,7 +46,7 @@ def drop_degenerate(annotations: Sequence[Annotation]) -> list[Annotation]:
         return []
     bad = degenerate(np.concatenate([annotation.quads for annotation in annotations]))
     if bad.any():
-        log.warning("left out %d quads under 1 px wide or high or without area", int(bad.sum()))
+        log.warning("left out %s under 1 px wide or high or without area", counted(int(bad.sum()), "quad"))
     parts = np.split(bad, np.cumsum([len(annotation.quads) for annotation in annotations])[:-1])
     return [_select(a, ~part) if part.any() else a for a, part in zip(annotations, parts, strict=True)]
 

@@ -129,9 +129,9 @@ def _refuse_losses(split: Split, notes: Notes) -> None:
     """Raise where objects would not stay what they are, with the command that changes them knowingly."""
     if not notes.counts:
         return
-    what = ", ".join(f"{count} {kind}" for kind, count in notes.counts.items())
+    what = "; ".join(notes.lines())
     command = convert_command(split.data, _to_convert(split))  # which stops where it needs to know --angle
-    raise AnnotationError(f"{split.places[0]}: not used as it is, for {what}; convert it: {command}")
+    raise AnnotationError(f"{split.places[0]}: not used as it is: {what}; convert it: {command}")
 
 
 def _to_convert(split: Split) -> Path | None:

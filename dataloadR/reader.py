@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from cfg.schema import DataConfig
+from utils.counts import counted
 from utils.images import U8, ImageError, Size, image_size, read_image
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ class ImageReader:
         elif self._room > 0:
             self._room = 0
             count, size = self.held
-            log.info("data.cache_gb: full with %d images, %.2f GB in this process", count, size / GIGABYTE)
+            told = counted(count, "image")
+            log.info("data.cache_gb: full with %s, %.2f GB in this process", told, size / GIGABYTE)
 
     def _guarded(self, row: int, read: Callable[[str], T]) -> T:
         """Return what `read` returns; a file that fails is reported once and remembered, to be skipped."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cfg.schema import DataConfig
 from dataloadR.annotations import AnnotationError, read_split
 from dataloadR.demo_scenes import write_demo_scenes
+from utils.counts import counted
 from utils.errors import Faults
 from utils.files import data_folder
 from utils.images import Size, check_image, image_size, read_image
@@ -47,7 +48,8 @@ def load_split(
     if not annotations:
         raise AnnotationError(f"{data.root}, split {split}: expected at least one readable image, found none")
     objects = sum(len(annotation.labels) for annotation in annotations)
-    logger.info("%s, split %s: %d images, %d objects", data.root, split, len(annotations), objects)
+    told = f"{counted(len(annotations), 'image')}, {counted(objects, 'object')}"
+    logger.info("%s, split %s: %s", data.root, split, told)
     return annotations, names
 
 
@@ -59,9 +61,9 @@ def check_objects(annotations: Sequence[Annotation], data: DataConfig) -> None:
     """
     if not any(len(annotation.labels) for annotation in annotations):
         raise AnnotationError(
-            f"{data.root}, split {data.train}: no object in {len(annotations)} images; labels are text "
-            f"files of the images' names in labelTxt/ (or Annotations/ beside JPEGImages/), or YOLO's or "
-            f"COCO's, see docs/data.md"
+            f"{data.root}, split {data.train}: no object in {counted(len(annotations), 'image')}; labels are "
+            f"text files of the images' names in labelTxt/ (or Annotations/ beside JPEGImages/), or YOLO's "
+            f"or COCO's, see docs/data.md"
         )
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets_tools.doctor.files import find_sources, read_entries
-from datasets_tools.doctor.findings import GRADES, Finding, most_serious_first
+from datasets_tools.doctor.files import find_sources, has_flags, read_entries
+from datasets_tools.doctor.findings import GRADES, Finding, most_serious_first, without_flags
 from datasets_tools.doctor.images import examine_images, image_findings, image_sizes
 from datasets_tools.doctor.labels import Labelled, read_objects
 from datasets_tools.doctor.page import Report, write_page
@@ -18,6 +18,7 @@ from datasets_tools.doctor.splits import split_findings
 from datasets_tools.doctor.statistics import figures, summarise
 from datasets_tools.doctor.twins import twin_findings
 from utils.cli import HelpFormatter, parse_options, run_script
+from utils.counts import counted
 from utils.files import replacing
 
 ERRORS_FOUND = 1  # exit code
@@ -80,6 +81,7 @@ def main(words: Sequence[str]) -> int:
             *twin_findings(data, facts),
         ]
     )
+    findings = findings if has_flags(sources) else without_flags(findings)
     report = Report(root.resolve().name, _verdict(findings), findings, summarise(data, sizes), figures(data))
     out = args.out or Path("runs") / "check" / (root.resolve().stem or "data")
     write_json(out / "check.json", report, data)
@@ -90,7 +92,7 @@ def main(words: Sequence[str]) -> int:
 
 def _verdict(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.grade for finding in findings)
-    told = ", ".join(f"{counts[grade]} {grade}{'s' * (counts[grade] != 1)}" for grade in GRADES)
+    told = ", ".join(counted(counts[grade], grade) for grade in GRADES)
     meaning = "training would stop or go wrong" if counts["error"] else "nothing that would spoil a training"
     return f"{told}: {meaning}"
 
@@ -99,7 +101,8 @@ def describe(report: Report, data: Labelled) -> str:
     """Return the summary: how much there is, then the findings, most serious first."""
     shares = ", ".join(f"{split} {int(data.in_split(split).sum())}" for split in data.splits)
     names, count = data.objects.names, len(data.objects.quads)
-    lines = [f"{report.name}: {len(data.entries)} images ({shares}), {count} objects, {len(names)} classes"]
+    told = f"{counted(len(data.entries), 'image')} ({shares}), {counted(count, 'object')}"
+    lines = [f"{report.name}: {told}, {counted(len(names), 'class')}"]
     for finding in report.findings:
         lines.append(f"\n{finding.grade.upper():8}{finding.total:6}  {finding.title}  [{finding.code}]")
         lines += [f"                {finding.detail}"] * bool(finding.detail)

@@ -25,6 +25,7 @@ from datasets_tools.next_steps import after_conversion
 from datasets_tools.source_format import find_format
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.cli import HelpFormatter, parse_options, run_script
+from utils.counts import counted
 from utils.errors import Faults, UserError
 
 SCORED = ("coco", "coco-rotated", "labelme", "xanylabeling")  # formats that keep scores of predictions
@@ -218,9 +219,9 @@ def summary(items: Sequence[Item], target: Path) -> str:
     """Return what was written, for the user."""
     splits = Counter(item.image.split or "no split" for item in items)
     objects = Counter(name for item in items for name in item.image.classes)
-    lines = [f"{target}: {len(items)} images, {objects.total()} objects"]
-    lines += [f"  {name}: {count} images" for name, count in sorted(splits.items())]
-    lines += [f"  {name}: {count} objects" for name, count in sorted(objects.items())]
+    lines = [f"{target}: {counted(len(items), 'image')}, {counted(objects.total(), 'object')}"]
+    lines += [f"  {name}: {counted(count, 'image')}" for name, count in sorted(splits.items())]
+    lines += [f"  {name}: {counted(count, 'object')}" for name, count in sorted(objects.items())]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -33,6 +33,7 @@ from datasets_tools.formats.training_list import CLASSES, write_list
 from datasets_tools.splitting import I64, deal, unit_keys
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.cli import HelpFormatter, parse_options, run_script, whole_number
+from utils.counts import counted
 from utils.errors import UserError
 from utils.records import Annotation
 
@@ -165,9 +166,7 @@ def split_images(
 def _check_filled(splits: I64, shares: Sequence[Share], units: int) -> None:
     for number, share in enumerate(shares):
         if not (splits == number).any():
-            what = (
-                f"{len(splits)} images" if units == len(splits) else f"{len(splits)} images in {units} units"
-            )
+            what = counted(len(splits), "image") + f" in {counted(units, 'unit')}" * (units != len(splits))
             raise UserError(
                 f"--split {share.name}={share.share:g}: no image is left for it; there are {what}"
             )

@@ -36,6 +36,7 @@ from evalR.dota_results import (
     write_rows,
 )
 from utils.cli import HelpFormatter, finite_number, parse_options, positive_int, run_script
+from utils.counts import counted
 from utils.errors import UserError
 from utils.quad_fusion import fuse_quads
 from utils.quad_nms import batched_quad_groups
@@ -77,7 +78,8 @@ def main(words: Sequence[str]) -> None:
     images = {name for one in merged for name in one.rows.names}
     before, after = sum(one.before for one in merged), sum(len(one.rows.scores) for one in merged)
     sys.stdout.write(
-        f"{len(merged)} files, {before} detections of tiles: {after} of {len(images)} images\n{target}\n"
+        f"{counted(len(merged), 'file')}, {counted(before, 'detection')} of tiles: "
+        f"{after} of {counted(len(images), 'image')}\n{target}\n"
     )
 
 

@@ -1,6 +1,6 @@
 """Look at a data set: pictures with labels, predictions, and what training sees of them.
 
-    python -m datasets_tools.show /data/DOTA_800 look                         50 images of the training split
+    python -m datasets_tools.show /data/DOTA_800             50 images of the training split, in runs/show
     python -m datasets_tools.show /data/mine look --split val --number 0 --sheet
     python -m datasets_tools.show /data/mine look --split val --predictions runs/mine/eval-val/Task1
     python -m datasets_tools.show /data/mine look --weights runs/mine/best.pt predict.score_threshold=0.5
@@ -10,8 +10,8 @@ Writes OUT/IMAGE.png: thin outlines, a dot on the first vertex, an arrow head to
 difficult 1, dashed and paler: difficult 2 (with --augment: ignore regions). Predictions stand to the right.
 --cells and --heat show the network input: OUT/cells/IMAGE.png (a dot on each cell that learns an object) and
 OUT/heat/IMAGE.png (the heat of each level). --augment: OUT/IMAGE-SAMPLE.png. --sheet: OUT/contact_sheet.png.
-OUT is new, empty, or that of an earlier call, whose pictures are replaced; DATASET is any layout of
-docs/data.md.
+OUT is new, empty, or that of an earlier call, whose pictures are replaced; without it, pictures go to
+runs/show/DATASET-SPLIT.  DATASET is any layout of docs/data.md.
 """
 
 import argparse
@@ -41,6 +41,7 @@ from evalR.report.cells import draw_cells, heat_maps
 from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script, whole_number
+from utils.counts import counted
 from utils.drawing import contact_sheet, save_image, side_by_side, with_legend
 from utils.errors import Faults, UserError
 from utils.files import replacing
@@ -88,6 +89,7 @@ class View(NamedTuple):
 def main(words: Sequence[str]) -> None:
     """Show as the command line says."""
     arguments, overrides = parse_words(_parser(), words)
+    _find_out(arguments)
     detector = _load_detector(arguments, overrides)
     config = detector.config if detector else load_config(arguments.config, overrides)
     data = config.data.model_copy(update={"root": str(arguments.dataset)})
@@ -112,7 +114,8 @@ def main(words: Sequence[str]) -> None:
         thumbnails += _show_samples(dataset, config, rows, view)
     if arguments.sheet:
         _save_sheet(thumbnails, view)
-    sys.stdout.write(f"{len(rows)} pictures from {len(annotations)} images\nresults: {view.out}\n")
+    told = f"{counted(len(rows), 'picture')} from {counted(len(annotations), 'image')}"
+    sys.stdout.write(f"{told}\nresults: {view.out}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("dataset", metavar="DATASET", help="a data set's folder or list file")
-    add("out", metavar="OUT", type=Path, help="folder for the pictures: new, empty, or of an earlier call")
+    add("out", metavar="OUT", nargs="?", type=Path, help="new folder; default: runs/show/DATASET-SPLIT")
     add("config", metavar="CONFIG", nargs="?", help="a YAML of cfg/; then section.key=value words")
     add("--split", default="train", help="default: train")
     add("--number", type=whole_number, default=50, help="pictures, drawn by chance; 0: all; default: 50")
@@ -136,6 +139,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--format", choices=("png", "jpg"), default="png", help="of the pictures; default: png")
     add("--processes", type=whole_number, default=2, help="processes that draw labels; default: 2")
     return parser
+
+
+def _find_out(arguments: argparse.Namespace) -> None:
+    """Give OUT its default; a YAML in its place is CONFIG."""
+    if arguments.out and not arguments.config and arguments.out.suffix in (".yaml", ".yml"):
+        arguments.config, arguments.out = str(arguments.out), None
+    name = Path(arguments.dataset).expanduser().resolve().stem or "data"
+    arguments.out = arguments.out or Path("runs") / "show" / f"{name}-{Path(arguments.split).stem}"
 
 
 def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> Trained | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloadR.annotations import LAYOUTS
+from utils.counts import counted
 from utils.errors import UserError
 from utils.tiles import parse_tile
 
@@ -63,7 +64,8 @@ def unit_keys(paths: Sequence[str], pattern: str | None = None) -> list[str]:
         example = _searched(paths[0], pattern) if paths else ""
         raise UserError(f"--group {pattern!r}: matches none of {len(paths)} image names such as {example!r}")
     if lost:
-        log.warning("--group: %d images match no group and are one each, such as %r", len(lost), lost[0])
+        told = counted(len(lost), "image")
+        log.warning("--group: %s without a group, each for itself, such as %r", told, lost[0])
     return [f"image {s}" if groups[s] is None else f"group {groups[s]}" for s in sources]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from utils.counts import counted
 from utils.errors import UserError
 
 
@@ -41,7 +42,7 @@ def refuse_originals(conflicts: Sequence[Path], source: Path, images: Collection
 def refuse_overwriting(target: Path, conflicts: Sequence[Path]) -> None:
     """Raise a UserError where files stand in the way."""
     if conflicts:
-        what = f"{len(conflicts)} files stand there that are others, such as {conflicts[0]}"
+        what = f"{counted(len(conflicts), 'file')} there with other contents, such as {conflicts[0]}"
         raise UserError(f"{target}: {what}; choose another folder, or replace them with --overwrite")
 
 

@@ -39,6 +39,7 @@ from evalR.dota_results import (
 )
 from evalR.result_sets import check_twice, choose_files, image_names
 from utils.cli import HelpFormatter, finite_number, parse_options, positive_int, run_script
+from utils.counts import counted
 from utils.errors import UserError
 from utils.files import replacing
 from utils.quads import (
@@ -104,7 +105,8 @@ def main(words: Sequence[str]) -> None:
     names = {f"Task{arguments.task}_{label}.txt": texts.get(label, "") for label in classes}
     size = write_zip(target, names, arguments.max_megabytes)
     found = sum(entry.detections for entry in entries)
-    sys.stdout.write(f"{len(classes)} classes, {found} detections, {size / MEGABYTE:.2f} MB\n{target}\n")
+    told = f"{counted(len(classes), 'class')}, {counted(found, 'detection')}"
+    sys.stdout.write(f"{told}, {size / MEGABYTE:.2f} MB\n{target}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from modelR.gghl import GGHL
 from utils import distributed
 from utils.checkpoint import CheckpointError, averaged_weights, find_weights, load_checkpoint, load_state
 from utils.cli import pick_device
+from utils.counts import counted
 
 logger = logging.getLogger(__name__)
 UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint holds all weights
@@ -89,7 +90,7 @@ def load_detector(
     wanted = config.data.classes
     if wanted and wanted != classes:
         raise CheckpointError(
-            f"{file}: trained on {len(classes)} classes ({', '.join(classes)}), "
+            f"{file}: trained on {counted(len(classes), 'class')} ({', '.join(classes)}), "
             f"data.classes names {len(wanted)} ({', '.join(wanted)})"
         )
     thresholds = checkpoint.get("thresholds")

@@ -13,6 +13,7 @@ from typing import Any
 
 from cfg.schema import Config
 from dataloadR.splits import far_larger, fitting_scale, max_downscale
+from utils.counts import counted
 from utils.errors import UserError
 from utils.images import ImageError, Size
 from utils.tiles import Grid, tile_count
@@ -83,8 +84,8 @@ def log_slicing(sizes: Iterable[Size], config: Config) -> dict[str, Any]:
             tiles += images * tile_count(size, grid)
         else:
             whole += [scale] * images
-    parts = [f"{_count(len(whole), 'image')} shown whole at a scale of {_range(whole)}"] if whole else []
-    parts += [f"{_count(cut, 'image')} cut into {_count(tiles, 'tile')} at {_range(rates)}"] if cut else []
+    parts = [f"{counted(len(whole), 'image')} shown whole at a scale of {_range(whole)}"] if whole else []
+    parts += [f"{counted(cut, 'image')} cut into {counted(tiles, 'tile')} at {_range(rates)}"] if cut else []
     if parts:
         logger.info("%s", ", ".join(parts))
     _say_largest(max(counts, key=math.prod, default=(0, 0)), config)
@@ -126,10 +127,6 @@ def _duration(seconds: float) -> str:
     units = ((86400, "days"), (3600, "hours"), (60, "minutes"))
     unit, name = next(((unit, name) for unit, name in units if seconds >= 2 * unit), (1, "seconds"))
     return f"{seconds / unit:.0f} {name}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _range(scales: Iterable[float]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dataloadR.annotations import IMAGE_SUFFIXES, is_image
 from dataloadR.label_lines import read_lines
+from utils.counts import counted
 from utils.errors import Faults, UserError
 
 SHARED_STEM = "detections"  # of the files that all images share
@@ -53,7 +54,8 @@ def _of_word(word: str) -> list[Path]:
         fixed = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
         gone = "" if fixed.exists() else f"; there is no {fixed}"
         raise UserError(
-            f"{word}: expected images or videos to match, found none among {len(matches)} files{gone}"
+            f"{word}: expected images or videos to match, found none among "
+            f"{counted(len(matches), 'file')}{gone}"
         )
     return files
 

@@ -14,6 +14,7 @@ from modelR.losses.joint import Losses
 from modelR.stepper import Stepper
 from utils import distributed
 from utils.checkpoint import FORMAT, save_checkpoint
+from utils.counts import counted
 from utils.environment import environment_text
 from utils.files import replacing
 from utils.interrupts import Interrupts
@@ -99,7 +100,7 @@ def start(
         if unfinished:
             logger.info("%s is unfinished; to go on there instead: train.resume=%s", unfinished, unfinished)
     log = RunLog(folder, position.epoch + 1 if earlier else None) if main else None
-    logger.info("%s on %s, %d classes: %s", folder, device, len(classes), ", ".join(classes))
+    logger.info("%s on %s, %s: %s", folder, device, counted(len(classes), "class"), ", ".join(classes))
     return Run(config, classes, folder, device, stepper, log), position
 
 

@@ -120,7 +120,7 @@ def test_quiet_leaves_the_table_alone(
         logging.getLogger().setLevel(level)
     out, err = capsys.readouterr()
     assert err == ""
-    assert "1 objects in 1 images" in out
+    assert "1 object in 1 image\n" in out
     assert len(calls) == 1
 
 
@@ -228,7 +228,7 @@ def test_a_damaged_image_among_many(
     calls.clear()
     assert run("in", "out=res", "data.on_error=skip", "formats=dota", monkeypatch=monkeypatch) == 0
     assert "in/a.png" not in calls  # found before
-    assert "left out 1 files" in caplog.text
+    assert "left out 1 file or line" in caplog.text
     assert {path.name for path in Path("res").glob("*.txt")} == {"a.txt", "c.txt"}
     Path("in/b.png").write_bytes(whole)
     calls.clear()
@@ -380,7 +380,7 @@ def test_a_video(
         frame[32:64, 16 + 4 * k : 48 + 4 * k] = 255
     film("clip.avi", frames)
     assert run("clip.avi", "out=res", "formats=pictures,dota,csv", monkeypatch=monkeypatch) == 0
-    assert "12 objects in 1 files" in capsys.readouterr().out
+    assert "12 objects in 1 file\n" in capsys.readouterr().out
     assert len(calls) == 12
     capture = cv2.VideoCapture("res/clip.mp4")
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 12

@@ -42,4 +42,6 @@ class Faults:
         """Log the count and one line per fault."""
         if self.messages:
             lines = "\n".join(f"  {message}" for message in self.messages)
-            log.warning("%s: left out %d files or lines:\n%s", what, len(self.messages), lines)
+            count = len(self.messages)
+            told = "1 file or line" if count == 1 else f"{count} files or lines"
+            log.warning("%s: left out %s:\n%s", what, told, lines)

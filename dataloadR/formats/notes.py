@@ -8,7 +8,8 @@ log = logging.getLogger(__name__)
 class Notes:
     """What could not be carried from one format into another, and how often.
 
-    The kind reads as the end of "3 ...": `notes.add("quads became rectangles", 3)`.
+    The kind reads as the end of "3 ...": `notes.add("quads became rectangles", 3)`; of the data set as a
+    whole it begins with "data set".
     """
 
     def __init__(self) -> None:
@@ -21,5 +22,15 @@ class Notes:
 
     def report(self) -> None:
         """Log one line per kind, in the order they were met."""
-        for what, count in self.counts.items():
-            log.warning("%d %s", count, what)
+        for line in self.lines():
+            log.warning("%s", line)
+
+    def lines(self) -> list[str]:
+        """Return a line per kind."""
+        return [_line(what, count) for what, count in self.counts.items()]
+
+
+def _line(what: str, count: int) -> str:
+    if count == 1:
+        return what if what.startswith("data set") else f"in one case, {what}"
+    return f"{count} {what}"

@@ -81,7 +81,7 @@ def read_yolo(
         yield image._replace(scores=scores_of([o.score for o in found]))
     if objects and notes.counts.get(FAR_AWAY) == objects:
         expected = "expected shares of the images' sides, 0 to 1, got pixels"
-        raise AnnotationError(f"{source}: {expected}: all {objects} objects lie far from their images")
+        raise AnnotationError(f"{source}: {expected}: all objects ({objects}) lie far from their images")
 
 
 def _splits_of_images(source: Path) -> dict[Path, list[str]]:

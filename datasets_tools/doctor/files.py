@@ -61,7 +61,8 @@ def find_sources(root: Path, wanted: Sequence[str] = ()) -> Sources:
         sources: Sources = {n or ALL: Split(data, n, places) for n, places in direct_splits(data).items()}
     else:
         sources = {root.stem: root} if root.is_file() else _folder_sources(root)
-    sources = sources or {path.stem: path for path in sorted(root.glob("*.txt")) if _is_list(path)}
+    if root.is_dir() and not any(map(_has_files, sources.values())):  # images/ of lists holds folders
+        sources = {path.stem: path for path in sorted(root.glob("*.txt")) if _is_list(path)} or sources
     if not sources:
         known = "images/ and labelTxt/, SPLIT/images/, JPEGImages/ and Annotations/, or list files"
         raise AnnotationError(f"{root}: expected {known}, found none of them")
@@ -75,6 +76,13 @@ def _folder_sources(root: Path) -> Sources:
     """Return the splits of both kinds of folders; all images are a split only where there is no other."""
     own, named = _split_folders(root), _one_folder(root)
     return {**{split: folder for split, folder in named.items() if split != ALL or not own}, **own}
+
+
+def has_flags(sources: Sources) -> bool:
+    """Say whether the labels can have difficult flags: training lists and YOLO's cannot."""
+    lists = [s for s in sources.values() if isinstance(s, Path)]
+    yolo = [s for s in sources.values() if isinstance(s, Split) and s.data.kind == "yolo-obb"]
+    return not lists and not yolo
 
 
 def _split_folders(root: Path) -> Sources:
@@ -95,6 +103,11 @@ def _one_folder(root: Path) -> Sources:
             whole = Folder(root / images, root / labels, None)
             return {split: whole._replace(names=path) for split, path in names.items()} or {ALL: whole}
     return {}
+
+
+def _has_files(source: Source) -> bool:
+    """Say whether there are images or labels where a split stands."""
+    return not isinstance(source, Folder) or bool(_images(source) or label_files(source.labels))
 
 
 def _is_list(path: Path) -> bool:

@@ -119,7 +119,10 @@ KINDS: dict[str, Kind] = {
     ),
     "several-pages": _note("images have several pages, of which the first is read", ""),
     "not-decoded": _note("images are too large to be decoded here", "cut them into tiles, and check those"),
-    "same-name": _note("names stand in two splits, for different images", "rename them to be safe"),
+    "same-name": _note(
+        "names stand in two splits, for different images",
+        "nothing: results are of one split; rename them if the splits are to share a folder",
+    ),
     # labels
     "malformed-line": _error("label lines cannot be read", "mend the lines (docs/data.md, Label lines)"),
     "wrong-flag": _error("difficult flags are none of 0, 1 and 2", "write 0, 1 or 2"),
@@ -167,6 +170,16 @@ KINDS: dict[str, Kind] = {
     "partly-outside": _note("objects reach out of their image by up to 0.3 of their area", ""),
     "tiny": _note("objects are at most 4 px long and are ignore regions", "enlarge the images to learn them"),
 }
+
+WITHOUT_FLAGS = {  # what to do where labels have no difficult flag, as YOLO's and training lists
+    "mostly-outside": "clip them (python -m datasets_tools.convert SRC DST --clip), or delete them; "
+    "these labels have no flag with which training would ignore them",
+}
+
+
+def without_flags(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings without the advice to give an object a difficult flag."""
+    return [f._replace(advice=WITHOUT_FLAGS.get(f.code, f.advice)) for f in findings]
 
 
 def found(

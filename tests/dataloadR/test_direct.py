@@ -232,14 +232,22 @@ def test_a_file_without_a_split_means_all_splits(tmp_path: Path, caplog: pytest.
 
 
 LOSSES = [
-    ({"segmentation": [[0, 0, 9, 0, 12, 5, 9, 9, 0, 9]]}, "1 polygons of more than 4 vertices", ""),
-    ({"segmentation": [BOX, BOX]}, "1 segmentations of several parts", ""),
     (
-        {"segmentation": {"counts": [5], "size": [30, 40]}, "bbox": [2, 3, 10, 3]},
-        "1 masks in run lengths",
+        {"segmentation": [[0, 0, 9, 0, 12, 5, 9, 9, 0, 9]]},
+        "polygons of more than 4 vertices",
         "",
     ),
-    ({"bbox": [20, 15, 10, 4, 0.5]}, "1 rotated boxes whose file does not say the unit", "--angle degrees"),
+    ({"segmentation": [BOX, BOX]}, "in one case, segmentations of several parts", ""),
+    (
+        {"segmentation": {"counts": [5], "size": [30, 40]}, "bbox": [2, 3, 10, 3]},
+        "in one case, masks in run lengths",
+        "",
+    ),
+    (
+        {"bbox": [20, 15, 10, 4, 0.5]},
+        "rotated boxes whose file does not say the unit",
+        "--angle degrees",
+    ),
 ]
 
 
@@ -262,7 +270,7 @@ def test_what_would_be_lost_or_guessed_stops(
 def test_yolo_polygons_and_pixels_stop(tmp_path: Path) -> None:
     polygon, pixels = "0 0.1 0.1 0.3 0.1 0.35 0.2 0.3 0.3 0.1 0.3\n", "0 20 10 30 10 30 20 20 20\n"
     for text, message in (
-        (polygon, "1 polygons of more than 4"),
+        (polygon, "in one case, polygons of more than 4"),
         (pixels, "shares of its sides were expected"),
     ):
         root = write(tmp_path, {"images/a.png": None, "labels/a.txt": text})

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dataloadR.demo_scenes import write_demo_scenes
-from datasets_tools import check
+from datasets_tools import check, convert
 from datasets_tools.doctor import images
 from datasets_tools.doctor.files import find_sources
 from datasets_tools.doctor.findings import KINDS
@@ -233,3 +233,27 @@ def test_the_page_opens_in_a_browser(planted: tuple[int, Findings, Path], tmp_pa
     words = ["--headless", "--no-sandbox", "--window-size=390,4000", f"--screenshot={picture}", page.as_uri()]
     subprocess.run([browser, *words], check=True, timeout=60, capture_output=True)
     assert np.ptp(cv2.imread(str(picture))) > 100
+
+
+def test_advice_fits_the_labels(tmp_path: Path) -> None:
+    """YOLO's labels and lists have no difficult flag that could be given."""
+    write_demo_scenes(tmp_path / "dota", train=1, val=1, size=(96, 96))
+    for split in ("train", "val"):
+        label = tmp_path / "dota" / split / "labelTxt/scene_0000.txt"
+        label.write_text("80 10 120 10 120 30 80 30 ship 0\n")
+    convert.main([*map(str, (tmp_path / "dota", tmp_path / "yolo")), "--from", "dota", "--to", "yolo-obb"])
+    convert.main([*map(str, (tmp_path / "dota", tmp_path / "list")), "--from", "dota", "--to", "list"])
+    for name, flag in (("dota", True), ("yolo", False), ("list", False)):
+        _, findings = examine(tmp_path / name, tmp_path / "out" / name)
+        advice = findings["mostly-outside"]["advice"]
+        assert ("difficult flag 2" in advice) == flag
+        assert ("--clip" in advice) != flag
+        assert findings["same-name"]["advice"].startswith("nothing")
+
+
+def test_lists_are_found_beside_the_folders_of_their_images(tmp_path: Path) -> None:
+    write_demo_scenes(tmp_path / "dota", train=2, val=1, size=(96, 96))
+    convert.main([*map(str, (tmp_path / "dota", tmp_path / "list")), "--from", "dota", "--to", "list"])
+    assert list(find_sources(tmp_path / "list")) == ["train", "val"]
+    _, findings = examine(tmp_path / "list", tmp_path / "out", "--fast")
+    assert not {"no-images", "no-objects", "image-missing"} & set(findings)

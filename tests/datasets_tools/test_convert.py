@@ -97,12 +97,12 @@ def test_classes_are_renamed_left_out_and_in_order(tmp_path: Path, caplog: pytes
     assert "names:\n  0: plane\n  1: boat\n" in (tmp_path / "yolo/data.yaml").read_text()
     lines = (tmp_path / "yolo/labels/train/P1.txt").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["1", "1", "1"]
-    assert "1 objects were left out by --map" in caplog.text
-    assert "1 classes have no object: plane" in caplog.text
+    assert "in one case, objects were left out by --map" in caplog.text
+    assert "in one case, classes have no object: plane" in caplog.text
     run(source, tmp_path / "dota", "coco", "dota", "--classes", "large vehicle")
     assert (tmp_path / "dota/train/labelTxt/P1.txt").read_text() == "2 3 12 3 12 6 2 6 large-vehicle 2\n"
     assert "3 objects of the class 'ship' were left out" in caplog.text
-    assert "1 class names with blanks got hyphens" in caplog.text
+    assert "in one case, class names with blanks got hyphens" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_running_again_changes_nothing_and_other_files_are_not_overwritten(tmp_p
     (target / "train/labelTxt/P1.txt").write_text("1 1 5 1 5 5 1 5 ship 0\n")
     mine = files_of(target)
     with pytest.raises(
-        UserError, match=r"1 files stand there that are others, such as .*P1.txt; choose another"
+        UserError, match=r"1 file there with other contents, such as .*P1.txt; choose another"
     ):
         run(source, target, "dota", "dota")
     assert files_of(target) == mine
@@ -341,7 +341,7 @@ def test_no_images_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     for form in writers((), "degrees"):
         run(source, tmp_path / form, "coco", form)
         assert (tmp_path / form).is_dir()
-    assert "1 data set has no images" in caplog.text
+    assert "data set has no images" in caplog.text
 
 
 def test_what_cannot_be_written_is_an_error_that_names_the_target(tmp_path: Path) -> None:
@@ -369,9 +369,9 @@ def test_the_script_ends_with_its_summary_or_one_line(
     summary = capsys.readouterr().out.splitlines()
     assert summary == [
         f"{tmp_path / 'out'}: 2 images, 3 objects",
-        "  train: 1 images",
-        "  val: 1 images",
-        "  large-vehicle: 1 objects",
+        "  train: 1 image",
+        "  val: 1 image",
+        "  large-vehicle: 1 object",
         "  ship: 2 objects",
         "train on it:",
         f"  python train_GGHL.py data.root={tmp_path / 'out'}",

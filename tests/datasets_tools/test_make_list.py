@@ -131,7 +131,7 @@ def test_what_is_there_is_kept(root: Path, tmp_path: Path) -> None:
     (out / "val.txt").unlink()  # as if interrupted
     main(words)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    with pytest.raises(UserError, match=r"out: [23] files stand there that are others, such as .*\.txt"):
+    with pytest.raises(UserError, match=r"out: [23] files there with other contents, such as .*\.txt"):
         main([*words, "--seed", "1"])
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     main([*words, "--seed", "1", "--overwrite"])
@@ -193,7 +193,7 @@ def test_what_cannot_be_a_seed(root: Path, tmp_path: Path) -> None:
 def test_a_folder_in_the_way_stays(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "val.txt").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"1 files stand there that are others, such as .*val\.txt"):
+    with pytest.raises(UserError, match=r"1 file there with other contents, such as .*val\.txt"):
         main([str(root), str(out), *SHARES])
     assert [path.name for path in out.iterdir()] == ["val.txt"]
 

@@ -246,3 +246,17 @@ def test_names_are_the_images_and_each_once() -> None:
 def test_real_images(tmp_path: Path) -> None:
     main([str(DATA / "dota-samples"), str(tmp_path), "--sheet"])
     assert len(files(tmp_path)) == 7
+
+
+def test_pictures_go_to_a_folder_of_their_own(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("predict.score_threshold: 0.5\n")
+    main([str(root), "--number", "1", "--processes", "1"])
+    assert capsys.readouterr().out == "1 picture from 3 images\nresults: runs/show/data-train\n"
+    main([str(root), "mine.yaml", "--split", "val", "--processes", "1"])
+    assert "results: runs/show/data-val\n" in capsys.readouterr().out
+    assert files(tmp_path / "runs/show/data-val") == {"a.png", "b.png", "c.png"}
+    main([str(root), "out", "mine.yaml", "--processes", "1"])
+    assert files(tmp_path / "out") == {"a.png", "b.png", "c.png"}

@@ -137,4 +137,4 @@ def test_images_without_a_group_are_named(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING):
         keys = unit_keys(["images/v1_1.png", "images/v1_2.png", "images/x.png"], "(v1)")
     assert len(set(keys)) == 2
-    assert "1 images match no group and are one each, such as 'x'" in caplog.text
+    assert "1 image without a group, each for itself, such as 'x'" in caplog.text

@@ -149,7 +149,7 @@ def test_a_bad_image_ends_a_list_unless_it_may_be_left_out(
     everything = skipping(paths)
     assert [found.source for found in everything] == [str(paths[k]) for k in (0, 2, 3, 4)]
     (record,) = caplog.records
-    assert "predict: left out 1 files or lines:\n" in record.getMessage()
+    assert "predict: left out 1 file or line:\n" in record.getMessage()
     assert "1.png" in record.getMessage()
 
 

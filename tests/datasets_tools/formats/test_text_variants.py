@@ -114,7 +114,11 @@ YOLO_CASES: dict[str, Case] = {
         one_yolo("0 -0.1 0.1 0.5 0.1 0.5 0.5 -0.1 0.5\n"),
         {"a": "-4 3 20 3 20 15 -4 15 ship 0"},
     ),
-    "pixels": ("yolo", one_yolo("0 20.5 5 30 9.25 26 18 16.5 13.75\n"), "got pixels: all 1 objects lie far"),
+    "pixels": (
+        "yolo",
+        one_yolo("0 20.5 5 30 9.25 26 18 16.5 13.75\n"),
+        "got pixels: all objects .1. lie",
+    ),
     "two suffixes": (
         "yolo",
         {"a.jpg": None, "a.png": None, "a.txt": YOLO},
