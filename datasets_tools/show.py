@@ -28,16 +28,15 @@ from typing import NamedTuple
 import numpy as np
 
 from cfg.load import load_config
-from cfg.schema import AssignConfig, Config, DataConfig
+from cfg.schema import Config, DataConfig
 from dataloadR.annotations import AnnotationError, read_split
 from dataloadR.dataset import RotatedDataset
 from dataloadR.loader import collate
 from dataloadR.splits import load_split
-from dataloadR.targets import Grid, build_targets
 from datasets_tools.jobs import run_jobs
 from datasets_tools.predictions import Found, predict_images, read_predictions, result_classes, to_found
 from evalR.load import Trained, load_detector
-from evalR.report.cells import draw_cells, heat_maps
+from evalR.report.cells import Assign, assigner, draw_cells, heat_maps
 from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script, whole_number
@@ -109,7 +108,7 @@ def main(words: Sequence[str]) -> None:
     if view.augment or view.cells or view.heat:
         augment = config.augment if view.augment else None
         dataset = RotatedDataset(annotations, augment, config.assign.min_side, arguments.seed, data=data)
-        thumbnails += _show_samples(dataset, config, rows, view)
+        thumbnails += _show_samples(dataset, config, rows, view, assigner(config, len(classes), detector))
     if arguments.sheet:
         _save_sheet(thumbnails, view)
     sys.stdout.write(f"{len(rows)} pictures from {len(annotations)} images\nresults: {view.out}\n")
@@ -248,7 +247,7 @@ def _draw(image: Image, subject: Subject, view: View, scale: float, details: boo
 
 
 def _show_samples(
-    dataset: RotatedDataset, config: Config, rows: Sequence[int], view: View
+    dataset: RotatedDataset, config: Config, rows: Sequence[int], view: View, assign: Assign
 ) -> list[Thumbnail]:
     """Save what training sees of the chosen rows; return small pictures of augmented samples."""
     names = picture_names([annotation.image_path for annotation in dataset.annotations])
@@ -256,7 +255,7 @@ def _show_samples(
     def show(position: int) -> list[Thumbnail]:
         sample = dataset[(0, position, rows[position], config.data.input_size)]
         name = names[sample.row] + (f"-{position:04d}" if view.augment else "")
-        _save_targets(sample, config.assign, view, name)
+        _save_targets(sample, assign, view, name)
         if not view.augment:
             return []
         flags = np.where(sample.ignore, 2, 0).astype(np.int8)
@@ -267,11 +266,11 @@ def _show_samples(
     return list(chain.from_iterable(run_jobs(show, range(len(rows)), 1, "network input")))
 
 
-def _save_targets(sample: Sample, config: AssignConfig, view: View, name: str) -> None:
+def _save_targets(sample: Sample, assign: Assign, view: View, name: str) -> None:
     if not (view.cells or view.heat):
         return
     batch = collate([sample], 1)
-    targets = build_targets(batch.objects, Grid.of(batch.images), config)
+    targets = assign(batch)
     if view.cells:
         save_image(view.out / "cells" / f"{name}{view.suffix}", draw_cells(batch, targets, 0))
     if view.heat:

@@ -12,7 +12,7 @@ from cfg.schema import Config
 from evalR.predictor import Peak
 from evalR.thresholds import with_thresholds
 from modelR.build import build_model
-from modelR.gghl import GGHL
+from modelR.network import Network
 from utils import distributed
 from utils.checkpoint import CheckpointError, averaged_weights, find_weights, load_checkpoint, load_state
 from utils.cli import pick_device
@@ -24,7 +24,7 @@ UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint
 class Trained(NamedTuple):
     """What a checkpoint becomes."""
 
-    model: GGHL  # in evaluation mode, on `device`
+    model: Network  # in evaluation mode, on `device`
     classes: tuple[str, ...]
     config: Config  # of the training, with the overrides of the command line
     device: torch.device
@@ -96,7 +96,9 @@ def load_detector(
     predict = with_thresholds(config.predict, thresholds, classes)
     config = config.model_copy(update={"predict": predict})
     device = pick_device(config.train.device)
-    model = build_model(config.model.model_copy(update=UNFILLED), len(classes))
+    model = build_model(
+        config.model_copy(update={"model": config.model.model_copy(update=UNFILLED)}), len(classes)
+    )
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
     return Trained(model, classes, config, device, file, Peak(), thresholds)

@@ -452,7 +452,7 @@ def test_killed_and_shared_calls_give_the_same(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     config = load_config(None, ["model.size=nano", "data.image_size=64"])
-    state = build_model(config.model, len(CLASSES)).state_dict()
+    state = build_model(config, len(CLASSES)).state_dict()
     save_checkpoint(Path("best.pt"), {"config": config.model_dump_json(), "classes": CLASSES, "model": state})
     rng = np.random.default_rng(0)
     Path("in").mkdir()

@@ -33,7 +33,7 @@ def counting(name: str, total: int, unit: str, hidden: bool) -> Iterator[Callabl
 
 def progress_text(position: Position, batch_size: int, device: torch.device) -> str:
     """Return the mean loss so far, images per second, the share of waiting for data, and memory."""
-    loss = float(position.sums[0]) / max(position.steps, 1)
+    loss = float(next(iter(position.sums.values()))) / max(position.steps, 1)
     seconds = max(position.seconds, 1e-9)
     return (
         f"loss={loss:.3f}, {position.steps * batch_size / seconds:.1f} images/s, "

@@ -27,7 +27,7 @@ class Fault(NamedTuple):
 class Expected(NamedTuple):
     """What a position must fit."""
 
-    losses: int  # terms of the loss
+    terms: tuple[str, ...]  # names of the losses
     steps: int  # of an epoch
 
 
@@ -110,10 +110,14 @@ def _record_faults(position: Mapping[str, Any]) -> Iterator[Fault]:
     best, sums = position["best"], position["sums"]
     if not isinstance(best, int | float) or isinstance(best, bool):  # NaN, where there was no truth
         yield Fault("position.best", "a number", _shown(best))
-    if not isinstance(sums, Tensor) or sums.ndim != 1 or not _is_sound(sums):
-        yield Fault("position.sums", "a tensor of finite losses", _shown(sums))
+    if not isinstance(sums, Mapping) or not all(_is_loss(*pair) for pair in sums.items()):
+        yield Fault("position.sums", "a finite loss by name", _shown(sums))
     if not _are_thresholds(position.get("thresholds")):
         yield Fault("position.thresholds", "a score from 0 to 1 by class", _shown(position["thresholds"]))
+
+
+def _is_loss(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor) and value.ndim == 0 and _is_sound(value)
 
 
 def _are_thresholds(found: object) -> bool:
@@ -144,12 +148,12 @@ def _fit_faults(
     state: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]], expected: Expected
 ) -> Iterator[Fault]:
     position = state["position"]
-    if len(position["sums"]) != expected.losses:
-        yield Fault("position.sums", f"{expected.losses} terms of the loss", str(len(position["sums"])))
+    if tuple(position["sums"]) != expected.terms:
+        yield Fault("position.sums", f"the losses {', '.join(expected.terms)}", ", ".join(position["sums"]))
     if position["done"] > expected.steps:
         yield Fault("position.done", f"at most {expected.steps} steps of an epoch", str(position["done"]))
-    for key in ("model", "ema", "scheduler"):
-        yield from _unlike(state[key], own[key], key)
+    for key in ("model", "ema", "scheduler", *(["loss"] if "loss" in own else [])):
+        yield from _unlike(state.get(key), own[key], key)
     if own["scaler"] and state["scaler"]:  # empty where nothing is scaled
         yield from _unlike(state["scaler"], own["scaler"], "scaler")
     if state["scheduler"]["last_epoch"] < 0:

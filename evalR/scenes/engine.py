@@ -154,10 +154,11 @@ def _to_found(tiles: Tiles, looks: Sequence[Look], scene: Size, predictor: Predi
         return [join_found([]) for _ in predictor.settings]
     scaled = scaled_size(scene, tiles.shown[0][0].rate)
     by_tile = predictor.detect(looks)
+    edge = predictor.model.method.strides[0] / 2  # half a cell of the finest level
     return [
         join_found(
             [
-                found_in_tile(own[k], tile, window, scaled)
+                found_in_tile(own[k], tile, window, scaled, edge)
                 for own, (tile, window) in zip(by_tile, tiles.shown, strict=True)
             ]
         )

@@ -96,7 +96,7 @@ def test_words_of_every_type() -> None:
         ("data.image_size: 10", "the nearest is 32, got 10"),
         ("augment.mixup: 1.5", "augment.mixup: Input should be less than or equal to 1, got 1.5"),
         ("model.size: huge", "model.size: Input should be 'nano', 'small', 'medium' or 'large', got 'huge'"),
-        ("assign.level_bounds: [3, 1]", "assign.level_bounds: expected two rising numbers, got 3.0, 1.0"),
+        ("assign.level_bounds: [3, 1]", "assign.level_bounds: expected 2 rising numbers, one"),
         ("augment.scale_range: [2, 1]", "augment.scale_range: expected [low, high], got [2.0, 1.0]"),
         ("model.pretrained: true", "model.pretrained: expected false: only backbones timm/NAME"),
         (

@@ -152,7 +152,7 @@ def test_predictions_from_result_files(root: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     config = Config(data=DataConfig(image_size=128), model=ModelConfig(size="nano"))
-    model = build_model(config.model, 2).eval()
+    model = build_model(config, 2).eval()
     path = tmp_path / "best.pt"
     content = {"config": config_text(config), "classes": ["plane", "ship"], "model": model.state_dict()}
     save_checkpoint(path, content)

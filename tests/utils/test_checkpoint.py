@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from modelR.training.muon import Muon
 from utils import checkpoint as module
 from utils.checkpoint import (
     CheckpointError,
@@ -18,7 +19,6 @@ from utils.checkpoint import (
     load_state,
     save_checkpoint,
 )
-from utils.muon import Muon
 from utils.seeding import seed_everything
 
 CONTENT = {"config": "train.lr: 0.1", "classes": ["a"], "model": {"w": torch.arange(3.0)}, "epoch": 4}

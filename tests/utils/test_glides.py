@@ -6,7 +6,7 @@ import shapely
 import torch
 from torch import Tensor
 
-from tests.dataloadR.slow_assignment import snap
+from tests.dataloadR.assign.slow_assignment import snap
 from tests.paths import DATA
 from tests.utils.random_quads import convex_quads, rectangles
 from utils.glides import (

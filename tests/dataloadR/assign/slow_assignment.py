@@ -1,4 +1,4 @@
-"""OLA written cell by cell from spec 2 and design 6, in plain Python and shapely, for comparison."""
+"""Label assignment cell by cell from spec 2 and design 6, in plain Python and shapely, for comparison."""
 
 import math
 from typing import Any, NamedTuple
@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 
-from cfg.schema import AssignConfig
+from cfg.schema import AssignConfig, FcosConfig
 
-STRIDES = (8, 16, 32)
 Maps = dict[str, Any]
+Settings = AssignConfig | FcosConfig
 
 
 class Thing(NamedTuple):
@@ -87,35 +87,68 @@ def thing(quad: np.ndarray, label: int, weight: float, ignore: bool, image: int)
     )
 
 
-def takes_part(t: Thing, config: AssignConfig, size: tuple[int, int]) -> bool:
+def strides_of(config: Settings) -> tuple[int, ...]:
+    pro = isinstance(config, AssignConfig) and config.rule == "pro"
+    return (4, 8, 16, 32) if pro else (8, 16, 32)
+
+
+def takes_part(t: Thing, config: Settings, size: tuple[int, int]) -> bool:
     w, h = t.box[2] - t.box[0], t.box[3] - t.box[1]
     cx, cy = center(t)
     if t.ignore or not (0 <= cx < size[1] and 0 <= cy < size[0]):
         return False
+    large = max(w, h) > 10 or w * h > 80
+    if isinstance(config, FcosConfig) or config.rule == "pro":
+        return large
     if config.rule == "current":
         return max(w, h) > config.min_side
-    return (max(w, h) > 10 or w * h > 80) and w > config.min_side and h > config.min_side
+    return large and w > config.min_side and h > config.min_side
 
 
 def center(t: Thing) -> tuple[float, float]:
     return sum(p[0] for p in t.quad) / 4, sum(p[1] for p in t.quad) / 4
 
 
-def levels_of(t: Thing, config: AssignConfig) -> list[int]:
+def levels_of(t: Thing, config: Settings) -> list[int]:
+    longest = max(t.box[2] - t.box[0], t.box[3] - t.box[1])
+    if isinstance(config, FcosConfig) or config.rule == "pro":
+        return [sum(longest > bound for bound in config.level_bounds)]
     if config.rule == "paper":
         return [0, 1, 2]
-    longest = max(t.box[2] - t.box[0], t.box[3] - t.box[1])
     low, high = config.level_bounds
     levels = [0] if longest <= 1.2 * low else []
     levels += [1] if low < longest <= 1.2 * high else []
     return levels + ([2] if longest > high else [])
 
 
+def central_offers(
+    t: Thing, k: int, config: FcosConfig, size: tuple[int, int]
+) -> list[tuple[int, int, float, float, float]]:
+    """Return the candidates of FCOS-R, of all cells of the map, as `offers` does."""
+    stride = 8 << k
+    sides = [math.dist(t.quad[n], t.quad[(n + 1) % 4]) for n in range(4)]
+    a, b = (sides[0] + sides[2]) / 2, (sides[1] + sides[3]) / 2
+    du, dv = max(a, b) / (2 * stride), min(a, b) / (2 * stride)
+    gx, gy = (math.floor(x / stride) for x in center(t))
+    found = []
+    for row in range(size[0] // stride):
+        for column in range(size[1] // stride):
+            dx, dy = column - gx, row - gy
+            u = abs(math.cos(t.theta) * dx + math.sin(t.theta) * dy)
+            v = abs(-math.sin(t.theta) * dx + math.cos(t.theta) * dy)
+            if u >= du + 1 or v >= dv + 1 or min(edge_dists(t, row, column, stride)) <= 0:
+                continue
+            heat = math.sqrt((du + 1 - u) / (du + 1 + u) * (dv + 1 - v) / (dv + 1 + v))
+            if heat > config.min_centerness:
+                found.append((row, column, heat, 1.0, 1.0))
+    return found
+
+
 def offers(
     t: Thing, k: int, config: AssignConfig, size: tuple[int, int]
 ) -> list[tuple[int, int, float, float, float]]:
     """Return (row, column, heat, objectness, area weight) of each candidate cell."""
-    stride = STRIDES[k]
+    stride = strides_of(config)[k]
     w, h = t.box[2] - t.box[0], t.box[3] - t.box[1]
     cx, cy = center(t)
     gx, gy = math.floor(cx / stride), math.floor(cy / stride)
@@ -126,8 +159,8 @@ def offers(
     a, b = math.dist(t.quad[1], t.quad[2]), math.dist(t.quad[0], t.quad[1])
     a, b = (a + math.dist(t.quad[3], t.quad[0])) / 2, (b + math.dist(t.quad[2], t.quad[3])) / 2
     a, b = max(a, b) / (2 * stride) + 1e-16, min(a, b) / (2 * stride) + 1e-16
-    if config.rule == "current":
-        a, b = a**0.7, b**0.7
+    if config.rule != "paper":
+        a, b = a ** (1 - config.iou_threshold), b ** (1 - config.iou_threshold)
     hot = []
     for row in range(max(gy - ry - 1, 0), min(gy + ry + 1, size[0] // stride - 1) + 1):
         for column in range(max(gx - rx - 1, 0), min(gx + rx + 1, size[1] // stride - 1) + 1):
@@ -138,6 +171,7 @@ def offers(
             if heat > config.heat_threshold:
                 hot.append((row, column, heat))
     threshold, weight = -1.0, math.log(2) / math.log(math.sqrt(rx * ry) + 1)
+    weight *= 2 if config.rule == "pro" else 1
     if config.rule == "paper":
         ranked = sorted((heat for _, _, heat in hot), reverse=True)
         sure = math.ceil(round(0.7 * len(ranked), 9)) if ranked else 1
@@ -145,11 +179,20 @@ def offers(
         weight = 2 * math.log(2) / math.log(math.sqrt(sure) + 1)
     found = []
     for row, column, heat in hot:
-        dists = edge_dists(t, row, column, stride)
-        low, high = ((0, 64), (64, 128), (128, math.inf))[k]
-        if min(dists) > 0 and (config.rule == "current" or low < max(dists) < high):
+        if suits(edge_dists(t, row, column, stride), k, config):
             found.append((row, column, heat, 1.0 if heat >= threshold * (1 - 1e-6) else heat, weight))
     return found
+
+
+def suits(dists: list[float], k: int, config: AssignConfig) -> bool:
+    low, high = ((0, 64), (64, 128), (128, math.inf))[k] if config.rule == "paper" else (0, math.inf)
+    return min(dists) > 0 and low < max(dists) < high
+
+
+def candidates(
+    t: Thing, k: int, config: Settings, size: tuple[int, int]
+) -> list[tuple[int, int, float, float, float]]:
+    return (central_offers if isinstance(config, FcosConfig) else offers)(t, k, config, size)  # type: ignore[arg-type]
 
 
 def edge_dists(t: Thing, row: int, column: int, stride: int) -> list[float]:
@@ -157,17 +200,18 @@ def edge_dists(t: Thing, row: int, column: int, stride: int) -> list[float]:
     return [y - t.box[1], t.box[2] - x, t.box[3] - y, x - t.box[0]]
 
 
-def slow_targets(things: list[Thing], batch: int, size: tuple[int, int], config: AssignConfig) -> list[Maps]:
+def slow_targets(things: list[Thing], batch: int, size: tuple[int, int], config: Settings) -> list[Maps]:
     """Return per level a dictionary of dense maps."""
-    best: list[dict[tuple[int, int, int], tuple[Any, ...]]] = [{}, {}, {}]
+    strides = strides_of(config)
+    best: list[dict[tuple[int, int, int], tuple[Any, ...]]] = [{} for _ in strides]
     for n, t in enumerate(things):
         if not takes_part(t, config, size):
             continue
-        rows = [(k, *offer, False) for k in levels_of(t, config) for offer in offers(t, k, config, size)]
+        rows = [(k, *offer, False) for k in levels_of(t, config) for offer in candidates(t, k, config, size)]
         if not rows:
             k = levels_of(t, config)[0]
             cx, cy = center(t)
-            rows = [(k, math.floor(cy / STRIDES[k]), math.floor(cx / STRIDES[k]), 1.0, 1.0, 1.0, True)]
+            rows = [(k, math.floor(cy / strides[k]), math.floor(cx / strides[k]), 1.0, 1.0, 1.0, True)]
         for k, row, column, heat, objectness, weight, rescued in rows:
             key = (t.image, row, column)
             entry = (-heat, t.area, n, objectness, weight, rescued)
@@ -175,7 +219,7 @@ def slow_targets(things: list[Thing], batch: int, size: tuple[int, int], config:
                 best[k][key] = entry
     owners = {entry[2] for level in best for entry in level.values()}
     levels = []
-    for k, stride in enumerate(STRIDES):
+    for k, stride in enumerate(strides):
         levels.append(paint(things, best[k], owners, (batch, size[0] // stride, size[1] // stride), stride))
     return levels
 

@@ -1,15 +1,17 @@
 """The joint loss against the golden numbers of spec 4.7 and design 6, and against a loop over cells."""
 
 import math
+from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from cfg.schema import AssignConfig, LossConfig
-from dataloadR.targets import Grid, build_targets
-from modelR.losses.joint import JointLoss, Losses, positive_count
-from tests.modelR.levels import golden_level, split
-from tests.modelR.slow_loss import TERMS, random_case, slow_losses
+from modelR.detectors.gghl.loss import JointLoss, positive_count
+from tests.methods import gaussian_targets
+from tests.modelR.detectors.levels import golden_level, split
+from tests.modelR.detectors.slow_loss import TERMS, random_case, slow_losses
 from utils.records import LevelPrediction, LevelTargets, Objects
 
 OURS = {  # design 6
@@ -35,7 +37,24 @@ REFERENCE = {  # spec 4.7
     "total": 61.322716772,
 }
 REFERENCE_BACKGROUND_OF_BOTH, REFERENCE_TOTAL_OF_BOTH = 289.044081129, 293.194397314
-criterion = JointLoss(LossConfig(preset="paper"))
+PAPER = LossConfig(preset="paper")
+
+
+def judge(
+    predictions: Sequence[LevelPrediction],
+    targets: Sequence[LevelTargets],
+    normalizer: torch.Tensor | None = None,
+    config: LossConfig = PAPER,
+) -> SimpleNamespace:
+    """Return the terms by name and their `total`; by default with the normaliser of this batch alone."""
+    if normalizer is None:
+        normalizer = positive_count(targets).clamp(min=1)
+    terms = JointLoss(config)(predictions, targets, normalizer)
+    return SimpleNamespace(total=torch.stack(list(terms.values())).sum(), **terms)
+
+
+def values(losses: SimpleNamespace) -> torch.Tensor:
+    return torch.stack(list(vars(losses).values()))
 
 
 def golden_targets(angle: float | None = 40.0) -> LevelTargets:
@@ -44,7 +63,7 @@ def golden_targets(angle: float | None = 40.0) -> LevelTargets:
     rows = torch.tensor(quads, dtype=torch.float64).reshape(2, 4, 2)
     ones, false, first = torch.ones(2).double(), torch.zeros(2).bool(), torch.zeros(2).long()
     objects = Objects(rows, torch.tensor([1, 2]), ones, false, first)
-    fine, *coarse = build_targets(objects, Grid(2, 256, 256), AssignConfig())
+    fine, *coarse = gaussian_targets(objects, (2, 256, 256), AssignConfig())
     assert [int((level.owner >= 0).sum()) for level in coarse] == [0, 0]
     assert (fine.owner >= 0).nonzero().tolist() == [[0, 6, 7], [0, 6, 8], [0, 13, 13], [0, 13, 14]]
     if angle is not None:
@@ -66,12 +85,12 @@ def test_golden_heats() -> None:
 
 @pytest.mark.parametrize("term", OURS)
 def test_golden_with_our_normaliser(term: str) -> None:
-    losses = criterion([golden_level()], [golden_targets()])
+    losses = judge([golden_level()], [golden_targets()])
     assert getattr(losses, term).item() == pytest.approx(OURS[term], abs=1e-5)
 
 
 def test_the_exact_angle_hardly_differs() -> None:
-    losses = criterion([golden_level()], [golden_targets(angle=None)])
+    losses = judge([golden_level()], [golden_targets(angle=None)])
     assert losses.total.item() == pytest.approx(OURS["total"], abs=2e-3)
 
 
@@ -80,7 +99,7 @@ def test_golden_of_the_reference(term: str) -> None:
     """It divides by positives of the image and by the batch; image 1 counts where m = 1 everywhere."""
     level, target, positives, batch = golden_level(), golden_targets(), 4, 2
     one = torch.ones((), dtype=torch.float64)
-    first, second = (criterion([image(level, i)], [image(target, i)], one) for i in range(2))
+    first, second = (judge([image(level, i)], [image(target, i)], one) for i in range(2))
     assert getattr(first, term).item() / positives / batch == pytest.approx(REFERENCE[term], abs=1e-7)
     both = {name: (getattr(first, name) / positives + getattr(second, name)) / batch for name in REFERENCE}
     assert both["background"].item() == pytest.approx(REFERENCE_BACKGROUND_OF_BOTH, abs=1e-7)
@@ -90,7 +109,7 @@ def test_golden_of_the_reference(term: str) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_equals_the_slow_loop(seed: int) -> None:
     predictions, targets = random_case(seed)
-    losses, expected = criterion(predictions, targets), slow_losses(predictions, targets)
+    losses, expected = judge(predictions, targets), slow_losses(predictions, targets)
     for name in (*TERMS, "total"):
         assert getattr(losses, name).item() == pytest.approx(expected[name], rel=1e-9), name
 
@@ -99,7 +118,7 @@ def test_equals_the_slow_loop(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_smoothed_classes_equal_the_slow_loop(seed: int, smoothing: float) -> None:
     predictions, targets = random_case(seed)
-    smooth = JointLoss(LossConfig(preset="paper", label_smoothing=smoothing))(predictions, targets)
+    smooth = judge(predictions, targets, config=LossConfig(preset="paper", label_smoothing=smoothing))
     expected = slow_losses(predictions, targets, smoothing)
     for name in (*TERMS, "total"):
         assert getattr(smooth, name).item() == pytest.approx(expected[name], rel=1e-9), name
@@ -108,11 +127,12 @@ def test_smoothed_classes_equal_the_slow_loop(seed: int, smoothing: float) -> No
 def test_no_smoothing_changes_no_bit() -> None:
     """The targets of the class term were 0.01 / C and 1 - 0.01 + 0.01 / C before there was a setting."""
     predictions, targets = random_case(4)
-    losses = JointLoss(LossConfig(preset="paper", label_smoothing=0.0))
-    assert losses.class_soft == 0.01
-    smoothed = JointLoss(LossConfig(preset="paper", label_smoothing=0.1))(predictions, targets)
-    for name, plain, other in zip(Losses._fields, losses(predictions, targets), smoothed, strict=True):
-        assert torch.equal(plain, other) == (name not in ("total", "positive", "negative")), name
+    assert JointLoss(LossConfig(preset="paper", label_smoothing=0.0)).class_soft == 0.01
+    smoothed = judge(predictions, targets, config=LossConfig(preset="paper", label_smoothing=0.1))
+    for name, plain in vars(judge(predictions, targets)).items():
+        assert torch.equal(plain, getattr(smoothed, name)) == (
+            name not in ("total", "positive", "negative")
+        ), name
 
 
 def test_the_random_cases_hold_every_kind_of_cell() -> None:
@@ -128,7 +148,7 @@ def test_the_random_cases_hold_every_kind_of_cell() -> None:
 
 def test_ignored_cells_cost_nothing() -> None:
     predictions, targets = random_case(0)
-    before = criterion(predictions, targets)
+    before = judge(predictions, targets)
     changed = [
         p._replace(
             objectness_logit=torch.where(t.ignore, 9.0, p.objectness_logit),
@@ -136,28 +156,28 @@ def test_ignored_cells_cost_nothing() -> None:
         )
         for p, t in zip(predictions, targets, strict=True)
     ]
-    assert criterion(changed, targets) == before
+    assert judge(changed, targets) == before
 
 
 def test_gains_and_normaliser_scale_the_terms() -> None:
     predictions, targets = random_case(1)
-    one = criterion(predictions, targets)
-    doubled = JointLoss(LossConfig(objectness=4, classes=2, iou=2, glide=2, ratio=32, distance=0.4))
-    half = criterion(predictions, targets, 2 * positive_count(targets))
-    torch.testing.assert_close(torch.stack(doubled(predictions, targets)), 2 * torch.stack(one))
-    torch.testing.assert_close(torch.stack(half), torch.stack(one) / 2)
+    one = judge(predictions, targets)
+    gains = LossConfig(objectness=4, classes=2, iou=2, glide=2, ratio=32, distance=0.4)
+    half = judge(predictions, targets, 2 * positive_count(targets))
+    torch.testing.assert_close(values(judge(predictions, targets, config=gains)), 2 * values(one))
+    torch.testing.assert_close(values(half), values(one) / 2)
 
 
 def no_objects(dtype: torch.dtype = torch.float32) -> LevelTargets:
     empty = torch.zeros(0, dtype=torch.long)
     objects = Objects(torch.zeros(0, 4, 2, dtype=dtype), empty, torch.zeros(0), empty.bool(), empty)
-    return build_targets(objects, Grid(2, 64, 96, (8,)), AssignConfig())[0]
+    return gaussian_targets(objects, (2, 64, 96), AssignConfig(), (8,))[0]
 
 
 def test_without_objects_there_is_only_background() -> None:
     target = no_objects()
     raw = torch.zeros(*target.owner.shape, 13, requires_grad=True)
-    losses = criterion([split(raw, 8)], [target])
+    losses = judge([split(raw, 8)], [target])
     focal = math.log(2) * (0.005 - 0.5) ** 2  # of the target 0.005 at logit 0, per cell
     assert losses.background.item() == pytest.approx(2 * focal * target.owner.numel(), rel=1e-5)
     assert losses.total == losses.background
@@ -172,7 +192,7 @@ def test_gradients_stay_finite_at_extreme_logits(size: float) -> None:
         *(f.float() if f.is_floating_point() else f for f in golden_targets()[:-1]), stride=8
     )
     raw = torch.full((2, 32, 32, 13), size, requires_grad=True)
-    losses = criterion([split(raw, 8)], [target])
+    losses = judge([split(raw, 8)], [target])
     losses.total.backward()
     assert losses.total.isfinite()
     assert raw.grad is not None
@@ -196,7 +216,7 @@ def test_a_perfect_prediction_costs_little_and_has_finite_gradients() -> None:
     )
     prediction = perfect(target, 3)
     fields = [f.requires_grad_() for f in prediction if isinstance(f, torch.Tensor)]
-    losses = criterion([prediction], [target])
+    losses = judge([prediction], [target])
     for name in ("iou", "glide", "ratio", "distance"):
         assert getattr(losses, name).item() == pytest.approx(0, abs=1e-5), name
     assert losses.positive.item() < 0.1  # the soft target keeps it off zero
@@ -214,10 +234,10 @@ def test_half_precision_logits_give_float32_losses() -> None:
         for t in targets
     ]
     with torch.autocast("cpu", torch.bfloat16):
-        found = criterion([cast(p, torch.bfloat16) for p in halves], narrow)
-    same = criterion([cast(cast(p, torch.bfloat16), torch.float64) for p in halves], targets)
-    assert all(term.dtype == torch.float32 for term in found)
-    torch.testing.assert_close(torch.stack(found).double(), torch.stack(same), rtol=1e-4, atol=1e-5)
+        found = judge([cast(p, torch.bfloat16) for p in halves], narrow)
+    same = judge([cast(cast(p, torch.bfloat16), torch.float64) for p in halves], targets)
+    assert all(term.dtype == torch.float32 for term in vars(found).values())
+    torch.testing.assert_close(values(found).double(), values(same), rtol=1e-4, atol=1e-5)
 
 
 def channels(level: LevelPrediction) -> torch.Tensor:
@@ -233,7 +253,7 @@ def gradient(term: str, field: str, seed: int = 3) -> torch.Tensor:
     """Return how a term of the finest level of a random case depends on one field of its logits."""
     (fine, _), (target, _) = random_case(seed)
     getattr(fine, field).requires_grad_()
-    losses: Losses = criterion([fine], [target])
+    losses = judge([fine], [target])
     (found,) = torch.autograd.grad(getattr(losses, term), getattr(fine, field))
     return found[target.owner >= 0]
 

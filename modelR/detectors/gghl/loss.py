@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cfg.schema import LossConfig
-from modelR.heads.decode import decode_level
+from modelR.detectors.gghl.decode import decode_level
 from utils.glides import NEARLY_HORIZONTAL, mask_glides
 from utils.hboxes import aligned_giou
 from utils.records import DecodedLevel, LevelPrediction, LevelTargets
@@ -24,18 +24,9 @@ MIN_PROBABILITY = 1e-16  # the floor of P in logit(P) (spec 4.3)
 MAX_PROBABILITY = 1 - 1e-6  # its ceiling: the gradient of the logit is infinite at 1
 
 
-class Losses(NamedTuple):
-    """The terms of JOL, gains and normaliser included, and their sum."""
-
-    total: Tensor
-    foreground: Tensor
-    background: Tensor
-    positive: Tensor  # the class of a cell, judged with its location
-    negative: Tensor  # the other classes
-    iou: Tensor
-    glide: Tensor
-    ratio: Tensor
-    distance: Tensor
+# Names of the terms, in their order; positive: the class of a cell, judged with its location; negative: the
+# other classes.
+TERMS = ("foreground", "background", "positive", "negative", "iou", "glide", "ratio", "distance")
 
 
 class _Location(NamedTuple):
@@ -64,32 +55,30 @@ class JointLoss:
         self,
         predictions: Sequence[LevelPrediction],
         targets: Sequence[LevelTargets],
-        normalizer: Tensor | None = None,
-    ) -> Losses:
-        """Return the losses in float32 or better, also under autocast.
+        normalizer: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return the terms by name, gains and normaliser included, in float32 or better, also under autocast.
 
-        `normalizer`: max(positive cells of the global batch, 1) / world size; by default that of this batch.
+        `normalizer`: max(positive cells of the global batch, 1) / world size.
         """
-        if normalizer is None:
-            normalizer = positive_count(targets).clamp(min=1)
         device = predictions[0].objectness_logit.device
         with torch.autocast(device.type, enabled=False):
             rows = rows_where([target.owner.flatten() >= 0 for target in targets])
             levels = [self._level(*level) for level in zip(predictions, targets, rows, strict=True)]
         terms = torch.stack(levels).sum(dim=0) / normalizer
-        return Losses(terms.sum(), *terms.unbind())
+        return dict(zip(TERMS, terms.unbind(), strict=True))
 
     def _level(self, prediction: LevelPrediction, target: LevelTargets, rows: Tensor) -> Tensor:
-        """Return the sums of a level, (8,), in the order of `Losses`; `rows` are its positive cells."""
+        """Return the sums of a level, (8,), in the order of `TERMS`; `rows` are its positive cells."""
         gain = self.gains
         decoded = decode_level(prediction)
         location = _location_errors(decoded, target, rows)
         foreground, background = _objectness_sums(prediction, target, rows, location.quality.detach())
-        weight = _at(target.objectness, rows) * _at(target.mix_weight, rows) * _at(target.area_weight, rows)
+        weight = at(target.objectness, rows) * at(target.mix_weight, rows) * at(target.area_weight, rows)
         positive, negative, class_score = _class_terms(
             prediction, target, rows, location.quality, self.class_soft
         )
-        omega = weight * (class_score.detach() + _at(target.heat, rows)) / 2
+        omega = weight * (class_score.detach() + at(target.heat, rows)) / 2
         sums = [
             gain.objectness * foreground,
             gain.objectness * background,
@@ -103,24 +92,24 @@ class JointLoss:
         return torch.stack(sums)
 
 
-def _at(cells: Tensor, rows: Tensor) -> Tensor:
+def at(cells: Tensor, rows: Tensor) -> Tensor:
     """Return the chosen cells of a (B, H, W, ...) map, (P, ...)."""
     return cells.flatten(0, 2)[rows]
 
 
 def _location_errors(decoded: DecodedLevel, target: LevelTargets, rows: Tensor) -> _Location:
-    hboxes, ratio = _at(target.hboxes, rows), _at(target.area_ratio, rows)
+    hboxes, ratio = at(target.hboxes, rows), at(target.area_ratio, rows)
     (x_min, y_min, x_max, y_max), (_, height, width) = hboxes.unbind(-1), target.owner.shape
     area = height * width * target.stride**2
     scale = 2 - ((x_max - x_min) * (y_max - y_min) / area).clamp(max=1)
-    box = scale * (1 - aligned_giou(_at(decoded.hboxes, rows), hboxes))
-    found_ratio = _at(decoded.area_ratio, rows)
-    glides = _at(decoded.glides, rows)
+    box = scale * (1 - aligned_giou(at(decoded.hboxes, rows), hboxes))
+    found_ratio = at(decoded.area_ratio, rows)
+    glides = at(decoded.glides, rows)
     nearly_horizontal = (ratio > NEARLY_HORIZONTAL).unsqueeze(-1)
     glides = torch.where(nearly_horizontal, mask_glides(glides, found_ratio), glides)
-    glide = (glides - _at(target.glides, rows)).square().sum(dim=-1)
+    glide = (glides - at(target.glides, rows)).square().sum(dim=-1)
     ratio_error = (found_ratio - ratio).square()
-    dists = _at(decoded.edge_dists, rows) / target.stride, _at(target.edge_dists, rows) / target.stride
+    dists = at(decoded.edge_dists, rows) / target.stride, at(target.edge_dists, rows) / target.stride
     distance = scale * F.smooth_l1_loss(*dists, reduction="none").sum(dim=-1)
     return _Location(box, glide, ratio_error, distance, torch.exp(-(box + glide + ratio_error)))
 
@@ -135,8 +124,8 @@ def _objectness_sums(
     focal = F.binary_cross_entropy_with_logits(logits, soft, reduction="none")
     focal = focal * (soft - logits.sigmoid()).square() * target.mix_weight
     background = (focal * (1 - mask) * ~target.ignore).sum()
-    credit = (_at(target.heat, rows) + quality) / 2
-    foreground = (_at(focal, rows) * _at(mask, rows) * credit).sum()
+    credit = (at(target.heat, rows) + quality) / 2
+    foreground = (at(focal, rows) * at(mask, rows) * credit).sum()
     return foreground, background
 
 
@@ -147,8 +136,8 @@ def _class_terms(
 
     Targets are (1 - soft) y + soft / C.
     """
-    logits = _at(prediction.class_logits, rows).to(quality.dtype)
-    labels = _at(target.labels, rows).unsqueeze(-1)
+    logits = at(prediction.class_logits, rows).to(quality.dtype)
+    labels = at(target.labels, rows).unsqueeze(-1)
     classes = logits.shape[-1]
     low = soft / classes
     high = 1 - soft + low

@@ -1,53 +1,33 @@
-"""OLA: which cells learn which object, for a whole batch at once, on the device of the batch.
+"""Label assignment for a whole batch at once, on its device: objects compete for cells under a `Rule`.
 
-Every object offers itself to the cells under its rotated Gaussian (`candidates`); the hottest owns a cell.
-An object that no cell suits competes once more with the cell at its centre; what then owns nothing, or is too
-small, or is cut too far, is an ignore region.  No loop over objects or cells.  Source: spec 2, design 6.
+Every object offers itself to cells; the hottest owns a cell.  An object that no cell suits competes once more
+with the cell at its centre; what then owns nothing, or is too small, or is cut too far, is an ignore region.
+No loop over objects or cells.  Source: spec 2, design 6.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from cfg.schema import STRIDES, AssignConfig
-from dataloadR.candidates import (
-    Candidates,
-    Level,
-    Shapes,
-    cell_edge_dists,
-    current_candidates,
-    large_enough,
-    level_members,
-    object_shapes,
-    paper_candidates,
-)
+from dataloadR.assign.shapes import Level, Pyramid, Shapes, cell_edge_dists, object_shapes, on_map
+from dataloadR.assign.windows import Candidates
 from utils.records import LevelTargets, Objects
 from utils.selection import on_device, rows_where
 
 MIN_EDGE_DIST = 0.01  # strides; for objects whose only cell lies outside their box
 
 
-class Grid(NamedTuple):
-    """The input that a batch of targets is built for."""
+class Rule(NamedTuple):
+    """How a detector assigns: what the competition for cells needs to know of it."""
 
-    batch: int
-    height: int  # px
-    width: int  # px
-    strides: tuple[int, ...] = STRIDES
-
-    @classmethod
-    def of(cls, images: Tensor, strides: tuple[int, ...] = STRIDES) -> "Grid":
-        """Return the grid of images (B, 3, H, W)."""
-        return cls(images.shape[0], images.shape[2], images.shape[3], strides)
-
-    def levels(self) -> list[Level]:
-        """Return the pyramid levels, finest first."""
-        sizes = [(stride, self.height // stride, self.width // stride) for stride in self.strides]
-        return [
-            Level(k, stride, self.batch, rows, columns) for k, (stride, rows, columns) in enumerate(sizes)
-        ]
+    takes_part: Callable[[Shapes], Tensor]  # (M,) bool: the other objects are ignore regions
+    levels: Callable[
+        [Shapes, int], Tensor
+    ]  # number of levels -> (M, levels) bool: those an object is tried on
+    # objects, their images (M,), members (M, levels), levels -> the cells that they bid for, level by level
+    offer: Callable[[Shapes, Tensor, Tensor, Sequence[Level]], list[Candidates]]
 
 
 class _Winners(NamedTuple):
@@ -60,14 +40,13 @@ class _Winners(NamedTuple):
     area_weight: Tensor
 
 
-def build_targets(objects: Objects, grid: Grid, config: AssignConfig) -> list[LevelTargets]:
+def build_targets(objects: Objects, pyramid: Pyramid, rule: Rule) -> list[LevelTargets]:
     """Return the targets of every level for a batch of objects, in the quads' dtype and on their device."""
     shapes = object_shapes(objects.quads)
-    levels = grid.levels()
-    takes_part = ~objects.ignore & large_enough(shapes, config) & _on_map(shapes, grid)
-    members = level_members(shapes, len(levels), config) & takes_part.unsqueeze(-1)
-    candidates_of = current_candidates if config.rule == "current" else paper_candidates
-    offered = candidates_of(shapes, objects.image_index, members, levels, config)
+    levels = pyramid.levels()
+    takes_part = ~objects.ignore & rule.takes_part(shapes) & on_map(shapes, pyramid)
+    members = rule.levels(shapes, len(levels)) & takes_part.unsqueeze(-1)
+    offered = rule.offer(shapes, objects.image_index, members, levels)
     rescued = takes_part & ~_appears(offered, len(members))
     finest = members.int().argmax(dim=-1)
     centers = rows_where([rescued & (finest == level.number) for level in levels])
@@ -79,14 +58,9 @@ def build_targets(objects: Objects, grid: Grid, config: AssignConfig) -> list[Le
     ignored = ~_appears(owners_by_level, len(members))
     maps = []
     for level, winners in zip(levels, owners_by_level, strict=True):
-        ignore = _ignore_map(shapes, objects.image_index, ignored, level)
+        ignore = ignore_map(shapes, objects.image_index, ignored, level)
         maps.append(_write_maps(objects, shapes, winners, rescued, ignore, level))
     return maps
-
-
-def _on_map(shapes: Shapes, grid: Grid) -> Tensor:
-    x, y = shapes.centers.unbind(-1)
-    return (x >= 0) & (y >= 0) & (x < grid.width) & (y < grid.height)
 
 
 def _appears(levels: list[Candidates] | list[_Winners], count: int) -> Tensor:
@@ -126,7 +100,7 @@ def _best_in_cell(candidates: Candidates, rank: Tensor, level: Level) -> Tensor:
     return leading & (ranks == smallest[cell])
 
 
-def _ignore_map(shapes: Shapes, images: Tensor, ignored: Tensor, level: Level) -> Tensor:
+def ignore_map(shapes: Shapes, images: Tensor, ignored: Tensor, level: Level) -> Tensor:
     """Return (B, H, W) bool: cells whose centre an ignored object's box holds, and the cell of its centre.
 
     Boxes are summed as corners of a difference map, so the cost does not grow with their size; objects that

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from cfg.schema import TrainConfig
-from utils.muon import Muon
+from modelR.training.muon import Muon
 
 DEFAULT_LR = {"sgd": 0.02, "adamw": 4e-3, "muon": 0.016}  # at a batch of 16 images
 Tensors = list[Tensor] | tuple[Tensor, ...]

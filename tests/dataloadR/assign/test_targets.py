@@ -2,12 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from cfg.schema import AssignConfig
-from dataloadR.targets import Grid, build_targets
-from tests.dataloadR.slow_assignment import slow_targets, thing
+from cfg.load import load_config
+from cfg.schema import AssignConfig, FcosConfig
+from dataloadR.assign.engine import build_targets
+from dataloadR.assign.fcos import fcos_rule
+from dataloadR.assign.gaussian import gaussian_rule
+from dataloadR.assign.shapes import Pyramid
+from tests.dataloadR.assign.slow_assignment import slow_targets, strides_of, thing
+from tests.methods import gaussian_targets
 from utils.records import LevelTargets, Objects
 
 CURRENT, PAPER = AssignConfig(rule="current"), AssignConfig(rule="paper")
+PRO = load_config("cfg/detectors/gghl_pro.yaml").assign
 
 
 def objects_of(
@@ -34,7 +40,7 @@ def positives(levels: list[LevelTargets]) -> list[int]:
 
 def test_golden_slanted_object() -> None:  # spec 2.8, T1
     quad = [183.0192, 132.6077, 234.9808, 162.6077, 222.9808, 183.3923, 171.0192, 153.3923]
-    levels = build_targets(objects_of(quad, labels=[5]), Grid(1, 800, 800), CURRENT)
+    levels = gaussian_targets(objects_of(quad, labels=[5]), (1, 800, 800), CURRENT)
     fine = levels[0]
     assert positives(levels) == [17, 0, 0]
     heats = {
@@ -56,7 +62,7 @@ def test_golden_slanted_object() -> None:  # spec 2.8, T1
 
 
 def test_golden_small_square_takes_one_cell() -> None:  # spec 2.8, T2
-    levels = build_targets(objects_of(box(95, 95, 106, 106)), Grid(1, 800, 800), CURRENT)
+    levels = gaussian_targets(objects_of(box(95, 95, 106, 106)), (1, 800, 800), CURRENT)
     assert [(level.owner >= 0).nonzero().tolist() for level in levels] == [[[0, 12, 12]], [], []]
 
 
@@ -79,12 +85,12 @@ def test_golden_small_square_takes_one_cell() -> None:  # spec 2.8, T2
 def test_golden_positives_per_level(length: float, expected: list[int]) -> None:  # spec 2.8, T3
     half, quarter = length / 2, 0.3 * length / 2
     quad = box(400 - half, 400 - quarter, 400 + half, 400 + quarter)
-    assert positives(build_targets(objects_of(quad), Grid(1, 800, 800), CURRENT)) == expected
+    assert positives(gaussian_targets(objects_of(quad), (1, 800, 800), CURRENT)) == expected
 
 
 def test_golden_overlap_has_one_owner() -> None:  # spec 2.8, T4 with its FIX
     quads = [box(95, 95, 125, 125), box(104, 104, 136, 136)]
-    levels = build_targets(objects_of(quads, [0, 3], [0.3, 0.7]), Grid(1, 800, 800), CURRENT)
+    levels = gaussian_targets(objects_of(quads, [0, 3], [0.3, 0.7]), (1, 800, 800), CURRENT)
     fine = levels[0]
     assert fine.owner[0, 14, 14] == 1
     assert fine.labels[0, 14, 14] == 3
@@ -97,9 +103,10 @@ def test_golden_overlap_has_one_owner() -> None:  # spec 2.8, T4 with its FIX
         assert (level.mix_weight[level.owner < 0] == 1).all()
 
 
-@pytest.mark.parametrize("config", [CURRENT, PAPER], ids=lambda config: config.rule)
-def test_no_objects(config: AssignConfig) -> None:
-    for level in build_targets(objects_of([]), Grid(2, 64, 96), config):
+@pytest.mark.parametrize("config", [CURRENT, PAPER, PRO, FcosConfig()])
+def test_no_objects(config: AssignConfig | FcosConfig) -> None:
+    rule = fcos_rule(config) if isinstance(config, FcosConfig) else gaussian_rule(config)
+    for level in build_targets(objects_of([]), Pyramid(2, 64, 96, strides_of(config)), rule):
         assert level.objectness.shape == (2, 64 // level.stride, 96 // level.stride)
         assert not level.objectness.any()
         assert not level.ignore.any()
@@ -130,15 +137,25 @@ def random_objects(rng: np.random.Generator, batch: int, size: tuple[int, int]) 
 
 @pytest.mark.parametrize("seed", range(200))
 def test_equals_the_slow_loop(seed: int) -> None:
+    compare_with_the_slow_loop(seed, PAPER if seed % 2 else CURRENT)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_other_rules_equal_the_slow_loop(seed: int) -> None:
+    compare_with_the_slow_loop(seed, FcosConfig(level_bounds=(48, 96)) if seed % 2 else PRO)
+
+
+def compare_with_the_slow_loop(seed: int, config: AssignConfig | FcosConfig) -> None:
     rng = np.random.default_rng(seed)
-    config = PAPER if seed % 2 else CURRENT
     batch, size = int(rng.integers(1, 4)), (int(rng.integers(2, 8)) * 32, int(rng.integers(2, 8)) * 32)
     objects = random_objects(rng, batch, size)
+    rule = fcos_rule(config) if isinstance(config, FcosConfig) else gaussian_rule(config)
+    targets = build_targets(objects, Pyramid(batch, *size, strides_of(config)), rule)
     rows = zip(*(field.numpy() for field in objects), strict=True)
     expected = slow_targets(
         [thing(q, int(label), float(w), bool(ig), int(i)) for q, label, w, ig, i in rows], batch, size, config
     )
-    for level, maps in zip(build_targets(objects, Grid(batch, *size), config), expected, strict=True):
+    for level, maps in zip(targets, expected, strict=True):
         for name, values in maps.items():
             found = getattr(level, name).numpy().astype(np.float64)
             np.testing.assert_allclose(
@@ -151,7 +168,7 @@ def test_half_of_the_random_batches_hold_positives_and_ignored_cells() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         batch, size = int(rng.integers(1, 4)), (int(rng.integers(2, 8)) * 32, int(rng.integers(2, 8)) * 32)
-        levels = build_targets(random_objects(rng, batch, size), Grid(batch, *size), CURRENT)
+        levels = gaussian_targets(random_objects(rng, batch, size), (batch, *size), CURRENT)
         positive += any((level.owner >= 0).any().item() for level in levels)
         ignored += any(level.ignore.any().item() for level in levels)
     assert positive > 20
@@ -163,7 +180,7 @@ def test_tiny_objects_are_ignored_and_boxes_beside_their_cell_are_rescued() -> N
         box(100, 100, 103.9, 103.9),
         box(201, 199, 219, 203),
     )  # the centre cell (25, 26) spans y 200..208
-    levels = build_targets(objects_of([tiny, thin]), Grid(1, 256, 256), CURRENT)
+    levels = gaussian_targets(objects_of([tiny, thin]), (1, 256, 256), CURRENT)
     fine = levels[0]
     assert all(level.ignore[0, 101 // level.stride, 101 // level.stride] for level in levels)
     row, column = 201 // 8, 210 // 8
@@ -175,8 +192,8 @@ def test_tiny_objects_are_ignored_and_boxes_beside_their_cell_are_rescued() -> N
 def test_float32_on_real_sizes_agrees_with_float64() -> None:
     rng = np.random.default_rng(0)
     objects = random_objects(rng, 2, (320, 320))
-    wide = build_targets(objects, Grid(2, 320, 320), CURRENT)
-    narrow = build_targets(objects._replace(quads=objects.quads.float()), Grid(2, 320, 320), CURRENT)
+    wide = gaussian_targets(objects, (2, 320, 320), CURRENT)
+    narrow = gaussian_targets(objects._replace(quads=objects.quads.float()), (2, 320, 320), CURRENT)
     for a, b in zip(wide, narrow, strict=True):
         assert b.heat.dtype == torch.float32
         assert (a.owner == b.owner).float().mean() > 0.999

@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cfg.schema import ModelConfig
+from cfg.schema import Config, ModelConfig
 from modelR.backbones.darknet_weights import DarknetWeightsError
 from modelR.build import build_model
-from modelR.gghl import GGHL
 from modelR.layers import DropBlock
+from modelR.network import Network
 from utils.checkpoint import CheckpointError
 from utils.records import LevelPrediction
 
 
-def nano(num_classes: int = 3, dropblock: float | None = None) -> GGHL:
+def nano(num_classes: int = 3, dropblock: float | None = None) -> Network:
     torch.manual_seed(0)
-    return build_model(ModelConfig(size="nano", dropblock=dropblock), num_classes)
+    return build_model(Config(model=ModelConfig(size="nano", dropblock=dropblock)), num_classes)
 
 
 def tensors(levels: list[LevelPrediction]) -> list[Tensor]:
@@ -27,7 +27,7 @@ def tensors(levels: list[LevelPrediction]) -> list[Tensor]:
 
 def test_large_has_the_parameters_of_the_paper() -> None:
     with torch.device("meta"):
-        model = build_model(ModelConfig(size="large"), 15)
+        model = build_model(Config(model=ModelConfig(size="large")), 15)
     assert sum(p.numel() for p in model.parameters()) == 68_782_123
     assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == 75
 
@@ -40,7 +40,7 @@ def test_large_has_the_operations_of_the_paper() -> None:
         macs += output.numel() * layer.weight[0].numel()
 
     with torch.device("meta"):
-        model = build_model(ModelConfig(size="large"), 15)
+        model = build_model(Config(model=ModelConfig(size="large")), 15)
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.register_forward_hook(count)
@@ -52,8 +52,8 @@ def test_large_has_the_operations_of_the_paper() -> None:
 @pytest.mark.parametrize(("size", "expected"), [("nano", 0.0), ("medium", 0.0), ("large", 0.1)])
 def test_dropblock_belongs_to_large(size: str, expected: float) -> None:
     with torch.device("meta"):
-        model = build_model(ModelConfig.model_validate({"size": size}), 1)
-        chosen = build_model(ModelConfig.model_validate({"size": size, "dropblock": 0.2}), 1)
+        model = build_model(Config.model_validate({"model": {"size": size}}), 1)
+        chosen = build_model(Config.model_validate({"model": {"size": size, "dropblock": 0.2}}), 1)
     assert {m.probability for m in model.modules() if isinstance(m, DropBlock)} == {expected}
     assert {m.probability for m in chosen.modules() if isinstance(m, DropBlock)} == {0.2}
 
@@ -127,23 +127,23 @@ def test_what_is_no_batch_of_images_is_refused(images: Tensor, message: str) -> 
 
 def test_no_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one class, got 0"):
-        build_model(ModelConfig(size="nano"), 0)
+        build_model(Config(model=ModelConfig(size="nano")), 0)
 
 
 def test_weights_are_read_or_their_absence_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere\.weights"):
-        build_model(ModelConfig(size="nano", weights="nowhere.weights"), 1)
+        build_model(Config(model=ModelConfig(size="nano", weights="nowhere.weights")), 1)
     short = tmp_path / "short.weights"
     short.write_bytes(b"\0" * 100)
     with pytest.raises(DarknetWeightsError, match="found 100"):
-        build_model(ModelConfig(size="nano", weights=str(short)), 1)
+        build_model(Config(model=ModelConfig(size="nano", weights=str(short))), 1)
     full = tmp_path / "full.weights"
     full.write_bytes(file_of_halves(nano()))
-    model = build_model(ModelConfig(size="nano", weights=str(full)), 1)
+    model = build_model(Config(model=ModelConfig(size="nano", weights=str(full))), 1)
     assert all((p == 0.5).all() for p in model.backbone.parameters())
 
 
-def file_of_halves(model: GGHL) -> bytes:
+def file_of_halves(model: Network) -> bytes:
     """A header and as many halves as the backbone has floats."""
     floats = sum(p.numel() for p in model.backbone.parameters())
     floats += sum(b.numel() for n, b in model.backbone.named_buffers() if "running" in n)

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from modelR.heads.decode import decode_level
-from tests.modelR.levels import golden_level, split
+from modelR.detectors.gghl.decode import decode_level
+from tests.modelR.detectors.levels import golden_level, split
 from utils.glides import mask_glides
 
 

@@ -10,8 +10,7 @@ import torch
 from cfg.load import config_text, save_config
 from cfg.schema import Config
 from modelR.build import build_for_training
-from modelR.losses.joint import Losses
-from modelR.stepper import Stepper
+from modelR.training.stepper import Stepper
 from utils import distributed
 from utils.checkpoint import FORMAT, save_checkpoint
 from utils.environment import environment_text
@@ -86,11 +85,11 @@ def start(
     """Build the network and what trains it, in a new folder or as an earlier run left it."""
     main = distributed.is_main()
     with distributed.main_first():  # one process downloads weights
-        model = build_for_training(config.model, config.train, classes, device, resumed=earlier is not None)
-    stepper = Stepper(model, config.train, config.loss, device, steps_per_epoch)
-    position = Position(sums=torch.zeros(len(Losses._fields)))
+        model = build_for_training(config, classes, device, resumed=earlier is not None)
+    stepper = Stepper(model, config.train, device, steps_per_epoch)
+    position = Position(sums={name: torch.zeros(()) for name in stepper.terms})
     if earlier:
-        folder, expected = earlier.folder, Expected(len(Losses._fields), steps_per_epoch)
+        folder, expected = earlier.folder, Expected(stepper.terms, steps_per_epoch)
         position = restore(stepper.parts, earlier.checkpoint, expected, folder / LAST)
         logger.info("going on in %s at epoch %d, step %d", folder, position.epoch + 1, position.done)
     else:
@@ -117,7 +116,7 @@ def save_origin(run: Run, earlier: Earlier | None) -> None:
 
 def next_epoch(position: Position) -> Position:
     """Return where the epoch after this one begins."""
-    fresh = Position(position.epoch + 1, sums=torch.zeros_like(position.sums))
+    fresh = Position(position.epoch + 1, sums={name: torch.zeros(()) for name in position.sums})
     return fresh._replace(best=position.best, stale=position.stale, thresholds=position.thresholds)
 
 

@@ -1,24 +1,28 @@
-"""The detector as a whole: backbone, neck, one head per level."""
+"""The network of a detector: backbone, neck, one head per level, and the method that reads it."""
 
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from utils.records import LevelPrediction
+from cfg.schema import SIZE_STEP
+from modelR.method import Method, Predictions
 
 MAX_PIXEL = 255.0
 
 
-class GGHL(nn.Module):
-    """Maps images to one raw `LevelPrediction` per stride, finest first.
+class Network(nn.Module):
+    """Maps images to one record of raw predictions per level of its method, finest first.
 
     Images are (B, 3, H, W) RGB with sides that are multiples of the coarsest stride: uint8, which is
     divided by 255 here so that exported networks take raw pixels, or floats in [0, 1].
     """
 
-    def __init__(self, backbone: nn.Module, neck: nn.Module, heads: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, backbone: nn.Module, neck: nn.Module, heads: Sequence[nn.Module], method: Method
+    ) -> None:
         super().__init__()
+        self.method = method
         self.backbone = backbone
         self.neck = neck
         self.heads = nn.ModuleList(heads)
@@ -37,13 +41,13 @@ class GGHL(nn.Module):
         self.frozen = tuple(dict.fromkeys(name.rpartition(".")[0] for name in names))
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> "GGHL":
+    def train(self, mode: bool = True) -> "Network":
         super().train(mode)
         for name in self.frozen:
             self.get_submodule(name).eval()
         return self
 
-    def forward(self, images: Tensor) -> list[LevelPrediction]:
+    def forward(self, images: Tensor) -> Predictions:
         if not torch.compiler.is_compiling():  # a compiled graph carries its own shape guards
             check_images(images)
         if images.dtype == torch.uint8:
@@ -52,7 +56,7 @@ class GGHL(nn.Module):
         return [head(level) for head, level in zip(self.heads, features, strict=True)]
 
 
-def check_images(images: Tensor, step: int = 32) -> None:
+def check_images(images: Tensor, step: int = SIZE_STEP) -> None:
     """Raise a ValueError for what is no batch of images of sides that are multiples of `step` pixels."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images: expected shape (B, 3, H, W), got {tuple(images.shape)}")
