@@ -11,7 +11,7 @@ from torch import Tensor
 from dataloadR.assign.engine import ignore_map
 from dataloadR.assign.shapes import Level, Pyramid, Shapes, object_shapes
 from utils.records import Objects
-from utils.selection import expanded_rows, rows_where
+from utils.selection import expanded_rows, on_device, rows_where
 
 SPREAD = 0.1155  # sigma of the class heat, as a share of the box: sqrt(1/2) * (1 - sqrt(0.7))
 REACH = 3.0  # sigma
@@ -40,7 +40,7 @@ def center_targets(objects: Objects, pyramid: Pyramid, classes: int, min_side: f
     """
     shapes = object_shapes(objects.quads)
     centers = 0.5 * (shapes.hboxes[:, :2] + shapes.hboxes[:, 2:])
-    limit = centers.new_tensor([pyramid.width, pyramid.height])
+    limit = on_device([pyramid.width, pyramid.height], centers, centers.dtype)
     inside = ((centers >= 0) & (centers < limit)).all(dim=-1)
     takes_part = ~objects.ignore & (shapes.sizes.amin(dim=-1) > min_side) & inside
     return [
@@ -100,7 +100,7 @@ def class_heat(
     sigma = SPREAD * cells
     radius = (REACH * sigma).ceil().long()
     peak = (centers[rows] / level.stride).floor().long()
-    limit = torch.tensor([level.columns - 1, level.rows - 1]).to(peak.device, non_blocking=True)
+    limit = on_device([level.columns - 1, level.rows - 1], peak)
     first = (peak - radius).clamp(min=0)
     size = torch.minimum(peak + radius, limit) - first + 1
     counts = size.prod(dim=-1)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cfg.load import load_config
 from cfg.schema import AssignConfig, Config, LossConfig, ModelConfig, TrainConfig
 from modelR.build import build_model
 from modelR.detectors.gghl.loss import TERMS, JointLoss, positive_count
@@ -74,12 +75,11 @@ def test_targets_and_loss_on_the_gpu(rule: AssignConfig, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("optimizer", "rounding"), [("sgd", 1e-3), ("adamw", 1e-2)])
-@pytest.mark.parametrize("rule", [CURRENT, PAPER], ids=lambda rule: rule.rule)
-def test_a_step_waits_for_the_gpu_a_dozen_times_at_most(
-    optimizer: str, rounding: float, rule: AssignConfig
-) -> None:
+@pytest.mark.parametrize("words", ["", "assign.rule=paper", "gghl_pro", "fcos_r", "centernet_r"])
+def test_a_step_waits_for_the_gpu_a_dozen_times_at_most(optimizer: str, rounding: float, words: str) -> None:
     torch.manual_seed(0)
-    model = build_model(Config(model=ModelConfig(size="nano"), assign=rule), 4)
+    yamls = [] if "=" in words or not words else [f"cfg/detectors/{words}.yaml"]
+    model = build_model(load_config(yamls, ["model.size=nano", *([words] if "=" in words else [])]), 4)
     twin, train = copy.deepcopy(model), TrainConfig(amp=False, optimizer=optimizer, warmup_epochs=0)
     ours = Stepper(model, train, CPU, 10)
     with FakeGpu() as gpu:
