@@ -46,18 +46,13 @@ def file_words(path: str | Path, sections: Sequence[str] = ()) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in chosen]
 
 
-def save_config(config: Config, path: str | Path) -> None:
-    """Write every setting as flat ``section.key`` lines that `load_config` reads back."""
-    Path(path).write_text(config_text(config))
-
-
 def config_settings(config: Config) -> dict[str, Any]:
     """Return every setting by ``section.key``, as JSON has it."""
     return _flatten(config.model_dump(mode="json"))
 
 
 def config_text(config: Config) -> str:
-    """Return every setting as YAML, one ``section.key: value`` a line."""
+    """Return every setting as YAML that `load_config` reads back, one ``section.key: value`` a line."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in config_settings(config).items())
 
 

@@ -1,7 +1,6 @@
 """Examine a data set: what would make training stop or go wrong, what is worth mending, what it holds."""
 
 import argparse
-import json
 import os
 import sys
 from collections import Counter
@@ -18,7 +17,7 @@ from datasets_tools.doctor.splits import split_findings
 from datasets_tools.doctor.statistics import figures, summarise
 from datasets_tools.doctor.twins import twin_findings
 from utils.cli import HelpFormatter, parse_options, run_script
-from utils.files import replacing
+from utils.files import write_json
 
 ERRORS_FOUND = 1  # exit code
 SHOWN = 5  # places of a finding in the summary
@@ -82,7 +81,7 @@ def main(words: Sequence[str]) -> int:
     )
     report = Report(root.resolve().name, _verdict(findings), findings, summarise(data, sizes), figures(data))
     out = args.out or Path("runs") / "check" / (root.resolve().stem or "data")
-    write_json(out / "check.json", report, data)
+    write_findings(out / "check.json", report, data)
     write_page(out / "check.html", report, data, facts)
     sys.stdout.write(describe(report, data) + f"\nthe whole: {out / 'check.html'}, {out / 'check.json'}\n")
     return ERRORS_FOUND if any(finding.grade == "error" for finding in findings) else 0
@@ -110,7 +109,7 @@ def describe(report: Report, data: Labelled) -> str:
     return "\n".join([*lines, "", report.verdict])
 
 
-def write_json(path: Path, report: Report, data: Labelled) -> None:
+def write_findings(path: Path, report: Report, data: Labelled) -> None:
     """Write all numbers and findings, for programs."""
     hidden = ("rows", "pairs")
     content = {
@@ -124,8 +123,7 @@ def write_json(path: Path, report: Report, data: Labelled) -> None:
         ],
         "figures": [figure._asdict() for figure in report.figures],
     }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(path, content, indent=1)
 
 
 if __name__ == "__main__":

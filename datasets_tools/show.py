@@ -43,7 +43,7 @@ from evalR.report.labels import label_picture, legible_scale
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script, whole_number
 from utils.drawing import contact_sheet, save_image, side_by_side, with_legend
 from utils.errors import Faults, UserError
-from utils.files import replacing
+from utils.files import write_text
 from utils.images import read_image
 from utils.outlines import Image
 from utils.records import Annotation, Detections, Sample
@@ -217,8 +217,7 @@ def _begin(out: Path, dataset: str) -> None:
         raise UserError(f"{out}: expected a folder for the pictures, found a file")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
         raise UserError(f"{out}: expected a new or empty folder, or one with the {MARK} of an earlier call")
-    with replacing(out / MARK) as temporary:
-        temporary.write_text(f"Pictures of {dataset}; the next call replaces those it draws.\n", "utf-8")
+    write_text(out / MARK, f"Pictures of {dataset}; the next call replaces those it draws.\n")
 
 
 def _show_labels(subjects: Sequence[Subject], view: View, processes: int) -> list[Thumbnail]:

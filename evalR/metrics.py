@@ -8,7 +8,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ from evalR.matching import I8, judge
 from evalR.result_sets import Results
 from evalR.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
 from evalR.sizes import MAX_DETECTIONS, TABLES, Range, SizeResult, score_sizes
-from utils.files import replacing
+from utils.files import write_json, write_text
 
 Values = dict[str, Any]
 CUT = 0.5  # IoU of all that is said at one threshold
@@ -204,10 +203,8 @@ def _calibration(scored: Scored, verdicts: I8) -> Values | None:
 
 def write_metrics(folder: Path, metrics: Values) -> None:
     """Write metrics.json and metrics.csv."""
-    text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    for name, content in (("metrics.json", text), ("metrics.csv", csv_text(metrics))):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
+    write_json(folder / "metrics.json", metrics, indent=1)
+    write_text(folder / "metrics.csv", csv_text(metrics))
 
 
 def csv_text(metrics: Values) -> str:

@@ -19,7 +19,7 @@ from evalR.columns import F64, to_found
 from evalR.evaluate import Scored, score, summary
 from evalR.matching import FALSE, TRUE, judge
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import write_text
 from utils.plots import class_line, panels, put_legend, put_wide_legend, save_figure
 from utils.records import Detections
 
@@ -93,8 +93,7 @@ def write_sweep(folder: Path, swept: Sequence[Swept], metric: Metric) -> str:
     """Write sweep.csv and sweep.png, and return a text table; of equals the first is best."""
     means = np.array([list(summary(s.scored.result, metric).values()) for s in swept])
     best = _best(means[:, 0])
-    with replacing(folder / "sweep.csv") as temporary:
-        temporary.write_text(csv_text(swept, metric), encoding="utf-8", newline="")
+    write_text(folder / "sweep.csv", csv_text(swept, metric))
     save_sweep(folder / "sweep.png", swept, means, best)
     return _text(swept, means, best)
 

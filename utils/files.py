@@ -74,9 +74,9 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, flush: bool = True) -> None:
+    """Write a text file in UTF-8, whole or not at all; `flush` as in `replacing`."""
+    with replacing(path, flush) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from utils.files import replacing
+from utils.files import write_text
 from utils.plots import count_along, panels, put_legend, save_figure
 
 RESULTS = "results.csv"
@@ -106,8 +106,7 @@ class RunLog:
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         lines = [self._columns, *([row.get(key, "") for key in self._columns] for row in rows)]
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(_csv_line(line) for line in lines), newline="")
+        write_text(self.path, "".join(_csv_line(line) for line in lines))
 
 
 def _csv_line(cells: list[str]) -> str:

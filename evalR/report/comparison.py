@@ -9,7 +9,7 @@ from typing import Any
 
 from evalR.compare import Comparison, Row
 from evalR.metrics import plain
-from utils.files import replacing
+from utils.files import write_json, write_text
 from utils.pages import render_page
 
 TEMPLATE = Path(__file__).with_name("comparison.html")
@@ -29,14 +29,9 @@ def write_comparison(folder: Path, comparison: Comparison, protocol: dict[str, A
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(Row._fields)
     writer.writerows(_plain_row(row).values() for row in comparison.rows)
-    texts = {
-        "compare.json": json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "compare.csv": stream.getvalue(),
-        "compare.html": page(comparison, protocol),
-    }
-    for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
+    write_json(folder / "compare.json", values, indent=1)
+    write_text(folder / "compare.csv", stream.getvalue())
+    write_text(folder / "compare.html", page(comparison, protocol))
 
 
 def _plain_row(row: Row) -> dict[str, Any]:
