@@ -23,12 +23,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cfg.schema import PredictConfig
@@ -59,13 +59,13 @@ from utils.extras import find_extra
 from utils.georeference import read_geo
 from utils.images import U8, ImageError
 from utils.notices import saying_few
+from utils.progress import bar_over, counting
 from utils.raster_files import Access
 from utils.rasters import raster_info
 from utils.records import Detections, SceneDetections
 from utils.thresholds import threshold_text
 
 logger = logging.getLogger("predict")
-MANY = 1000  # images whose sizes take a while to be read
 
 
 class Job(NamedTuple):
@@ -125,7 +125,7 @@ def predict(job: Job) -> list[SceneDetections]:
     everything: list[SceneDetections] = []
     hidden = job.predict.quiet or not distributed.is_main()
     try:
-        with tqdm(run(job, faults), "predict", len(job.sources), unit="file", disable=hidden) as progress:
+        with closing(bar_over(run(job, faults), "predict", "file", len(job.sources), hidden)) as progress:
             for found in progress:
                 everything.append(found)  # one by one: what is there when something fails counts
     finally:  # whatever happens, what was finished stays
@@ -195,7 +195,8 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
                 yield finish(job, source, found)
     distributed.gather(None)  # nobody begins before the journals are gone
     images = [source for source in job.sources if kept[source] is None and not is_video(source)]
-    log_slicing(known_sizes(images, Access.of(job.predict)) if is_main else (), job.trained.config)
+    sizes = known_sizes(images, Access.of(job.predict), job.predict.quiet) if is_main else ()
+    log_slicing(sizes, job.trained.config)
     shared = distributed.launched()
     for source, scene in find_in_images(job.trained, images, faults, job.journal_of, shared):
         if is_main and isinstance(source, Path):
@@ -206,13 +207,13 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
         yield from run_video(job, source, marks[source], faults, kept[source])
 
 
-def known_sizes(images: Sequence[Path], access: Access) -> Iterator[tuple[int, int]]:
+def known_sizes(images: Sequence[Path], access: Access, hidden: bool) -> Iterator[tuple[int, int]]:
     """Yield height and width of the images that can be read; the others are found out in their turn."""
-    for path in tqdm(images, "sizes", unit="image", leave=False, disable=len(images) < MANY):
-        try:
-            yield raster_info(path, access).size
-        except ImageError:
-            continue
+    with counting("sizes", len(images), "image", hidden) as count:
+        for path in images:
+            with suppress(ImageError):
+                yield raster_info(path, access).size
+            count(1)
 
 
 def kept_of(job: Job, source: Path, mark: str) -> Detections | None:

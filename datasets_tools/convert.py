@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from dataloadR.formats.angles import ANGLES
 from dataloadR.formats.coco import read_coco
 from dataloadR.formats.image_finder import ImageFinder
@@ -42,6 +40,7 @@ from datasets_tools.next_steps import after_conversion
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.cli import HelpFormatter, parse_options, run_script
 from utils.errors import Faults, UserError
+from utils.progress import bar_over
 
 Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
 Write = Callable[[Sequence[LabelledImage], Path, Notes], None]
@@ -237,7 +236,7 @@ def _refuse_pictures(images: Sequence[LabelledImage], finder: ImageFinder, args:
 def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[LabelledImage]:
     """Return the images of the source with the classes that are asked for."""
     read = readers(args.names, args.angle, args.image_dir)[args.source_format]
-    images = list(tqdm(read(args.source, faults, notes), desc="read", unit="image", dynamic_ncols=True))
+    images = list(bar_over(read(args.source, faults, notes), "read", "image"))
     images = rename_classes(images, parse_map(args.map))
     images = keep_classes(images, args.classes, notes)
     missing = [name for name in args.classes if name not in find_names(images)]

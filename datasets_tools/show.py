@@ -35,7 +35,7 @@ from dataloadR.loader import collate
 from dataloadR.splits import load_split
 from dataloadR.targets import Grid, build_targets
 from datasets_tools.jobs import run_jobs
-from datasets_tools.predictions import Found, predict_images, read_predictions, result_classes, to_found
+from datasets_tools.predictions import Found, predict_files, read_predictions, result_classes, to_found
 from evalR.load import Trained, load_detector
 from evalR.report.cells import draw_cells, heat_maps
 from evalR.report.grid import spread
@@ -189,7 +189,7 @@ def _detections(
         found = read_predictions(folder, [Path(a.image_path).stem for a in annotations], classes)
         return [found[row] for row in rows]
     if detector:
-        return [*predict_images(detector, [annotations[row].image_path for row in rows])]
+        return [*predict_files(detector, [annotations[row].image_path for row in rows])]
     return [None] * len(rows)
 
 

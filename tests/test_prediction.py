@@ -112,6 +112,7 @@ def test_quiet_leaves_the_table_alone(
     calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw(Path("a.png"), [(10, 10, 20, 20)])
+    monkeypatch.setattr("utils.progress.PATIENCE", 0.0)
     level = logging.getLogger().level
     try:
         assert run("a.png", "predict.quiet=true", "formats=[geojson]", monkeypatch=monkeypatch) == 0

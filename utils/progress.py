@@ -1,9 +1,9 @@
 """The lines that show how long work goes."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -12,6 +12,7 @@ from utils.resume import Position
 
 MEBI = 2**20
 PATIENCE = 2.0  # s before a bar appears
+T = TypeVar("T")
 
 
 def steps_bar(name: str, total: int, done: int, hidden: bool) -> "tqdm[Any]":
@@ -19,6 +20,18 @@ def steps_bar(name: str, total: int, done: int, hidden: bool) -> "tqdm[Any]":
     return tqdm(
         desc=name, total=total, initial=done, unit="step", dynamic_ncols=True, mininterval=1, disable=hidden
     )
+
+
+def bar_over(
+    items: Iterable[T], name: str, unit: str, total: int | None = None, hidden: bool = False
+) -> Generator[T, None, None]:
+    """Yield the items below a bar that stays when all are done.
+
+    Args:
+        total: how many items without a length there are; None: not known.
+        hidden: without a bar, not even one that shows nothing, see `counting`.
+    """
+    yield from items if hidden else tqdm(items, name, total, unit=unit, dynamic_ncols=True)
 
 
 @contextmanager
