@@ -17,13 +17,12 @@ from matplotlib.figure import Figure
 from evalR.average_precision import Metric
 from evalR.columns import F64, to_found
 from evalR.evaluate import Scored, score, summary
-from evalR.matching import FALSE, TRUE, judge
+from evalR.matching import FALSE, RIGHT_IOU, TRUE, judge
 from utils.errors import UserError
 from utils.files import write_text
 from utils.plots import class_line, panels, put_legend, put_wide_legend, save_figure
 from utils.records import Detections
 
-CUT = 0.5  # IoU
 SCORES = tuple(percent / 100 for percent in range(5, 100, 5))
 SCORE_ALONE = "score"
 POOLED = "all"  # all classes counted as they come, large ones more
@@ -66,7 +65,7 @@ def cut_table(scored: Scored, scores: Sequence[float] = SCORES) -> F64:
     The last row is that of all classes together.  NaN: precision without detections; recall and F1 without
     ground truth.
     """
-    verdicts, classes = judge(scored.matches, CUT), len(scored.classes)
+    verdicts, classes = judge(scored.matches, RIGHT_IOU), len(scored.classes)
     counts = np.zeros((2, classes + 1, len(scores)))
     for kind, verdict in enumerate((TRUE, FALSE)):
         rows = verdicts == verdict
@@ -104,7 +103,7 @@ def _text(swept: Sequence[Swept], means: F64, best: int) -> str:
         lines.append(f"{'NMS IoU':>10}" + "".join(f" {name:>9}" for name in AP_HEADS))
         lines += [_line(s.nms_iou or 0.0, means[k].tolist(), k == best) for k, s in enumerate(swept)]
     note = "" if swept[best].nms_iou is None else f", NMS IoU {swept[best].nms_iou:g}"
-    lines.append(f"all classes together, IoU {CUT:g}{note}")
+    lines.append(f"all classes together, IoU {RIGHT_IOU:g}{note}")
     lines.append(f"{'score from':>10}" + "".join(f" {name:>9}" for name in HEADS))
     table = cut_table(swept[best].scored)[-1]
     top = _best(table[:, -1])
