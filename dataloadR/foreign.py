@@ -41,15 +41,7 @@ NOT_CONVERTED = {
     "dota": "label lines of DOTA in a folder of another name: call it labelTxt",
 }
 # of one file per image
-WHOLE_FOLDER = (
-    "labelme",
-    "xanylabeling",
-    "rolabelimg",
-    "dior-r",
-    "ssdd",
-    "hrsc2016",
-    "fair1m",
-)  # file by file
+WHOLE_FOLDER = ("labelme", "xanylabeling", "rolabelimg", "dior-r", "ssdd", "hrsc2016", "fair1m")
 UCAS_FOLDERS = ("car", "plane")
 UCAS_FIELDS = 13
 LIST_LINES = 20

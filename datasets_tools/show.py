@@ -37,6 +37,7 @@ from dataloadR.targets import Grid, build_targets
 from datasets_tools.jobs import run_jobs
 from datasets_tools.predictions import Found, predict_files, read_predictions, result_classes, to_found
 from evalR.load import Trained, load_detector
+from evalR.predict import ONE_LABEL
 from evalR.report.cells import draw_cells, heat_maps
 from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
@@ -145,9 +146,7 @@ def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> T
         return None
     if arguments.config is not None:
         raise UserError(f"{arguments.config}: expected no YAML beside --weights, which bring their own")
-    return load_detector(
-        arguments.weights, ["eval.multi_label=false", *overrides], pick_device
-    )  # as predict.py
+    return load_detector(arguments.weights, [ONE_LABEL, *overrides], pick_device)
 
 
 def _training_order(data: DataConfig, split: str) -> tuple[str, ...]:
