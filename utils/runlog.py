@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
+from utils.errors import UserError
 from utils.files import write_text
 from utils.plots import count_along, panels, put_legend, save_figure
 
@@ -28,10 +29,10 @@ def new_run_folder(base: str | Path, name: str) -> Path:
     """Make and return base/NAME, or NAME-2, NAME-3 and so on where that is taken; nothing is overwritten.
 
     Raises:
-        ValueError: the name is no plain folder name.
+        UserError: the name is no plain folder name.
     """
     if name in ("", ".", "..") or Path(name).name != name:
-        raise ValueError(f"train.name: expected a plain folder name, found {name!r}")
+        raise UserError(f"train.name: expected a plain folder name, found {name!r}")
     base = Path(base)
     base.mkdir(parents=True, exist_ok=True)
     number = 1
