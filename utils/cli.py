@@ -18,6 +18,7 @@ from utils.option_words import Words
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes
 HelpFormatter = argparse.RawDescriptionHelpFormatter
+LISTING = "--settings"
 STYLE = """\
 Every option may be written --name value, --name=value or name=value; several values: name=a,b.
 """
@@ -47,13 +48,13 @@ def parse_words(
         ConfigError: a word that is neither an option nor a setting.
     """
     listing = "list all settings, or those that have a WORD in key or meaning, and end"
-    parser.add_argument("--settings", nargs="*", metavar="WORD", help=listing)
+    parser.add_argument(LISTING, nargs="*", metavar="WORD", help=listing)
     _show_style(parser, STYLE + SETTINGS_STYLE)
-    if "--settings" in words:
-        searched = words[list(words).index("--settings") + 1 :]
+    found = Words(parser, has_settings=True).sort(words)
+    if LISTING in found.rest:  # before anything is asked for that the script needs
+        searched = found.rest[found.rest.index(LISTING) + 1 :]
         sys.stdout.write(settings_text(searched, shutil.get_terminal_size().columns))
         raise SystemExit(0)
-    found = Words(parser, has_settings=True).sort(words)
     check_keys(found.settings, [*found.options])
     return parser.parse_intermixed_args(found.rest), found.settings  # a YAML may follow the options
 
