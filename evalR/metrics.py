@@ -6,8 +6,6 @@
 "angle": .., "calibration": ..}, "task2": ..}
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +26,7 @@ from evalR.result_sets import Results
 from evalR.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
 from evalR.sizes import MAX_DETECTIONS, TABLES, Range, SizeResult, score_sizes
 from utils.files import write_json, write_text
+from utils.tables import table_text
 
 Values = dict[str, Any]
 SLANTED = 0.9  # area ratio: objects above it are read as horizontal boxes, those below need their quad
@@ -209,14 +208,10 @@ def write_metrics(folder: Path, metrics: Values) -> None:
 def csv_text(metrics: Values) -> str:
     """Return a table with a row for each task and class, and one for their mean; n/a is empty."""
     heads = [f"{metric}_{column}" for metric in METRICS for column in COLUMNS]
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     heads += ["best_f1", "precision", "recall", "score"]
-    writer.writerow(["task", "class", "objects", "detections", *heads])
-    for task in ("task1", "task2"):
-        for row in _csv_rows(metrics[task]) if metrics[task] else []:
-            writer.writerow([task, *row])
-    return stream.getvalue()
+    tasks = [task for task in ("task1", "task2") if metrics[task]]
+    rows = [[task, *row] for task in tasks for row in _csv_rows(metrics[task])]
+    return table_text(["task", "class", "objects", "detections", *heads], rows)
 
 
 def _csv_rows(values: Values) -> list[list[Any]]:

@@ -4,8 +4,6 @@ A table over scores costs nothing but counting, for a cut of the scores changes 
 at an IoU of 0.5.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +20,7 @@ from utils.errors import UserError
 from utils.files import write_text
 from utils.plots import class_line, panels, put_legend, put_wide_legend, save_figure
 from utils.records import Detections
+from utils.tables import table_text
 
 SCORES = tuple(percent / 100 for percent in range(5, 100, 5))
 SCORE_ALONE = "score"
@@ -127,31 +126,29 @@ def csv_text(swept: Sequence[Swept], metric: Metric) -> str:
     The AP is that of all detections, hence its row has no score.  The class `all` has the mean AP, and its
     cuts are those of all classes together.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["nms_iou", "class", "score", *HEADS, *AP_HEADS])
-    for nms_iou, scored in swept:
-        table = cut_table(scored)
-        ap = scored.result.ap[metric]
-        fifty, seventy_five = (scored.result.thresholds.index(value) for value in (0.5, 0.75))
-        by_class = [[row[fifty], row[seventy_five], row.mean()] for row in ap]
-        named = zip(
-            (*scored.classes, POOLED),
-            table,
-            [*by_class, list(summary(scored.result, metric).values())],
-            strict=True,
-        )
-        for name, cuts, precisions in named:
-            writer.writerow(_cells([nms_iou, name, None, *[None] * len(HEADS), *precisions]))
-            for least, cut in zip(SCORES, cuts, strict=True):
-                writer.writerow(_cells([nms_iou, name, least, *cut, *[None] * len(AP_HEADS)]))
-    return stream.getvalue()
+    heads = ["nms_iou", "class", "score", *HEADS, *AP_HEADS]
+    return table_text(heads, (_cells(row) for one in swept for row in _csv_rows(one, metric)))
 
 
-def _cells(values: Sequence[Any]) -> Iterator[str]:
-    for value in values:
-        number = isinstance(value, float)
-        yield "" if value is None or (number and np.isnan(value)) else f"{value:.6g}" if number else value
+def _csv_rows(swept: Swept, metric: Metric) -> Iterator[list[Any]]:
+    """Yield the values of the rows of one threshold of NMS."""
+    nms_iou, scored = swept
+    table, ap = cut_table(scored), scored.result.ap[metric]
+    fifty, seventy_five = (scored.result.thresholds.index(value) for value in (0.5, 0.75))
+    means = [[row[fifty], row[seventy_five], row.mean()] for row in ap]
+    means.append(list(summary(scored.result, metric).values()))
+    for name, cuts, precisions in zip((*scored.classes, POOLED), table, means, strict=True):
+        yield [nms_iou, name, None, *[None] * len(HEADS), *precisions]
+        for least, cut in zip(SCORES, cuts, strict=True):
+            yield [nms_iou, name, least, *cut, *[None] * len(AP_HEADS)]
+
+
+def _cells(values: Sequence[Any]) -> list[str]:
+    return ["" if value is None or value != value else _word(value) for value in values]  # NaN
+
+
+def _word(value: float | str) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def save_sweep(path: Path, swept: Sequence[Swept], means: F64, best: int) -> None:

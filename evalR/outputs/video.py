@@ -13,13 +13,14 @@ import torch
 from cfg.schema import OutputFormat
 from evalR.outputs.dota import dota_lines
 from evalR.outputs.pictures import annotate
-from evalR.outputs.table import CORNERS, PIXELS, csv_rows, write_table
+from evalR.outputs.table import CORNERS, PIXELS, csv_rows
 from utils.drawing import Entry, legend_strip, with_legend
 from utils.errors import UserError
 from utils.files import replacing, strange_kind, write_text
 from utils.outlines import Image
 from utils.progress import bar_over
 from utils.records import Detections, SceneDetections
+from utils.tables import write_table
 
 log = logging.getLogger(__name__)
 RATE = 25.0  # frames a second, of videos that do not say
