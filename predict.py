@@ -203,8 +203,16 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
             keep(kept_path(job.out, job.names[source]), scene.detections, marks[source])
             remove_journal(job.journal_of(source))
             yield finish(job, source, scene.detections)
+    share_peak(job.trained)
     for source in filter(is_video, job.sources if is_main else ()):
         yield from run_video(job, source, marks[source], faults, kept[source])
+
+
+def share_peak(trained: Trained) -> None:
+    """Let every process know the highest score that any has not shown."""
+    if trained.peak:
+        for score in distributed.gather(trained.peak.score):
+            trained.peak.note(score)
 
 
 def known_sizes(images: Sequence[Path], access: Access, hidden: bool) -> Iterator[tuple[int, int]]:

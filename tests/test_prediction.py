@@ -23,7 +23,7 @@ from cfg.schema import Config, DataConfig
 from evalR.load import Trained
 from evalR.outputs.kept import kept_path
 from evalR.outputs.pictures import class_legend
-from evalR.predictor import Predictor
+from evalR.predictor import Peak, Predictor
 from evalR.scenes.journal import Journal
 from modelR.build import build_model
 from tests.training_runs import ROOT
@@ -123,6 +123,21 @@ def test_quiet_leaves_the_table_alone(
     assert err == ""
     assert "1 objects in 1 images" in out
     assert len(calls) == 1
+
+
+def test_nothing_found_tells_the_highest_score_of_all_processes(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("a.png"), [(10, 10, 20, 20)])
+    load, words = predict.load_detector, ("a.png", "predict.score_threshold=0.95", "overwrite=true")
+    monkeypatch.setattr(predict, "load_detector", lambda *given: load(*given)._replace(peak=Peak()))
+    assert run(*words, monkeypatch=monkeypatch) == 0
+    out, threshold = capsys.readouterr().out, "shown is score >= 0.95 (predict.score_threshold)"
+    assert f"0 objects in 1 images\n{threshold}; the highest score is 0.900\n" in out
+    assert len(calls) == 1
+    monkeypatch.setattr(predict.distributed, "gather", lambda value: [value, 0.93 if value else None])
+    assert run(*words, monkeypatch=monkeypatch) == 0
+    assert "the highest score is 0.930" in capsys.readouterr().out
 
 
 def test_every_format_of_a_folder(
