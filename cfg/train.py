@@ -66,7 +66,7 @@ class TrainConfig(Section):
     gpu, or one of several GPUs by its number from 0: 1, gpu:1 or cuda:1."""
     name: str = ""
     """Folder in runs/; empty: the name of the configuration. A name that is taken gets a number."""
-    seed: Count = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of everything that is drawn by chance."""
 
     @field_validator("name")

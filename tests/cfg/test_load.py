@@ -110,6 +110,11 @@ def test_words_of_every_type() -> None:
         ("loss.label_smoothing: 0.6", "loss.label_smoothing: Input should be less than or equal to 0.5"),
         ("- 1", "expected lines 'section.key: value', got list"),
         ("a: [1", "not valid YAML"),
+        ("a: " + "[" * 3000 + "]" * 3000, "not valid YAML: lists in lists in lists"),
+        ("data.classes: &a [*a]", "data.classes: expected numbers, texts, and lists"),
+        ("train: &a {epochs: *a}", "train.epochs: expected numbers, texts, and lists"),
+        ("predict.score_threshold: {2020-01-01: 0.5}", "predict.score_threshold: expected numbers, texts"),
+        (f"train.seed: {2**64}", f"train.seed: Input should be less than {2**63}, got {2**64}"),
     ],
 )
 def test_bad_files_are_explained(tmp_path: Path, text: str, message: str) -> None:
@@ -117,7 +122,7 @@ def test_bad_files_are_explained(tmp_path: Path, text: str, message: str) -> Non
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert message in str(caught.value)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert all(line.startswith((f"{path}: ", f"{path}:1: ")) for line in str(caught.value).splitlines())
 
 
 def test_every_problem_is_listed_with_its_source(tmp_path: Path) -> None:
