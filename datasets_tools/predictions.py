@@ -17,8 +17,8 @@ from utils.records import F32, Annotation, Detections
 from utils.thresholds import reaches
 
 
-class Found(NamedTuple):
-    """Predictions of one image."""
+class Drawn(NamedTuple):
+    """Predictions of one image, those that are drawn."""
 
     objects: Annotation
     scores: F32  # (K,)
@@ -55,10 +55,10 @@ def predict_files(detector: Trained, paths: Sequence[str]) -> list[Detections]:
     return [predict_any(model, read_image(path), config, device) for path in progress]
 
 
-def to_found(detections: Detections, least: NDArray[np.float64]) -> Found:
+def to_drawn(detections: Detections, least: NDArray[np.float64]) -> Drawn:
     """Return the detections with at least the score (C,) of their class, as they are drawn."""
     quads, scores, labels = (field.cpu().numpy() for field in detections)
     keep = reaches(scores, labels, least)
     quads, scores, labels = quads[keep], scores[keep], labels[keep]
     objects = Annotation("", quads.astype(np.float32), labels, np.zeros(len(labels), np.int8))
-    return Found(objects, scores.astype(np.float32))
+    return Drawn(objects, scores.astype(np.float32))

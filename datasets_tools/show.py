@@ -35,7 +35,7 @@ from dataloadR.loader import collate
 from dataloadR.splits import load_split
 from dataloadR.targets import Grid, build_targets
 from datasets_tools.jobs import run_jobs
-from datasets_tools.predictions import Found, predict_files, read_predictions, result_classes, to_found
+from datasets_tools.predictions import Drawn, predict_files, read_predictions, result_classes, to_drawn
 from evalR.load import Trained, load_detector
 from evalR.predict import ONE_LABEL
 from evalR.report.cells import draw_cells, heat_maps
@@ -64,7 +64,7 @@ class Subject(NamedTuple):
 
     name: str  # of its picture, without suffix
     truth: Annotation
-    found: Found | None
+    found: Drawn | None
 
 
 class Thumbnail(NamedTuple):
@@ -105,7 +105,7 @@ def main(words: Sequence[str]) -> None:
     if not view.augment:
         detections = _detections(arguments.predictions, detector, annotations, rows, classes)
         least = least_scores(threshold, classes)
-        found = [d and to_found(d, least) for d in detections]
+        found = [d and to_drawn(d, least) for d in detections]
         thumbnails = _show_labels(_subjects(annotations, rows, found), view, arguments.processes)
     if view.augment or view.cells or view.heat:
         augment = config.augment if view.augment else None
@@ -193,7 +193,7 @@ def _detections(
 
 
 def _subjects(
-    annotations: Sequence[Annotation], rows: Sequence[int], found: Sequence[Found | None]
+    annotations: Sequence[Annotation], rows: Sequence[int], found: Sequence[Drawn | None]
 ) -> list[Subject]:
     names = picture_names([annotation.image_path for annotation in annotations])
     return [Subject(names[row], annotations[row], f) for row, f in zip(rows, found, strict=True)]
