@@ -38,7 +38,7 @@ class LabelledQuad(NamedTuple):
     score: float | None = None  # of a prediction
 
 
-class LabelledImage(NamedTuple):
+class WrittenImage(NamedTuple):
     """One image and its objects as written, before classes become indices."""
 
     image: Path
