@@ -31,6 +31,24 @@ def counting(name: str, total: int, unit: str, hidden: bool) -> Iterator[Callabl
         yield progress.update
 
 
+def counting_for_all(count: Callable[[int], object], own: int, total: int) -> Callable[[int], None]:
+    """Return what counts the work of all processes by the share that this one does.
+
+    Args:
+        own: what this process will count, all in all.
+        total: what shall then be counted.
+    """
+    done = 0
+
+    def count_all(number: int) -> None:
+        nonlocal done
+        before = done * total // own
+        done += number
+        count(done * total // own - before)
+
+    return count_all
+
+
 def progress_text(position: Position, batch_size: int, device: torch.device) -> str:
     """Return the mean loss so far, images per second, the share of waiting for data, and memory."""
     loss = float(position.sums[0]) / max(position.steps, 1)
