@@ -10,6 +10,7 @@ LACKS = (  # words of libraries in lower case, and what they mean
     (("cuda out of memory", "cuda error: out of memory", "hip out of memory"), "gpu memory"),
     (("unable to allocate", "can't allocate memory", "cannot allocate memory", "bad_alloc"), "memory"),
     (("failed to allocate", "not enough memory", "insufficient memory", "out of memory"), "memory"),
+    (("failed to map segment", "cannot map zero-fill pages"), "memory"),  # of a library that is loaded
     (("memory allocation failed", "std::bad_array_new_length", "mmap: cannot"), "memory"),
     (("can't start new thread", "resource temporarily unavailable", "cannot create thread"), "processes"),
     (("too many open files", "received 0 items of ancdata"), "files"),
