@@ -70,6 +70,11 @@ def scene_grid(config: Config) -> Grid:
     return Grid(side, overlap, tuple(dict.fromkeys(rate * s for rate in chosen for s in config.eval.scales)))
 
 
+def tiles_of(size: Size, config: Config) -> int:
+    """Return into how many tiles an image of this height and width is cut; 0: it is shown whole."""
+    return tile_count(size, scene_grid(config)) if whole_scale(size, config) is None else 0
+
+
 def log_slicing(sizes: Iterable[Size], config: Config) -> dict[str, Any]:
     """Say in one line how images of these heights and widths are shown, and return it as plain values."""
     whole: list[float] = []

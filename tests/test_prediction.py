@@ -26,6 +26,7 @@ from evalR.outputs.pictures import class_legend
 from evalR.predictor import Peak, Predictor
 from evalR.scenes.journal import Journal
 from modelR.build import build_model
+from tests.evalR.tiny_checkpoint import write_tiny_checkpoint
 from tests.training_runs import ROOT
 from utils.checkpoint import save_checkpoint
 from utils.cli import run_script
@@ -496,3 +497,22 @@ def test_killed_and_shared_calls_give_the_same(tmp_path: Path, monkeypatch: pyte
     assert "going on" in errors
     assert texts(Path("three")) == texts(Path("one"))
     assert not list(Path("three/.predictions").glob("*journal*"))
+
+
+def test_one_bar_counts_the_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("utils.progress.PATIENCE", 0.0)  # any bar of its own would appear
+    write_tiny_checkpoint(tmp_path)
+    draw(Path("in/small.png"), [(10, 10, 20, 20)], (60, 60))
+    draw(Path("in/scene.png"), [(30, 40, 20, 20)], (200, 300))
+    tiles = 4 * 6 + 1  # from 0, 48, 96, 136 down, from 0, 48, .. 192, 236 right; and the small one
+    words = ["in", "out=o", "predict.tile=64", "predict.overlap=16", "formats=dota"]
+    for more, end in ((), f"{tiles}/{tiles}"), ((), "2/2"), (["overwrite=true"], f"{tiles}/{tiles}"):
+        assert run(*words, *more, monkeypatch=monkeypatch) == 0
+        lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+        bars = [line for line in lines if line.startswith(("predict", "tiles"))]
+        assert all(line.startswith("predict:") for line in bars)
+        assert f" {end} " in bars[-1]
+        assert ("tile" in bars[-1]) == (end != "2/2")

@@ -12,7 +12,7 @@ import torch
 from cfg.listing import settings_text
 from cfg.load import ConfigError, check_keys
 from utils.errors import UserError, first_line
-from utils.exhaustion import close_output, exhaustion, open_output, say, system_line
+from utils.exhaustion import close_output, exhaustion, open_output, say
 from utils.interrupts import Interrupted
 from utils.option_words import Words
 
@@ -141,7 +141,7 @@ def error_line(error: Exception) -> str | None:
     """Return the line about an error of the input or of the machine; None for a mistake of the code."""
     if isinstance(error, ConfigError | UserError):
         return user_line(error)
-    return system_line(error) if isinstance(error, OSError) else exhaustion(error)
+    return exhaustion(error)
 
 
 def user_line(error: Exception) -> str:

@@ -58,11 +58,12 @@ def clear_leftovers(folder: Path) -> None:
             match = LEFTOVER.fullmatch(path.name)
             is_old = time.time() - path.lstat().st_mtime > LEFTOVER_AGE
             is_file = not stat.S_ISDIR(path.lstat().st_mode)
-            if match and is_old and is_file and not _is_alive(int(match["process"])):
+            if match and is_old and is_file and not is_alive(int(match["process"])):
                 path.unlink(missing_ok=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Say whether there is a process of this number here; always where it cannot be asked."""
     if os.name != "posix":
         return True  # to ask would end it
     try:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -13,9 +13,15 @@ from utils.resume import Position
 MEBI = 2**20
 PATIENCE = 2.0  # s before a bar appears
 T = TypeVar("T")
+Bar: TypeAlias = "tqdm[Any]"
 
 
-def steps_bar(name: str, total: int, done: int, hidden: bool) -> "tqdm[Any]":
+def units_bar(name: str, total: int, unit: str, hidden: bool) -> Bar:
+    """Return a bar whose total and unit may change on the way."""
+    return tqdm(desc=name, total=total, unit=unit, dynamic_ncols=True, disable=hidden)
+
+
+def steps_bar(name: str, total: int, done: int, hidden: bool) -> Bar:
     """Return a progress bar over the optimiser steps of an epoch, some of which may be done already."""
     return tqdm(
         desc=name, total=total, initial=done, unit="step", dynamic_ncols=True, mininterval=1, disable=hidden
@@ -42,6 +48,24 @@ def counting(name: str, total: int, unit: str, hidden: bool) -> Iterator[Callabl
         return
     with tqdm(desc=name, total=total, unit=unit, leave=False, dynamic_ncols=True, delay=PATIENCE) as progress:
         yield progress.update
+
+
+def counting_for_all(count: Callable[[int], object], own: int, total: int) -> Callable[[int], None]:
+    """Return what counts the work of all processes by the share that this one does.
+
+    Args:
+        own: what this process will count, all in all.
+        total: what shall then be counted.
+    """
+    done = 0
+
+    def count_all(number: int) -> None:
+        nonlocal done
+        before = done * total // own
+        done += number
+        count(done * total // own - before)
+
+    return count_all
 
 
 def progress_text(position: Position, batch_size: int, device: torch.device) -> str:
