@@ -24,6 +24,7 @@ from dataloadR.layouts import (
     LAYOUTS,
     Folder,
     is_image,
+    label_files,
     layout_splits,
     locate_folder,
     pair_files,
@@ -137,16 +138,13 @@ def _named(root: Path, names: Sequence[str], split: str) -> list[WrittenImage]:
     if folder is None:
         raise AnnotationError(f"{root}: expected label files in labelTxt/, {split}/labelTxt/ or Annotations/")
     found = {path.stem: path for path in beside.iterdir() if is_image(path)} if beside.is_dir() else {}
-    files = {path.stem: path for path in folder.iterdir() if path.suffix == ".txt"}
-    if names and not any(name in files for name in names):
+    files, images = label_files(folder), [found.get(name, Path(name)) for name in names]
+    labels = [files.get(name) or files.get(i.name) for name, i in zip(names, images, strict=True)]
+    if names and not any(labels):
         raise AnnotationError(f"{folder}: expected label files such as {names[0]}.txt, found none of them")
     return [
-        WrittenImage(
-            found.get(name, Path(name)),
-            files.get(name),
-            read_label_file(files[name], faults) if name in files else [],
-        )
-        for name in names
+        WrittenImage(image, path, read_label_file(path, faults) if path else [])
+        for image, path in zip(images, labels, strict=True)
     ]
 
 

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from dataloadR.foreign import DIRECT, Foreign, convert_command, refusal
+from dataloadR.formats.angles import may_be_radians
 from dataloadR.formats.coco import read_coco_file, split_of_json
 from dataloadR.formats.image_finder import ImageFinder, stays_below
 from dataloadR.formats.layout import find_files
@@ -20,7 +20,7 @@ from dataloadR.formats.yolo import labels_of, read_objects
 from dataloadR.formats.yolo_folders import Splits, find_yolo, images_of
 from dataloadR.label_lines import AnnotationError, LabelledQuad, WrittenImage
 from dataloadR.layouts import is_image, no_split
-from dataloadR.split_names import SPLITS, called_alike, split_of_file
+from dataloadR.split_names import SPLITS, called_alike, split_of_file, words_of
 from utils.errors import Faults
 from utils.images import image_size
 
@@ -86,7 +86,7 @@ def _json_files(root: Path) -> list[Path]:
 
 def _words(path: Path) -> list[str]:
     """Return the words of a file's name but for that of its split."""
-    return [word for word in re.split(r"[^a-zA-Z]+", path.stem) if word.lower() not in SPLITS]
+    return [word for word in words_of(path) if word.lower() not in SPLITS]
 
 
 def find_split(data: Foreign, split: str) -> Split:
@@ -120,7 +120,8 @@ def read_direct(split: Split, faults: Faults, needed: bool = True) -> Contents:
     contents = read(split, faults, notes, needed)
     _refuse_losses(split, notes)
     if not contents.images:
-        raise AnnotationError(f"{split.places[0]}: expected at least one image, found none")
+        first = next(iter(faults.messages), "")  # a fault of the whole file leaves no image
+        raise AnnotationError(first or f"{split.places[0]}: expected at least one image, found none")
     return contents
 
 
@@ -172,6 +173,8 @@ def _read_yolo_image(path: Path, names: Sequence[str], faults: Faults, notes: No
 def _read_coco(split: Split, faults: Faults, notes: Notes, needed: bool) -> Contents:
     (path,) = split.places
     contents = read_coco_file(path, faults, notes)
+    if may_be_radians(contents.angles):
+        notes.add("rotated boxes whose angles may be degrees or radians", len(contents.angles))
     finder = ImageFinder(split.data.folder)
     images = []
     for image, rows in zip(contents.images, contents.rows, strict=True):

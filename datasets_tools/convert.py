@@ -4,46 +4,27 @@ import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 from dataloadR.formats.angles import ANGLES
-from dataloadR.formats.coco import read_coco
 from dataloadR.formats.image_finder import ImageFinder
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
-from dataloadR.formats.yolo import read_yolo
 from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
 from datasets_tools.clipping import clip_items
-from datasets_tools.formats.coco_writing import write_coco
-from datasets_tools.formats.comma_lines import read_icdar, read_visdrone
-from datasets_tools.formats.cvat import read_cvat, write_cvat
-from datasets_tools.formats.dior_r import read_dior_r
-from datasets_tools.formats.dota import read_dota, write_dota
-from datasets_tools.formats.fair1m import read_fair1m
-from datasets_tools.formats.hrsc2016 import read_hrsc2016
-from datasets_tools.formats.label_studio import read_label_studio
-from datasets_tools.formats.labelme import read_labelme, write_labelme
-from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
-from datasets_tools.formats.sku110k import read_sku110k
-from datasets_tools.formats.ssdd import read_ssdd
-from datasets_tools.formats.training_list import read_list, write_list
-from datasets_tools.formats.ucas_aod import read_ucas_aod
-from datasets_tools.formats.xanylabeling import read_xanylabeling, write_xanylabeling
-from datasets_tools.formats.yolo_writing import write_yolo
 from datasets_tools.image_files import place_image, same_file
 from datasets_tools.items import Item, find_files, with_names, with_sizes, without_splits
 from datasets_tools.jobs import run_jobs
+from datasets_tools.known_formats import Target, readers, writers
 from datasets_tools.next_steps import after_conversion
+from datasets_tools.source_format import find_format
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.cli import HelpFormatter, parse_options, run_script
 from utils.errors import Faults, UserError
 from utils.progress import bar_over
-
-Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
-Write = Callable[[Sequence[LabelledImage], Path, Notes], None]
 
 SCORED = ("coco", "coco-rotated", "labelme", "xanylabeling")  # formats that keep scores of predictions
 SPLIT_NAME = r"\w[\w. -]*"  # of a folder
@@ -54,6 +35,7 @@ Convert the labels of a data set, and put the images beside them.
   python train_GGHL.py data.root=data/ships
 
 SRC is a folder, or a file for the formats with all labels in one; docs/formats.md has an example of each.
+Without --from its format is told from its files, where that is beyond doubt.
 DST gets labels, images and splits as the new format has them.  Nothing is written before all of SRC is read;
 what the new format cannot say is counted in the end.
 """
@@ -108,60 +90,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class Target(NamedTuple):
-    """How a format is written."""
-
-    write: Write
-    image_folder: str  # where the images of a split lie, {} being the split
-    needs_size: bool = True
-
-    def place(self, image: LabelledImage) -> str:
-        """Return where an image lies in DST; without a split, in the folders that are not called by it."""
-        folder = self.image_folder.format(image.split).strip("/")
-        return (PurePosixPath(folder) / image.name).as_posix()
-
-
-def readers(names: Sequence[str], angle: str, image_dir: Path | None = None) -> dict[str, Read]:
-    """Return how each format is read; `names` are those of class indices, `angle` that of rotated boxes."""
-    return {
-        "coco": partial(read_coco, angle=angle),
-        "cvat": read_cvat,
-        "dior-r": read_dior_r,
-        "dota": partial(read_dota, classes=names),
-        "fair1m": read_fair1m,
-        "hrsc2016": read_hrsc2016,
-        "hrsc2016-ships": partial(read_hrsc2016, one_class="ship"),
-        "icdar": read_icdar,
-        "label-studio": read_label_studio,
-        "labelme": read_labelme,
-        "list": partial(read_list, classes=names),
-        "rolabelimg": read_rolabelimg,
-        "sku110k-r": partial(read_sku110k, angle=angle),
-        "ssdd": partial(read_ssdd, angle=angle),
-        "ucas-aod": read_ucas_aod,
-        "visdrone": read_visdrone,
-        "voc": read_rolabelimg,
-        "xanylabeling": read_xanylabeling,
-        "yolo": partial(read_yolo, classes=names, image_dir=image_dir),
-        "yolo-obb": partial(read_yolo, classes=names, image_dir=image_dir),
-    }
-
-
-def writers(classes: Sequence[str], angle: str) -> dict[str, Target]:
-    """Return how each format is written; `classes` have their indices by order."""
-    return {
-        "coco": Target(partial(write_coco, classes=classes), "images/{}"),
-        "coco-rotated": Target(partial(write_coco, classes=classes, rotated=angle), "images/{}"),
-        "cvat": Target(write_cvat, "images/{}"),
-        "dota": Target(write_dota, "{}/images", needs_size=False),
-        "labelme": Target(write_labelme, "{}"),
-        "list": Target(partial(write_list, classes=classes), "images/{}", needs_size=False),
-        "rolabelimg": Target(write_rolabelimg, "JPEGImages"),
-        "xanylabeling": Target(write_xanylabeling, "{}"),
-        "yolo-obb": Target(partial(write_yolo, classes=classes), "images/{}"),
-    }
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser, whose help teaches the tool."""
     parser = argparse.ArgumentParser(
@@ -171,7 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("target", metavar="DST", type=Path, help="folder to write")
     add = parser.add_argument
     sources, targets = sorted(readers((), "")), sorted(writers((), "degrees"))
-    add("--from", dest="source_format", required=True, choices=sources, metavar="F", help=", ".join(sources))
+    known = f"{', '.join(sources)}; default: told from the files"
+    add("--from", dest="source_format", choices=sources, metavar="F", default="", help=known)
     add("--to", dest="target_format", required=True, choices=targets, metavar="F", help=", ".join(targets))
     for words, settings in OPTIONS.items():
         add(words, **settings)
@@ -184,6 +113,8 @@ def main(words: Sequence[str]) -> None:
     args.names, args.classes = parse_names(args.names), parse_names(args.classes)
     if args.split and not re.fullmatch(SPLIT_NAME, args.split):
         raise UserError(f"--split {args.split}: expected a word that can name a folder")
+    if not args.source_format:
+        args.source_format, args.source, args.image_dir = find_format(args.source, args.image_dir)
     faults, notes = Faults(skip=args.on_error == "skip"), Notes()
     items = convert(args, faults, notes)
     faults.report(str(args.source))
