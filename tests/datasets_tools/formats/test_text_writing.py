@@ -151,7 +151,7 @@ def test_list_line_by_hand(tmp_path: Path) -> None:
 
 
 def test_list_of_a_quad_that_needs_the_approximation(tmp_path: Path) -> None:
-    """Case 7 of spec 1.3.5: ratio and order are those of the approximation, vertices and box stay."""
+    """Case 7 of spec 1.3.3: ratio and order are those of the approximation, vertices and box stay."""
     quad = np.array([[[0.0, 1], [26, 4], [34, 22], [10, 26]]])
     image = LabelledImage("a.png", None, quad, ["ship"], np.zeros(1, np.int8))
     write_list([image], tmp_path, Notes(), ["ship"])
