@@ -18,7 +18,12 @@ from utils.images import read_image
 from utils.records import Annotation
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("*/README.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("*/README.md")),
+    *sorted(ROOT.glob("tests/*/README.md")),
+]
 SPEC = sorted(ROOT.glob("docs/spec/*.md"))
 FOLDERS = ("cfg", "utils", "dataloadR", "modelR", "evalR", "datasets_tools", "gghl", "tests", "benchmarks")
 CODE = [*sorted(ROOT.glob("*.py")), *(p for folder in FOLDERS for p in sorted((ROOT / folder).rglob("*.py")))]
