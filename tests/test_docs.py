@@ -18,12 +18,8 @@ from utils.images import read_image
 from utils.records import Annotation
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / "README.md",
-    *sorted(ROOT.glob("docs/**/*.md")),
-    *sorted(ROOT.glob("*/README.md")),
-    *sorted(ROOT.glob("tests/*/README.md")),
-]
+PATTERNS = ("*.md", "docs/**/*.md", "*/README.md", "tests/*/README.md")
+PAGES = sorted({page for pattern in PATTERNS for page in ROOT.glob(pattern)})
 SPEC = sorted(ROOT.glob("docs/spec/*.md"))
 FOLDERS = ("cfg", "utils", "dataloadR", "modelR", "evalR", "datasets_tools", "gghl", "tests", "benchmarks")
 CODE = [*sorted(ROOT.glob("*.py")), *(p for folder in FOLDERS for p in sorted((ROOT / folder).rglob("*.py")))]
@@ -48,6 +44,13 @@ def test_tests_and_pages_exist(page: Path) -> None:
     for link in re.findall(r"\]\(([^):#]+)\)", text):
         if not link.startswith("docs/figures/"):  # pictures are made by running the project
             assert (page.parent / link).exists(), f"{page_name(page)}: {link}"
+
+
+def test_the_index_names_every_page() -> None:
+    index = ROOT / "docs/README.md"
+    linked = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^):#]+)\)", index.read_text())}
+    pages = {page for page in (ROOT / "docs").glob("*.md") if page != index}
+    assert pages | {ROOT / "docs/spec/README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"} <= linked
 
 
 def test_every_function_of_the_method_exists() -> None:
