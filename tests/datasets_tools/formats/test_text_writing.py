@@ -13,8 +13,8 @@ import yaml
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.rectangles import rectangle_quads
-from datasets_tools.convert import readers, writers
 from datasets_tools.formats.training_list import read_list, write_list
+from datasets_tools.known_formats import readers, writers
 from tests.datasets_tools.formats.text_samples import QUAD, write_files
 from tests.paths import DATA
 from utils.errors import Faults, UserError
