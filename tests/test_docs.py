@@ -46,10 +46,24 @@ def test_tests_and_pages_exist(page: Path) -> None:
             assert (page.parent / link).exists(), f"{page_name(page)}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_table_has_a_head(page: Path) -> None:
+    """Without one, readers of Markdown show lines and strokes."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        head, line = table.splitlines()[:2]
+        assert re.fullmatch(r"\|(?:-+\|)+", line), f"{page_name(page)}: {head}"
+        widths = [len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", row))) for row in table.splitlines()]
+        assert len(set(widths)) == 1, f"{page_name(page)}: {head}"
+
+
 def test_the_index_names_every_page() -> None:
     index = ROOT / "docs/README.md"
     linked = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^):#]+)\)", index.read_text())}
     pages = {page for page in (ROOT / "docs").glob("*.md") if page != index}
+    rooms = set((ROOT / "docs/decisions").glob("*.md"))
+    listed = re.findall(r"\]\((decisions/.+?)\)", (ROOT / "docs/decisions.md").read_text())
+    assert rooms == {ROOT / "docs" / name for name in listed}
     assert pages | {ROOT / "docs/spec/README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"} <= linked
 
 
