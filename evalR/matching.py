@@ -1,4 +1,4 @@
-"""Which ground truth each detection means, once for all thresholds.  Source: spec/gghl.md 8.1 (FIX), 8.2."""
+"""Which ground truth each detection means, once for all thresholds.  Source: spec 8.1."""
 
 from typing import NamedTuple
 
