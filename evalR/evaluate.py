@@ -1,4 +1,4 @@
-"""AP of every class at every IoU threshold, and tables of it.  Source: spec/gghl.md 8.1 (FIX), 8.2."""
+"""AP of every class at every IoU threshold, and tables of it.  Source: spec 8.1, 8.2."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which ground truth each detection means, once for all thresholds.  Source: spec/gghl.md 8.1 (FIX), 8.2."""
+"""Which ground truth each detection means, once for all thresholds.  Source: spec 8.1."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from evalR.pairs import Pairs
 
 I8 = NDArray[np.int8]
 FALSE, TRUE, NEITHER = 0, 1, -1  # what a detection is
+RIGHT_IOU = 0.5  # above it a detection is right, wherever figures are of one threshold
 
 
 class Matches(NamedTuple):

@@ -1,4 +1,4 @@
-"""AP by the size of the objects, as COCO and AI-TOD count it.  Source: spec/ga.md 6.
+"""AP by the size of the objects, as COCO and AI-TOD count it.  Source: spec 8.3.
 
 Not the matching of DOTA: per threshold, detections in the order of their scores take the free ground truth
 that they overlap most.  Ground truth outside the range of areas is ignored, and so are detections on it, and

@@ -8,4 +8,5 @@ from evalR.detector import Detector
 from evalR.found import FoundObject, FoundObjects
 from utils.errors import UserError
 
+__version__ = "0.8.0"  # as in pyproject.toml, CITATION.cff and CHANGELOG.md
 __all__ = ["ConfigError", "Detector", "FoundObject", "FoundObjects", "UserError"]

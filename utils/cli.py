@@ -6,18 +6,21 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from cfg.listing import settings_text
 from cfg.load import ConfigError, check_keys
 from utils.errors import UserError, first_line
-from utils.exhaustion import close_output, exhaustion, open_output, say, system_line
+from utils.exhaustion import close_output, exhaustion, open_output, say
 from utils.interrupts import Interrupted
 from utils.option_words import Words
 
+if TYPE_CHECKING:
+    import torch
+
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes
 HelpFormatter = argparse.RawDescriptionHelpFormatter
+LISTING = "--settings"
 STYLE = """\
 Every option may be written --name value, --name=value or name=value; several values: name=a,b.
 """
@@ -47,13 +50,13 @@ def parse_words(
         ConfigError: a word that is neither an option nor a setting.
     """
     listing = "list all settings, or those that have a WORD in key or meaning, and end"
-    parser.add_argument("--settings", nargs="*", metavar="WORD", help=listing)
+    parser.add_argument(LISTING, nargs="*", metavar="WORD", help=listing)
     _show_style(parser, STYLE + SETTINGS_STYLE)
-    if "--settings" in words:
-        searched = words[list(words).index("--settings") + 1 :]
+    found = Words(parser, has_settings=True).sort(words)
+    if LISTING in found.rest:  # before anything is asked for that the script needs
+        searched = found.rest[found.rest.index(LISTING) + 1 :]
         sys.stdout.write(settings_text(searched, shutil.get_terminal_size().columns))
         raise SystemExit(0)
-    found = Words(parser, has_settings=True).sort(words)
     check_keys(found.settings, [*found.options])
     return parser.parse_intermixed_args(found.rest), found.settings  # a YAML may follow the options
 
@@ -87,12 +90,14 @@ def finite_number(text: str) -> float:
     return number
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> "torch.device":
     """Return the device that `name` means; ``auto`` is the first GPU, else the CPU.
 
     Raises:
         UserError: a name torch does not know, or a GPU that is not there.
     """
+    import torch  # two seconds that --help need not wait for
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -140,7 +145,7 @@ def error_line(error: Exception) -> str | None:
     """Return the line about an error of the input or of the machine; None for a mistake of the code."""
     if isinstance(error, ConfigError | UserError):
         return user_line(error)
-    return system_line(error) if isinstance(error, OSError) else exhaustion(error)
+    return exhaustion(error)
 
 
 def user_line(error: Exception) -> str:

@@ -33,7 +33,7 @@ def quad_nms(
     """Return the indices that stay, (K,) int64, highest score first, equal scores by index.
 
     Greedy and class by class: the best remaining quad stays and removes the others of its class whose IoU
-    with it is above the threshold.  Source: spec/gghl.md 7.7 (FIX).
+    with it is above the threshold.  Source: spec 7.7.
 
     Args:
         quads: (N, 4, 2) pixels, any vertex direction.

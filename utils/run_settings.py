@@ -45,7 +45,7 @@ def run_settings(yamls: Sequence[str], words: Sequence[str], runs: Path, restart
     """
     for yaml in yamls:
         check_yaml(yaml)
-    said = {word.partition("=")[0] for word in words} - HARMLESS
+    said = {word.partition("=")[0] for word in words} - HARMLESS.keys()
     named = load_config(None, words)
     resume = named.train.resume or ("auto" if restarted else None)
     if not yamls and "data.root" not in said and resume in (None, "auto"):

@@ -2,7 +2,7 @@
 
 Every object offers itself to cells; the hottest owns a cell.  An object that no cell suits competes once more
 with the cell at its centre; what then owns nothing, or is too small, or is cut too far, is an ignore region.
-No loop over objects or cells.  Source: spec 2, design 6.
+No loop over objects or cells.  Source: spec 2.
 """
 
 from collections.abc import Callable, Sequence

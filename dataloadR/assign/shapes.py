@@ -59,7 +59,7 @@ class Pyramid(NamedTuple):
 
 
 def object_shapes(quads: Tensor) -> Shapes:
-    """Derive box, glides, ratio, angle and sides from quads (M, 4, 2) (spec 1.2, 2.1; design 6)."""
+    """Derive box, glides, ratio, angle and sides from quads (M, 4, 2) (spec 1.2, 1.3, 2.1)."""
     snapped = approximate_quads(quads)
     hboxes = quads_to_hboxes(quads)
     sizes = hboxes[:, 2:] - hboxes[:, :2]

@@ -1,4 +1,4 @@
-"""Optimiser, learning rate and averaged weights (spec 6.2 and 6.3, design section 6)."""
+"""Optimiser, learning rate and averaged weights (spec 6.2, 6.3)."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Label assignment cell by cell from spec 2 and design 6, in plain Python and shapely, for comparison."""
+"""Label assignment cell by cell from spec 1.3, 1.4 and 2, in plain Python and shapely, for comparison."""
 
 import math
 from typing import Any, NamedTuple

@@ -88,7 +88,7 @@ def test_golden_positives_per_level(length: float, expected: list[int]) -> None:
     assert positives(gaussian_targets(objects_of(quad), (1, 800, 800), CURRENT)) == expected
 
 
-def test_golden_overlap_has_one_owner() -> None:  # spec 2.8, T4 with its FIX
+def test_golden_overlap_has_one_owner() -> None:  # spec 2.8, T4
     quads = [box(95, 95, 125, 125), box(104, 104, 136, 136)]
     levels = gaussian_targets(objects_of(quads, [0, 3], [0.3, 0.7]), (1, 800, 800), CURRENT)
     fine = levels[0]

@@ -1,4 +1,4 @@
-"""JOL cell by cell in plain Python, from spec 4.1 to 4.4 with the decisions of design 6."""
+"""JOL cell by cell in plain Python, from spec 4.1 to 4.4."""
 
 import math
 from collections.abc import Sequence

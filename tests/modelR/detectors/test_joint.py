@@ -1,4 +1,4 @@
-"""The joint loss against the golden numbers of spec 4.7 and design 6, and against a loop over cells."""
+"""The joint loss against the golden numbers of spec 4.7, and against a loop over cells."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tests.modelR.detectors.levels import golden_level, split
 from tests.modelR.detectors.slow_loss import TERMS, random_case, slow_losses
 from utils.records import LevelPrediction, LevelTargets, Objects
 
-OURS = {  # design 6
+OURS = {  # spec 4.7, the normaliser of 4.5
     "foreground": 0.097758,
     "background": 230.280641,
     "positive": 2.881161,
