@@ -110,7 +110,7 @@ def count_tiles(progress: Bar, sizes: Mapping[Path, Size], config: Config) -> se
     cut = {path for path, count in tiles.items() if count}
     if cut and not progress.disable:
         progress.unit = "tile"
-        progress.total += sum(tiles.values()) - len(cut)
+        progress.total = (progress.total or 0) + sum(tiles.values()) - len(cut)
         progress.refresh()
     return cut
 
