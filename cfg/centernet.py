@@ -4,7 +4,7 @@ from cfg.section import Number, Positive, Section
 
 
 class CenternetConfig(Section):
-    """Centres as key points, and the gains of their losses (spec 2.10, 4.6)."""
+    """Centres as key points, and the gains of their losses (spec 10.3, 10.4)."""
 
     min_side: Positive = 4.0
     """Objects of which a side is not longer, in pixels of the network input, are ignore regions."""

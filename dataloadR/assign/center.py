@@ -1,6 +1,6 @@
 """Centres as key points: one cell for each object, and a class heat that falls off around it.
 
-Source: CenterNet (arXiv:1904.07850) with the ellipses of TTFNet (arXiv:1909.00700); spec 2.10.
+Source: CenterNet (arXiv:1904.07850) with the ellipses of TTFNet (arXiv:1909.00700); spec 10.3.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Centre sampling of FCOS-R: every cell inside an object learns it, and how central it lies.
 
-Source: FCOS (arXiv:1904.01355), eq. 3, along and across the rotated object; spec 2.9.
+Source: FCOS (arXiv:1904.01355), eq. 3, along and across the rotated object; spec 10.2.
 """
 
 from collections.abc import Sequence

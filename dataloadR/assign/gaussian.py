@@ -82,7 +82,7 @@ def current_candidates(
 def pro_candidates(
     shapes: Shapes, images: Tensor, members: Tensor, levels: Sequence[Level], config: AssignConfig
 ) -> list[Candidates]:
-    """Cells of whole windows with enough heat whose centre lies inside the box, weighted twice (spec 2.8).
+    """Cells of whole windows with enough heat whose centre lies inside the box, weighted twice (spec 10.1).
 
     For each level, of its `members` (M, levels).
     """

@@ -1,7 +1,7 @@
 """FCOS-R: cells inside an object learn it, and say how central they lie.
 
 Against GGHL: centre sampling in place of the Gaussian, one level for each object, and centre-ness (FCOS,
-arXiv:1904.01355) in place of the heat.  Source: spec 5.5.
+arXiv:1904.01355) in place of the heat.  Source: spec 10.2.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The neck of CenterNet-R: coarse features flow down to stride 4, without pooling (spec 5.4)."""
+"""The neck of CenterNet-R: coarse features flow down to stride 4, without pooling (spec 10.4)."""
 
 from collections.abc import Sequence
 

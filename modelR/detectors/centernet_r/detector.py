@@ -1,6 +1,6 @@
 """CenterNet-R: peaks of a class heat at stride 4 are objects; box, glides and area ratio are read there.
 
-Source: CenterNet (arXiv:1904.07850), rotated as spec 5.6 has it.
+Source: CenterNet (arXiv:1904.07850), rotated as spec 10.4 has it.
 """
 
 import torch

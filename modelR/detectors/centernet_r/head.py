@@ -1,4 +1,4 @@
-"""The head of CenterNet-R: four 1x1 convolutions side by side, and what their outputs mean (spec 5.6)."""
+"""The head of CenterNet-R: four 1x1 convolutions side by side, and what their outputs mean (spec 10.4)."""
 
 import math
 from typing import NamedTuple

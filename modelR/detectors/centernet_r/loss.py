@@ -1,4 +1,4 @@
-"""The loss of CenterNet-R: a focal class heat on all cells, box and quad at the centres (spec 4.6)."""
+"""The loss of CenterNet-R: a focal class heat on all cells, box and quad at the centres (spec 10.4)."""
 
 from collections.abc import Sequence
 
