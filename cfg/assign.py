@@ -8,7 +8,7 @@ from cfg.section import Positive, Section, Share
 
 
 class AssignConfig(Section):
-    """OLA: which cells learn an object (spec 2)."""
+    """Label assignment (OLA): which cells learn an object (spec 2)."""
 
     rule: Literal["current", "paper"] = "current"
     """The rule of the authors' code as it is now, or that of the paper."""

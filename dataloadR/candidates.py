@@ -1,4 +1,4 @@
-"""The cells that an object offers itself to, and how hot it is there: the two rules of OLA.
+"""Candidate cells of the label assignment (OLA), and the Gaussian heat there: its two rules.
 
 Rows of `Candidates` are (object, cell) pairs of one level; the windows of all objects lie end to end.
 """
@@ -21,7 +21,7 @@ PAPER_LONG_SIDE, PAPER_BOX_AREA = 10.0, 80.0  # rule `paper`: px and px^2, one o
 
 
 class Shapes(NamedTuple):
-    """What the assignment derives from each quad once; M objects."""
+    """Shapes of the objects, which the assignment derives from each quad once; M objects."""
 
     hboxes: Tensor  # (M, 4) px, of the original quad
     sizes: Tensor  # (M, 2) px, width and height of the box
@@ -100,7 +100,7 @@ def object_shapes(quads: Tensor) -> Shapes:
 
 
 def large_enough(shapes: Shapes, config: AssignConfig) -> Tensor:
-    """Return which objects (M,) take part; the others are ignore regions (spec 2.1, 2.7)."""
+    """Return a mask of the objects (M,) that take part; the others are ignore regions (spec 2.1, 2.7)."""
     width, height = shapes.sizes.unbind(-1)
     longest = torch.maximum(width, height)
     if config.rule == "current":
@@ -110,7 +110,7 @@ def large_enough(shapes: Shapes, config: AssignConfig) -> Tensor:
 
 
 def level_members(shapes: Shapes, levels: int, config: AssignConfig) -> Tensor:
-    """Return which levels an object is tried on, (M, levels) bool (spec 2.2, 2.7)."""
+    """Return the pyramid levels that an object is assigned to, (M, levels) bool (spec 2.2, 2.7)."""
     longest = shapes.sizes.amax(dim=-1)
     if config.rule == "paper":
         return torch.ones(len(longest), levels, dtype=torch.bool, device=longest.device)

@@ -1,4 +1,4 @@
-"""OLA: which cells learn which object, for a whole batch at once, on the device of the batch.
+"""Label assignment (OLA): targets of every cell of a whole batch at once, on the device of the batch.
 
 Every object offers itself to the cells under its rotated Gaussian (`candidates`); the hottest owns a cell.
 An object that no cell suits competes once more with the cell at its centre; what then owns nothing, or is too

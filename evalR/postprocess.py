@@ -1,4 +1,4 @@
-"""From raw predictions to detections in the pixels of the source images (spec 7).
+"""Post-processing: from raw predictions to detections in the pixels of the source images (spec 7).
 
 Quads are built before anything else happens to the boxes, and nothing is clipped.
 """

@@ -1,4 +1,4 @@
-"""The one place where settings become a network."""
+"""Model building: the one place where settings become a network."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The detector as a whole: backbone, neck, one head per level."""
+"""GGHL, the detector as a whole: backbone, neck, one head per level."""
 
 from collections.abc import Iterable, Sequence
 

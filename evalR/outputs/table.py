@@ -1,4 +1,4 @@
-"""CSV: one line an object, for spreadsheets and statistics."""
+"""CSV table: one line an object, for spreadsheets and statistics."""
 
 import csv
 import io
