@@ -46,18 +46,13 @@ def file_words(path: str | Path, sections: Sequence[str] = ()) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in chosen]
 
 
-def save_config(config: Config, path: str | Path) -> None:
-    """Write every setting as flat ``section.key`` lines that `load_config` reads back."""
-    Path(path).write_text(config_text(config))
-
-
 def config_settings(config: Config) -> dict[str, Any]:
     """Return every setting by ``section.key``, as JSON has it."""
     return _flatten(config.model_dump(mode="json"))
 
 
 def config_text(config: Config) -> str:
-    """Return every setting as YAML, one ``section.key: value`` a line."""
+    """Return every setting as YAML that `load_config` reads back, one ``section.key: value`` a line."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in config_settings(config).items())
 
 
@@ -103,6 +98,8 @@ def _validated(changes: Sequence[tuple[str, dict[str, Any]]]) -> Config:
     unknown = [key for key in settings if key not in kinds() and key not in Config.model_fields]
     lines = [f"{sources[key]}: unknown key '{key}'; {suggestion(key)}" for key in unknown]
     known = {key: value for key, value in settings.items() if key not in unknown}
+    for key, value in known.items():
+        _refuse_odd(value, f"{sources[key]}: {key}")
     try:
         text = json.dumps(_nest(known), default=str)  # a YAML date is the text it stands for
         config = Config.model_validate_json(text, strict=True)
@@ -111,6 +108,15 @@ def _validated(changes: Sequence[tuple[str, dict[str, Any]]]) -> Config:
     if lines:
         raise ConfigError("\n".join(lines))
     return config
+
+
+def _refuse_odd(value: Any, place: str) -> None:
+    """Raise a ConfigError about `&a [*a]`, thousands of lists in each other, and dates as keys."""
+    try:
+        json.dumps(value, default=str)
+    except (ValueError, TypeError, RecursionError):
+        expected = "numbers, texts, and lists and mappings of them that do not hold themselves"
+        raise ConfigError(f"{place}: expected {expected}") from None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -137,7 +143,12 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         data = yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        found = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{source}{line}: not valid YAML: {found}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: not valid YAML: lists in lists in lists") from None
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dataloadR.formats.comma_kinds import NUMBER, comma_kind, find_comma_lines
 from dataloadR.formats.image_finder import IMAGE_FOLDERS
 from dataloadR.formats.sniff import (
     first_lines,
@@ -14,10 +15,11 @@ from dataloadR.formats.sniff import (
     list_some,
     sample_files,
     text_kind,
+    texts_of,
     walk_some,
     xml_kind,
 )
-from dataloadR.formats.yolo import labels_of
+from dataloadR.formats.yolo import is_labels, labels_of
 from dataloadR.formats.yolo_folders import SUFFIXES, find_yaml, is_yolo_yaml, listed_image
 from dataloadR.label_lines import AnnotationError, parse_list_line
 from utils.errors import UserError
@@ -36,6 +38,9 @@ KINDS = {
     "fair1m": "FAIR1M XML",
     "cvat": "CVAT XML",
     "ucas-aod": "UCAS-AOD",
+    "visdrone": "label lines of VisDrone",
+    "icdar": "text quads of ICDAR",
+    "sku110k-r": "COCO JSON of SKU110K-R",
 }
 NOT_CONVERTED = {
     "dota": "label lines of DOTA in a folder of another name: call it labelTxt",
@@ -49,7 +54,9 @@ WHOLE_FOLDER = (
     "ssdd",
     "hrsc2016",
     "fair1m",
-)  # file by file
+    "icdar",
+    "visdrone",
+)
 UCAS_FOLDERS = ("car", "plane")
 UCAS_FIELDS = 13
 LIST_LINES = 20
@@ -73,26 +80,47 @@ class Foreign(NamedTuple):
 
 
 def recognise(root: Path) -> Foreign | None:
-    """Return what a folder or file holds; None for our own layouts and lists, and for what nobody knows."""
+    """Return what a folder or file holds; None for our own layouts and lists, and for what nobody knows.
+
+    Raises:
+        AnnotationError: files that may be of several formats; says how to say which.
+    """
     if root.is_file():
         return _recognise_file(root)
-    if not root.is_dir() or _is_ours(root):
+    if not root.is_dir() or is_ours(root):
         return None
     files, folders = list_some(root)
+    found = _recognise_ucas(root, folders) or _recognise_yolo(root, files) or _recognise_samples(root)
+    lines = None if found else find_comma_lines(root)
+    return Foreign(root, lines.kind, lines.example, root) if lines else found
+
+
+def _recognise_ucas(root: Path, folders: Sequence[Path]) -> Foreign | None:
+    """Return UCAS-AOD as it comes, CAR/ and PLANE/, or all in AllImages/ and Annotations/."""
     for folder in folders:
         labels = labels_beside_images(list_some(folder)[0]) if folder.name.lower() in UCAS_FOLDERS else []
         if any(len(line.split()) == UCAS_FIELDS for path in labels[:1] for line in first_lines(path)[:1]):
             return Foreign(root, "ucas-aod", labels[0], root)
-    return _recognise_yolo(root, files) or _recognise_samples(root)
+    if not (root / "AllImages").is_dir():
+        return None
+    texts = texts_of(list_some(root / "Annotations")[0])[:LIST_LINES]
+    lines = [(path, line.split()) for path in texts for line in first_lines(path)[:1]]
+    numbers = [(path, fields) for path, fields in lines if len(fields) == UCAS_FIELDS + 1]
+    is_ucas = bool(numbers) and all(not _is_number(f[0]) and all(map(_is_number, f[1:])) for _, f in numbers)
+    return Foreign(root, "ucas-aod", numbers[0][0], root) if is_ucas else None
 
 
-def _is_ours(root: Path) -> bool:
+def _is_number(text: str) -> bool:
+    return NUMBER.fullmatch(text) is not None
+
+
+def is_ours(root: Path) -> bool:
     """Say whether there are label files of one of our layouts, in the root or one folder below."""
     for folder in (root, *list_some(root)[1]):
         if (folder / "labelTxt").is_dir():
             return True
         labels = list_some(folder / "Annotations")[0] if (folder / "JPEGImages").is_dir() else []
-        if any(path.suffix == ".txt" for path in labels):
+        if texts_of(labels):
             return True
     return False
 
@@ -104,7 +132,7 @@ def _recognise_file(path: Path) -> Foreign | None:
         case ".xml":
             kind = xml_kind(path)
         case ".txt":
-            kind = "yolo-obb" if _lists_yolo_images(path) else ""
+            kind = "yolo-obb" if _lists_yolo_images(path) else comma_kind(path)
         case ".yaml" | ".yml":
             kind = "yolo-obb" if is_yolo_yaml(path) else ""
         case _:
@@ -134,8 +162,8 @@ def _recognise_yolo(root: Path, files: Sequence[Path]) -> Foreign | None:
     if yaml and is_yolo_yaml(yaml):
         return Foreign(root, "yolo-obb", yaml, root)
     for folder, listing in walk_some(root):
-        inside = "labels" in folder.relative_to(root).parts
-        labels = [p for p in listing if p.suffix == ".txt"] if inside else labels_beside_images(listing)
+        inside = is_labels(folder.relative_to(root).parts)
+        labels = texts_of(listing) if inside else labels_beside_images(listing)
         for path in labels[:LIST_LINES]:
             kind = text_kind(path)
             if kind == "yolo-obb" or (kind and inside):

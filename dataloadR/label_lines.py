@@ -10,12 +10,16 @@ from typing import NamedTuple
 from utils.errors import Faults, UserError
 from utils.files import read_bytes
 
-HEADER = re.compile(r"[A-Za-z][\w .()/-]*:")  # `gsd:0.4`, `acquisition dates:None`
+HEADER = re.compile(
+    r"""['"]?[A-Za-z][\w .()/-]*['"]?\s*[:\uff1a=]|#"""
+)  # `gsd:0.4`, `'gsd':0.4`, `# by hand`
 LIST_FIELDS = 15  # x_min y_min x_max y_max class x1 .. y4 ratio angle (spec 1.1)
 OLD_LIST_FIELDS = 14  # without the angle, as lists once were
 DOTA_FORM = "8 coordinates, a class and a difficult flag"
 SHOWN = 80  # characters of a bad line in a message
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # as Windows programs write text
+FLAGS = {text: flag for flag in (0, 1, 2) for text in (f"{flag}", f"{flag}.0")}
 MAX_COORDINATE = 1e7  # pixels; float32 keeps whole pixels up to there, and no raster is larger
 MAX_CLASSES = 10_000  # a larger index is a slip, and would make as many classes
 
@@ -38,7 +42,7 @@ class LabelledQuad(NamedTuple):
     score: float | None = None  # of a prediction
 
 
-class LabelledImage(NamedTuple):
+class WrittenImage(NamedTuple):
     """One image and its objects as written, before classes become indices."""
 
     image: Path
@@ -51,10 +55,20 @@ def place_of(labels: str, line: int) -> str:
     return f"{labels}: annotations[{line - 1}]" if labels.endswith(".json") else f"{labels}:{line}"
 
 
+def to_utf8(data: bytes) -> bytes:
+    """Return text as UTF-8 without a byte order mark: UTF-16 that has one is changed, all other kept."""
+    if not data.startswith(UTF16_MARKS):
+        return data.removeprefix(BYTE_ORDER_MARK)
+    try:
+        return data.decode("utf-16").encode("utf-8")
+    except UnicodeError:  # whoever reads it says so
+        return data
+
+
 def read_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line that is not blank; a byte order mark and CRLF are dropped."""
     try:
-        data = read_bytes(path).removeprefix(BYTE_ORDER_MARK)
+        data = to_utf8(read_bytes(path))
     except OSError as error:
         faults.add(AnnotationError(f"{path}: cannot be read: {error.strerror}"))
         return
@@ -108,7 +122,7 @@ def to_index(text: str, what: str, place: str) -> int:
 
 
 def is_header(text: str) -> bool:
-    """Say whether a line is one of DOTA's headers: words, a colon and whatever value."""
+    """Say whether a line is one of DOTA's headers: words, a colon and whatever value, or a comment."""
     return HEADER.match(text) is not None
 
 
@@ -142,11 +156,11 @@ def parse_line(text: str, path: Path, number: int, scored: bool = False) -> Labe
     else:
         label, corners = fields[8], fields[:8]
     flag = fields[9] if len(fields) == 10 else "0"
-    score = to_score(flag) if scored else None
+    score = to_score(flag) if scored and flag not in FLAGS else None
     flag = "0" if score is not None else flag
-    if flag not in ("0", "1", "2"):
+    if flag not in FLAGS:
         raise FlagError(f"{place}: expected 0, 1 or 2 for the difficult flag, got {flag!r}")
-    return LabelledQuad(to_numbers(corners, CORNERS, place), label, int(flag), number, score)
+    return LabelledQuad(to_numbers(corners, CORNERS, place), label, FLAGS[flag], number, score)
 
 
 def read_label_file(path: Path, faults: Faults, scored: bool = False) -> list[LabelledQuad]:
@@ -192,4 +206,4 @@ def parse_list_line(text: str, path: Path, number: int) -> tuple[str, list[Label
     for token in rest.split()[1:]:
         if _looks_like_object(token):  # hidden behind a broken one
             raise AnnotationError(f"{path}:{number}: expected {LIST_FIELDS} numbers in {rest.split()[-1]!r}")
-    return rest, [_parse_token(token, path, number) for token in reversed(tokens)]
+    return rest.replace("\\", "/"), [_parse_token(token, path, number) for token in reversed(tokens)]

@@ -27,6 +27,17 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+def label_files(folder: Path) -> dict[str, Path]:
+    """Return the text files of a folder, also those that end in `.TXT`, by their stem; none without it."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {p.stem: p for p in paths if p.suffix.lower() == ".txt" and not p.name.startswith(".")}
+
+
+def labels_of_image(name: str, labels: dict[str, Path]) -> Path | None:
+    """Return the label file of an image: `P1.txt` for `P1.png`, else `P1.png.txt`."""
+    return labels.get(Path(name).stem) or labels.get(name)
+
+
 def locate_folder(root: Path, split: str) -> Folder:
     """Return the folders of a split, of all images where it is empty; `valid` and `Val` are found as `val`.
 
@@ -82,10 +93,8 @@ def pair_files(place: Folder, faults: Faults) -> list[tuple[Path, Path | None]]:
     chosen = _choose(images, place.names, faults) if place.names else list(images.values())
     if not chosen:
         raise AnnotationError(f"{place.names or place.images}: expected at least one image, found none")
-    labels = (
-        {p.stem: p for p in place.labels.iterdir() if p.suffix == ".txt"} if place.labels.is_dir() else {}
-    )
-    return [(image, labels.get(image.stem)) for image in chosen]
+    labels = label_files(place.labels)
+    return [(image, labels_of_image(image.name, labels)) for image in chosen]
 
 
 def _choose(images: dict[str, Path], names: Path, faults: Faults) -> list[Path]:

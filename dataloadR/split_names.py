@@ -1,7 +1,7 @@
 """Split names and their synonyms: one function says which a folder's, a file's or a key's name means."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 SPLITS = {
@@ -22,9 +22,22 @@ def split_of(words: Iterable[str]) -> str:
     return next((SPLITS[word.lower()] for word in words if word.lower() in SPLITS), "")
 
 
+def words_of(path: Path) -> list[str]:
+    """Return the words of a file's name, `instances` and `Train` of `instancesTrain2017.json`."""
+    return re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path.stem)
+
+
 def split_of_file(path: Path) -> str:
-    """Return the split that a file's name says, as in `instances_train.json`."""
-    return split_of(re.split(r"[^a-zA-Z]+", path.stem))
+    """Return the split that a file's name says, as in `instances_train.json` or `instancesTrain.json`."""
+    return split_of(words_of(path))
+
+
+def split_of_folders(folders: Sequence[str]) -> str:
+    """Return the split that folders on the way to a file say: one called like it, else a word of a name.
+
+    Of several the innermost says it.
+    """
+    return split_of(folders[::-1]) or split_of(split_of_file(Path(folder)) for folder in folders[::-1])
 
 
 def usual_name(name: str) -> str:

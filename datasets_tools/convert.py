@@ -49,6 +49,7 @@ Convert the labels of a data set, and put the images beside them.
   python train_GGHL.py data.root=data/ships
 
 SRC is a folder, or a file for the formats with all labels in one; docs/formats.md has an example of each.
+Without --from its format is told from its files, where that is beyond doubt.
 DST gets labels, images and splits as the new format has them.  Nothing is written before all of SRC is read;
 what the new format cannot say is counted in the end.
 """
@@ -111,7 +112,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SRC", type=Path, help="folder of the data set, or its label file")
     parser.add_argument("target", metavar="DST", type=Path, help="folder to write")
     add = parser.add_argument
-    add("--from", dest="source_format", required=True, choices=SOURCES, metavar="F", help=", ".join(SOURCES))
+    known = f"{', '.join(SOURCES)}; default: told from the files"
+    add("--from", dest="source_format", choices=SOURCES, metavar="F", default="", help=known)
     add("--to", dest="target_format", required=True, choices=TARGETS, metavar="F", help=", ".join(TARGETS))
     for words, settings in OPTIONS.items():
         add(words, **settings)

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataloadR.formats.image_finder import ImageFinder
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
@@ -20,8 +18,10 @@ from datasets_tools.items import Item, find_files, with_names, with_sizes, witho
 from datasets_tools.jobs import run_jobs
 from datasets_tools.known_formats import Target, readers, writers
 from datasets_tools.next_steps import after_conversion
+from datasets_tools.source_format import find_format
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.errors import Faults, UserError
+from utils.progress import bar_over
 
 SCORED = ("coco", "coco-rotated", "labelme", "xanylabeling")  # formats that keep scores of predictions
 SPLIT_NAME = r"\w[\w. -]*"  # of a folder
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> None:
     args.names, args.classes = parse_names(args.names), parse_names(args.classes)
     if args.split and not re.fullmatch(SPLIT_NAME, args.split):
         raise UserError(f"--split {args.split}: expected a word that can name a folder")
+    if not args.source_format:
+        args.source_format, args.source, args.image_dir = find_format(args.source, args.image_dir)
     faults, notes = Faults(skip=args.on_error == "skip"), Notes()
     items = convert(args, faults, notes)
     faults.report(str(args.source))
@@ -84,7 +86,7 @@ def _refuse_pictures(images: Sequence[LabelledImage], finder: ImageFinder, args:
 def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[LabelledImage]:
     """Return the images of the source with the classes that are asked for."""
     read = readers(args.names, args.angle, args.image_dir)[args.source_format]
-    images = list(tqdm(read(args.source, faults, notes), desc="read", unit="image", dynamic_ncols=True))
+    images = list(bar_over(read(args.source, faults, notes), "read", "image"))
     images = rename_classes(images, parse_map(args.map))
     images = keep_classes(images, args.classes, notes)
     missing = [name for name in args.classes if name not in find_names(images)]

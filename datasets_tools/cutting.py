@@ -17,7 +17,7 @@ from datasets_tools.jobs import run_jobs
 from datasets_tools.split_jobs import IMAGES, IN_NONE, KEPT, ONLY_CUT, Done, Job, Options, run_job
 from datasets_tools.split_sources import Source, find_sources
 from utils.errors import Faults, UserError
-from utils.files import replacing
+from utils.files import write_json, write_text
 from utils.rasters import RasterInfo, raster_info
 from utils.tiles import Grid, Tile, tile_windows
 
@@ -125,8 +125,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _write_record(out: Path, record: dict[str, Any]) -> None:
-    with replacing(out / RECORD) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(out / RECORD, record, indent=2)
 
 
 def _plan(sources: Sequence[Source], grid: Grid, processes: int, faults: Faults) -> list[Job]:
@@ -172,8 +171,7 @@ def _write_name_files(out: Path, sources: Iterable[Source], finished: dict[Path,
         for split in source.splits:
             lists.setdefault(split, []).extend(names)
     for split, tiles in lists.items():
-        with replacing(out / "ImageSets" / f"{split}.txt") as temporary:
-            temporary.write_text("".join(f"{name}\n" for name in tiles), encoding="utf-8")
+        write_text(out / "ImageSets" / f"{split}.txt", "".join(f"{name}\n" for name in tiles))
 
 
 def _summarise(finished: dict[Path, list[Done]]) -> dict[str, int]:

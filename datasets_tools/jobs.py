@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import cv2
 import torch
-from tqdm import tqdm
 
 from utils.errors import UserError
+from utils.progress import bar_over
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,10 +33,7 @@ def run_jobs(
         name: what the progress bar says.
     """
     processes = min(processes, os.cpu_count() or 1, len(items))
-    with tqdm(total=len(items), desc=name, unit=unit, dynamic_ncols=True) as bar:
-        for result in _results(task, items, processes):
-            bar.update()
-            yield result
+    yield from bar_over(_results(task, items, processes), name, unit, len(items))
 
 
 def _results(task: Callable[[T], R], items: Sequence[T], processes: int) -> Iterator[R]:

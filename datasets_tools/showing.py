@@ -21,15 +21,16 @@ from dataloadR.loader import collate
 from dataloadR.splits import load_split
 from dataloadR.targets import Grid, build_targets
 from datasets_tools.jobs import run_jobs
-from datasets_tools.predictions import Found, predict_images, read_predictions, result_classes, to_found
+from datasets_tools.predictions import Drawn, predict_files, read_predictions, result_classes, to_drawn
 from evalR.load import Trained, load_detector
+from evalR.predict import ONE_LABEL
 from evalR.report.cells import draw_cells, heat_maps
 from evalR.report.grid import spread
 from evalR.report.labels import label_picture, legible_scale
 from utils.cli import pick_device
 from utils.drawing import contact_sheet, save_image, side_by_side, with_legend
 from utils.errors import Faults, UserError
-from utils.files import replacing
+from utils.files import write_text
 from utils.images import read_image
 from utils.outlines import Image
 from utils.records import Annotation, Detections, Sample
@@ -49,7 +50,7 @@ class Subject(NamedTuple):
 
     name: str  # of its picture, without suffix
     truth: Annotation
-    found: Found | None
+    found: Drawn | None
 
 
 class Thumbnail(NamedTuple):
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> None:
     if not view.augment:
         detections = _detections(arguments.predictions, detector, annotations, rows, classes)
         least = least_scores(threshold, classes)
-        found = [d and to_found(d, least) for d in detections]
+        found = [d and to_drawn(d, least) for d in detections]
         thumbnails = _show_labels(_subjects(annotations, rows, found), view, arguments.processes)
     if view.augment or view.cells or view.heat:
         augment = config.augment if view.augment else None
@@ -107,9 +108,7 @@ def _load_detector(arguments: argparse.Namespace, overrides: Sequence[str]) -> T
         return None
     if arguments.config is not None:
         raise UserError(f"{arguments.config}: expected no YAML beside --weights, which bring their own")
-    return load_detector(
-        arguments.weights, ["eval.multi_label=false", *overrides], pick_device
-    )  # as predict.py
+    return load_detector(arguments.weights, [ONE_LABEL, *overrides], pick_device)
 
 
 def _training_order(data: DataConfig, split: str) -> tuple[str, ...]:
@@ -151,12 +150,12 @@ def _detections(
         found = read_predictions(folder, [Path(a.image_path).stem for a in annotations], classes)
         return [found[row] for row in rows]
     if detector:
-        return [*predict_images(detector, [annotations[row].image_path for row in rows])]
+        return [*predict_files(detector, [annotations[row].image_path for row in rows])]
     return [None] * len(rows)
 
 
 def _subjects(
-    annotations: Sequence[Annotation], rows: Sequence[int], found: Sequence[Found | None]
+    annotations: Sequence[Annotation], rows: Sequence[int], found: Sequence[Drawn | None]
 ) -> list[Subject]:
     names = picture_names([annotation.image_path for annotation in annotations])
     return [Subject(names[row], annotations[row], f) for row, f in zip(rows, found, strict=True)]
@@ -179,8 +178,7 @@ def _begin(out: Path, dataset: str) -> None:
         raise UserError(f"{out}: expected a folder for the pictures, found a file")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
         raise UserError(f"{out}: expected a new or empty folder, or one with the {MARK} of an earlier call")
-    with replacing(out / MARK) as temporary:
-        temporary.write_text(f"Pictures of {dataset}; the next call replaces those it draws.\n", "utf-8")
+    write_text(out / MARK, f"Pictures of {dataset}; the next call replaces those it draws.\n")
 
 
 def _show_labels(subjects: Sequence[Subject], view: View, processes: int) -> list[Thumbnail]:

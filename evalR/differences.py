@@ -4,6 +4,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from cfg.harmless import BATCHES
+
 NOT_RECORDED = "not recorded"
 HARMLESS = {  # what may differ where the same was measured in the same way, and why
     "commit": "the code; changes of a protocol have keys of their own",
@@ -13,8 +15,7 @@ HARMLESS = {  # what may differ where the same was measured in the same way, and
     "results_sha256": "what is measured, not how",
     "device": "how it computes says `precision`",
     "eval.split": "a name; what it means says `data.split`",
-    "eval.batch_size": "an image is seen alike whatever stands beside it",
-    "predict.batch_size": "as eval.batch_size",
+    **BATCHES,  # recorded, for speed.json depends on them
 }
 MEASURED = ("checkpoint_sha256", "results_sha256")  # without these two, evaluations are of different things
 RANKING = ("class_weight", "multi_label", "ratio_check", "pre_nms", "vote_iou", "support", "max_detections")

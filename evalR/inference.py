@@ -19,7 +19,7 @@ from dataloadR.splits import fitting_scale
 from evalR.predictor import Look, Predictor, evaluating
 from evalR.scenes.engine import find_in_scene
 from evalR.slicing import shrink_of, whole_scale
-from evalR.views import scaled_size
+from evalR.views import scaled_input
 from utils.distributed import gather, interleave, is_main, own_rows
 from utils.images import Matrix, Size, image_size, letterbox_matrix, read_image, warp_image
 from utils.progress import counting
@@ -88,7 +88,7 @@ def _predict_all(predictor: Predictor, annotations: Sequence[Annotation]) -> lis
 def _order(predictor: Predictor, images: int) -> EvalBatches:
     """Return the batches of so many images, each in every scale."""
     config = predictor.config
-    first, *others = (scaled_size(config.data.input_size, scale) for scale, _ in predictor.scales)
+    first, *others = (scaled_input(config.data.input_size, scale) for scale, _ in predictor.scales)
     return EvalBatches(images, config.eval.batch_size, first, more_sizes=tuple(others))
 
 

@@ -31,6 +31,7 @@ class Trained(NamedTuple):
     path: Path
     peak: Peak | None = None  # of what was not shown, for who asks why nothing was found
     thresholds: Mapping[str, float] | None = None  # of the best F1, as the checkpoint has them
+    count_tiles: Callable[[int], object] | None = None  # that are done; None: each scene has a bar
 
 
 def join(device: str) -> torch.device:

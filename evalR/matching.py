@@ -10,6 +10,7 @@ from evalR.pairs import Pairs
 
 I8 = NDArray[np.int8]
 FALSE, TRUE, NEITHER = 0, 1, -1  # what a detection is
+RIGHT_IOU = 0.5  # above it a detection is right, wherever figures are of one threshold
 
 
 class Matches(NamedTuple):

@@ -4,12 +4,17 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
 from dataloadR.annotations import IMAGE_SUFFIXES, is_image
 from dataloadR.label_lines import read_lines
 from utils.errors import Faults, UserError
+from utils.images import ImageError, Size
+from utils.progress import counting
+from utils.raster_files import Access
+from utils.rasters import raster_info
 
 SHARED_STEM = "detections"  # of the files that all images share
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts")
@@ -84,6 +89,17 @@ def _of_list(path: Path) -> list[Path]:
     if not found:
         raise UserError(f"{path}: expected a list with the path of an image on each line, found none")
     return found
+
+
+def known_sizes(images: Sequence[Path], access: Access, hidden: bool) -> dict[Path, Size]:
+    """Return height and width of the images that can be read; the others are found out in their turn."""
+    sizes = {}
+    with counting("sizes", len(images), "image", hidden) as count:
+        for path in images:
+            with suppress(ImageError):
+                sizes[path] = raster_info(path, access).size
+            count(1)
+    return sizes
 
 
 def output_names(sources: Sequence[Path]) -> dict[Path, str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from cfg.load import config_text, save_config
+from cfg.load import config_text
 from cfg.schema import Config
 from modelR.build import build_for_training
 from modelR.losses.joint import Losses
@@ -15,7 +15,7 @@ from modelR.stepper import Stepper
 from utils import distributed
 from utils.checkpoint import FORMAT, save_checkpoint
 from utils.environment import environment_text
-from utils.files import replacing
+from utils.files import write_text
 from utils.interrupts import Interrupts
 from utils.resume import (
     LAST,
@@ -108,11 +108,11 @@ def save_origin(run: Run, earlier: Earlier | None) -> None:
     if earlier is None or changed_settings(earlier.config, run.config):
         # the scale follows from the data: who trains with this file on others must not inherit it
         data = run.config.data.model_copy(update={"training_scale": None})
-        save_config(run.config.model_copy(update={"data": data}), run.folder / "config.yaml")
+        text = config_text(run.config.model_copy(update={"data": data}))
+        write_text(run.folder / "config.yaml", text)
     place = run.folder / "environment.txt"
     before = place.read_text(encoding="utf-8") + "\nresumed\n" if earlier and place.is_file() else ""
-    with replacing(place) as path:
-        path.write_text(before + environment_text(run.origin.data_hash), encoding="utf-8")
+    write_text(place, before + environment_text(run.origin.data_hash))
 
 
 def next_epoch(position: Position) -> Position:

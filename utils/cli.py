@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cfg.listing import settings_text
 from cfg.load import ConfigError, check_keys
 from utils.errors import UserError, first_line
-from utils.exhaustion import close_output, exhaustion, open_output, say, system_line
+from utils.exhaustion import close_output, exhaustion, open_output, say
 from utils.interrupts import Interrupted
 from utils.option_words import Words
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes
 HelpFormatter = argparse.RawDescriptionHelpFormatter
+LISTING = "--settings"
 STYLE = """\
 Every option may be written --name value, --name=value or name=value; several values: name=a,b.
 """
@@ -49,13 +50,13 @@ def parse_words(
         ConfigError: a word that is neither an option nor a setting.
     """
     listing = "list all settings, or those that have a WORD in key or meaning, and end"
-    parser.add_argument("--settings", nargs="*", metavar="WORD", help=listing)
+    parser.add_argument(LISTING, nargs="*", metavar="WORD", help=listing)
     _show_style(parser, STYLE + SETTINGS_STYLE)
-    if "--settings" in words:
-        searched = words[list(words).index("--settings") + 1 :]
+    found = Words(parser, has_settings=True).sort(words)
+    if LISTING in found.rest:  # before anything is asked for that the script needs
+        searched = found.rest[found.rest.index(LISTING) + 1 :]
         sys.stdout.write(settings_text(searched, shutil.get_terminal_size().columns))
         raise SystemExit(0)
-    found = Words(parser, has_settings=True).sort(words)
     check_keys(found.settings, [*found.options])
     return parser.parse_intermixed_args(found.rest), found.settings  # a YAML may follow the options
 
@@ -144,7 +145,7 @@ def error_line(error: Exception) -> str | None:
     """Return the line about an error of the input or of the machine; None for a mistake of the code."""
     if isinstance(error, ConfigError | UserError):
         return user_line(error)
-    return system_line(error) if isinstance(error, OSError) else exhaustion(error)
+    return exhaustion(error)
 
 
 def user_line(error: Exception) -> str:

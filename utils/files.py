@@ -58,11 +58,12 @@ def clear_leftovers(folder: Path) -> None:
             match = LEFTOVER.fullmatch(path.name)
             is_old = time.time() - path.lstat().st_mtime > LEFTOVER_AGE
             is_file = not stat.S_ISDIR(path.lstat().st_mode)
-            if match and is_old and is_file and not _is_alive(int(match["process"])):
+            if match and is_old and is_file and not is_alive(int(match["process"])):
                 path.unlink(missing_ok=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Say whether there is a process of this number here; always where it cannot be asked."""
     if os.name != "posix":
         return True  # to ask would end it
     try:
@@ -74,9 +75,9 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, flush: bool = True) -> None:
+    """Write a text file in UTF-8, whole or not at all; `flush` as in `replacing`."""
+    with replacing(path, flush) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from cfg.harmless import EVERYWHERE
 from cfg.load import ConfigError, config_settings, load_config_text
 from cfg.schema import Config
 from utils.checkpoint import CheckpointError, load_checkpoint, load_optimizer, load_state
@@ -23,14 +24,13 @@ from utils.resume_check import Expected, check_fit, check_state, refusal
 
 logger = logging.getLogger(__name__)
 LAST = "last.pt"
-# settings that cannot change what is learned: how fast data come, where it runs, what pictures show
-HARMLESS = frozenset(
-    {"data.workers", "data.prefetch", "data.cache_gb", "train.device", "train.save_every", "train.resume"}
-    | {"train.name", "train.max_bad_steps", "predict.score_threshold", "predict.classes", "predict.formats"}
-    | {"predict.max_picture", "predict.crop_margin", "predict.crop_limit", "predict.quiet"}
-    | {"predict.batch_size", "eval.batch_size"}
-    | {"predict.remote", "predict.vrt_folders", "predict.max_pixels"}
-)
+HARMLESS = EVERYWHERE | {  # what may differ from the settings that a run began with, and why
+    "train.device": "where it runs",
+    "train.name": "a name",
+    "train.resume": "what it goes on with",
+    "train.save_every": "when it can go on",
+    "train.max_bad_steps": "when it gives up",
+}
 # settings by which somebody wants more of the same run, or the same in less memory
 INTENDED = frozenset({"train.epochs", "train.patience", "train.accumulate"})
 MOVED = "data.root"  # of the same data, as their hash says

@@ -43,7 +43,7 @@ def run_settings(yaml: str | None, words: Sequence[str], runs: Path, restarted: 
         UserError: no run to go on with.
     """
     check_yaml(yaml)
-    said = {word.partition("=")[0] for word in words} - HARMLESS
+    said = {word.partition("=")[0] for word in words} - HARMLESS.keys()
     named = load_config(None, words)
     resume = named.train.resume or ("auto" if restarted else None)
     if yaml is None and "data.root" not in said and resume in (None, "auto"):

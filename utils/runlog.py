@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from utils.files import replacing
+from utils.errors import UserError
+from utils.files import write_text
 from utils.plots import count_along, panels, put_legend, save_figure
 
 RESULTS = "results.csv"
@@ -28,10 +29,10 @@ def new_run_folder(base: str | Path, name: str) -> Path:
     """Make and return base/NAME, or NAME-2, NAME-3 and so on where that is taken; nothing is overwritten.
 
     Raises:
-        ValueError: the name is no plain folder name.
+        UserError: the name is no plain folder name.
     """
     if name in ("", ".", "..") or Path(name).name != name:
-        raise ValueError(f"train.name: expected a plain folder name, found {name!r}")
+        raise UserError(f"train.name: expected a plain folder name, found {name!r}")
     base = Path(base)
     base.mkdir(parents=True, exist_ok=True)
     number = 1
@@ -106,8 +107,7 @@ class RunLog:
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         lines = [self._columns, *([row.get(key, "") for key in self._columns] for row in rows)]
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(_csv_line(line) for line in lines), newline="")
+        write_text(self.path, "".join(_csv_line(line) for line in lines))
 
 
 def _csv_line(cells: list[str]) -> str:

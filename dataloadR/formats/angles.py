@@ -18,8 +18,14 @@ ANGLES = {  # what one unit of a rotated box is in radians, clockwise on the scr
     "degrees-ccw": -math.pi / 180,  # Detectron2
     "radians-ccw": -1.0,
 }
+TURN = re.compile(r"([-+]?[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(?:\u00b0|deg|degrees?|rad|radians?)?")
 WORDS = {"rotation", "rotate", "rotated", "rot", "angle", "angles", "ang", "theta", "yaw", "heading"}
 WORDS |= {"radian", "radians", "degree", "degrees", "direction", "orientation"}
+
+
+def may_be_radians(angles: Sequence[float]) -> bool:
+    """Say whether so many angles, about to be read as degrees, would all be such in radians."""
+    return len(angles) >= MANY and 0 < max(map(abs, angles)) <= FULL_TURN
 
 
 def check_unit(angles: Sequence[float], source: Path, notes: Notes) -> None:
@@ -36,7 +42,7 @@ def check_unit(angles: Sequence[float], source: Path, notes: Notes) -> None:
     largest = max(map(abs, angles), default=0.0)
     if not 0 < largest <= FULL_TURN:
         return
-    if len(angles) >= MANY:
+    if may_be_radians(angles):
         found = f"the angles of its {len(angles)} rotated boxes are all within {largest:g}"
         raise AnnotationError(
             f"{source}: expected the unit of angles, which the files do not say: {found}, as radians are; "
@@ -51,13 +57,11 @@ def is_rotation(key: str) -> bool:
 
 
 def turn_of(value: object) -> float:
-    """Return a rotation that is a number, also one written as text; 0 for every other value."""
+    """Return a rotation that is a number, also one written as text (`30.0`, `30,0`, `30 deg`); else 0."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return 0.0
-    try:
-        return float(value)
-    except ValueError:
-        return 0.0
+    written = TURN.fullmatch(str(value).strip())
+    return float(written[1].replace(",", ".")) if written else 0.0
 
 
 def find_rotation(node: Value) -> Value | None:

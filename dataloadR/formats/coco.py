@@ -15,7 +15,7 @@ import numpy as np
 
 from dataloadR.formats.angles import ANGLES, FULL_TURN, check_unit, refuse_rotation, turn_of
 from dataloadR.formats.json_values import Value, load_json, pixel_size
-from dataloadR.formats.layout import find_files, folder_of
+from dataloadR.formats.layout import find_files, folder_of, plain_path
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
@@ -23,6 +23,19 @@ from dataloadR.split_names import split_of, split_of_file
 from utils.errors import Faults
 from utils.images import Size
 
+NO_OUTLINE: tuple[object, ...] = (None, [], [[]])
+OUTLINES = (
+    "rbox",
+    "obb",
+    "rotated_box",
+    "rotated_bbox",
+    "oriented_bbox",
+    "poly",
+    "polygon",
+    "quad",
+    "corners",
+)
+KNOWN = ("bbox", "rbbox", "segmentation", "keypoints", "id", "image_id", "category_id")
 UNITS = f"--angle {', '.join(ANGLES)}"
 
 
@@ -39,7 +52,7 @@ class CocoFile(NamedTuple):
     images: list[LabelledImage]
     rows: list[list[int]]  # of each image: the places of its objects under `annotations`
     classes: list[str]  # in the order of the categories
-    angles: list[float]  # of the boxes of five numbers, in the unit of the file
+    angles: list[float]  # of the boxes of five numbers and `attributes.rotation`, in the unit of the file
 
 
 def read_coco(
@@ -113,11 +126,13 @@ def _class_order(document: Value, tables: _Tables, shapes: dict[int | str, list[
 
 
 def _raw_angles(rows: list[Value]) -> list[float]:
-    """Return the fifth numbers of the rotated boxes that count, as written."""
+    """Return the fifth numbers of the rotated boxes that count, and rotations beside boxes, as written."""
     objects = [row.value for row in rows if isinstance(row.value, dict)]
-    boxes = [row.get("rbbox") or row.get("bbox") for row in objects if row.get("segmentation") in (None, [])]
+    boxes = [row.get("rbbox") or row.get("bbox") for row in objects if row.get("segmentation") in NO_OUTLINE]
     rotated = [box[4] for box in boxes if isinstance(box, list) and len(box) == 5]
-    return [float(angle) for angle in rotated if isinstance(angle, int | float)]
+    beside = [row["attributes"].get("rotation") for row in objects if isinstance(row.get("attributes"), dict)]
+    turns = [turn for value in beside if (turn := turn_of(value))]  # CVAT writes 0 for what is upright
+    return [float(angle) for angle in rotated if isinstance(angle, int | float)] + turns
 
 
 def _list(document: Value, key: str) -> list[Value]:
@@ -140,7 +155,7 @@ def _add_category(node: Value, tables: _Tables) -> None:
 def _add_image(node: Value, tables: _Tables) -> None:
     size = pixel_size(node, "height", "width")
     name = node.find("file_name") or node.find("filename") or node.key("file_name")
-    tables.images[_new_id(node, tables.images)] = name.text(), size
+    tables.images[_new_id(node, tables.images)] = plain_path(name.text()), size
 
 
 def _new_id(node: Value, known: Container[int | str]) -> int | str:
@@ -178,16 +193,30 @@ def _read_outline(node: Value, angle: str, notes: Notes) -> F64 | Box:
     segmentation = node.find("segmentation")
     if segmentation is not None and isinstance(segmentation.value, dict):
         notes.add("masks in run lengths were not read, but the boxes beside them")
-    elif segmentation is not None and segmentation.value != []:
+    elif segmentation is not None and segmentation.value not in NO_OUTLINE:
         outline = _read_segmentation(segmentation, notes)
-        return _read_box(node) if _is_own_box(outline, node) else outline
+        return _read_box(node, angle) if _is_own_box(outline, node) else outline
     box = node.find("rbbox") or node.key("bbox")
     if isinstance(box.value, list) and len(box.value) == 5:
         notes.add(f"rotated boxes whose file does not say the unit of their angles ({UNITS})", not angle)
         return _read_rotated(box, angle or "degrees")
     if not box.place.endswith(".bbox"):
         raise box.error("cx, cy, width, height and angle")
-    return _read_box(node)
+    _refuse_outlines(node)
+    return _read_box(node, angle)
+
+
+def _refuse_outlines(node: Value) -> None:
+    """Raise where an upright box has a rotated one or corners beside it, under a key that is not known."""
+    for key, value in node.value.items():
+        is_outline = isinstance(value, list) and (len(value) in (5, 8) or key in OUTLINES)
+        if (
+            key not in KNOWN
+            and is_outline
+            and value
+            and all(isinstance(v, int | float | list) for v in value)
+        ):
+            raise node.key(key).error("no second outline beside an upright box, as its meaning is not known")
 
 
 def _is_own_box(outline: F64, node: Value) -> bool:
@@ -211,8 +240,8 @@ def _read_rotated(box: Value, angle: str) -> Box:
     return (x, y, width, height, turn * ANGLES[angle])
 
 
-def _read_box(node: Value) -> Box:
-    """Return the box of four numbers, turned as CVAT's `attributes.rotation` says."""
+def _read_box(node: Value, angle: str) -> Box:
+    """Return the box of four numbers, turned as `attributes.rotation` says: CVAT's are degrees, clockwise."""
     box = node.key("bbox")
     numbers = [value.number() for value in box.items()]
     if len(numbers) != 4:
@@ -222,19 +251,18 @@ def _read_box(node: Value) -> Box:
         raise box.error("a width and a height of at least 0")
     attributes = node.value.get("attributes")
     rotation = node.key("attributes").find("rotation") if isinstance(attributes, dict) else None
-    degrees = turn_of(rotation.value) if rotation else 0.0
-    if rotation is None or not degrees:
+    turn = turn_of(rotation.value) if rotation else 0.0
+    radians = turn * ANGLES[angle or "degrees"]
+    if rotation is None or not turn:
         refuse_rotation(node)
-    elif not abs(degrees) <= 360:
-        raise rotation.error("at most 360 degrees")
-    return (x + width / 2, y + height / 2, width, height, degrees * ANGLES["degrees"])
+    elif not abs(radians) <= FULL_TURN:
+        raise rotation.error("an angle of at most a full turn, in degrees")
+    return (x + width / 2, y + height / 2, width, height, radians)
 
 
 def _read_segmentation(node: Value, notes: Notes) -> F64:
-    parts = list(node.items())
-    if len(parts) > 1:
-        notes.add("segmentations of several parts became the quad around the largest")
-    polygons = [_read_polygon(part) for part in parts]
+    polygons = [_read_polygon(part) for part in node.items()]
+    notes.add("segmentations of several parts became the quad around the largest", len(polygons) > 1)
     largest = max(polygons, key=lambda points: float(np.prod(np.ptp(points, axis=0))))
     return polygon_quad(largest, node.where, notes)
 

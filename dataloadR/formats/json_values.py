@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dataloadR.formats.records import F64
-from dataloadR.label_lines import BYTE_ORDER_MARK, MAX_COORDINATE, SHOWN, AnnotationError
+from dataloadR.label_lines import MAX_COORDINATE, SHOWN, AnnotationError, to_utf8
 from utils.files import read_bytes
 
 
@@ -107,13 +107,13 @@ class Value:
 
 
 def load_json(path: Path) -> Value:
-    """Return the contents of a JSON file in UTF-8.
+    """Return the contents of a JSON file in UTF-8, or in UTF-16 with its mark.
 
     Raises:
         AnnotationError: it cannot be read, or is no JSON; says the line.
     """
     try:
-        data = read_bytes(path).removeprefix(BYTE_ORDER_MARK)
+        data = to_utf8(read_bytes(path))
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from None
     try:

@@ -28,6 +28,11 @@ def folder_of(source: Path) -> Path:
     return source.parent if source.is_file() else source
 
 
+def plain_path(name: str) -> str:
+    """Return the path of an image with slashes, also one that Windows wrote."""
+    return name.replace("\\", "/")
+
+
 def stem_of(name: str) -> str:
     """Return an image's name without folders and without the suffix of an image; names may hold dots."""
     path = Path(name)

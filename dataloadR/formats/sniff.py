@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from dataloadR.label_lines import BYTE_ORDER_MARK, is_header, to_score
+from dataloadR.label_lines import BYTE_ORDER_MARK, UTF16_MARKS, is_header, to_score
 from dataloadR.layouts import IMAGE_SUFFIXES, is_image
 
 HEAD = 1 << 16  # bytes
@@ -43,9 +43,17 @@ def read_ends(path: Path) -> bytes:
         return b""
 
 
+def read_text_ends(path: Path) -> bytes:
+    """Return what `read_ends` does, of UTF-16 as UTF-8."""
+    data = read_ends(path)
+    if not data.startswith(UTF16_MARKS):
+        return data.removeprefix(BYTE_ORDER_MARK)
+    return data.decode("utf-16", "ignore").encode("utf-8", "ignore")
+
+
 def json_kind(path: Path) -> str:
     """Return the format of a JSON file by the name that `convert --from` gives it, or an empty text."""
-    data = read_ends(path).removeprefix(BYTE_ORDER_MARK).lstrip()
+    data = read_text_ends(path).lstrip()
     if data.startswith(b"["):
         is_tasks = b'"annotations"' in data and b'"data"' in data
         return "label-studio" if is_tasks else ""
@@ -56,12 +64,14 @@ def json_kind(path: Path) -> str:
     is_coco = (b'"annotations"' in data or b'"categories"' in data) and (
         b'"images"' in data or b'"file_name"' in data
     )
-    return "coco" if is_coco and b'"caption"' not in data else ""
+    if not is_coco or b'"caption"' in data:
+        return ""
+    return "sku110k-r" if b'"rbbox"' in data and "sku110k" in path.name.lower() else "coco"
 
 
 def xml_kind(path: Path) -> str:
     """Return the format of an XML file likewise."""
-    data = read_ends(path)
+    data = read_text_ends(path)
     if b"<annotations" in data and (b"<image" in data or b"<track" in data):
         return "cvat"
     for word, kind in XML_KINDS:
@@ -79,7 +89,7 @@ def text_kind(path: Path) -> str:
 
 def first_lines(path: Path) -> list[str]:
     """Return the lines of a text file that are not blank, of a long one the first."""
-    head = read_ends(path)[:HEAD].removeprefix(BYTE_ORDER_MARK)
+    head = read_text_ends(path)[:HEAD]
     lines = head.decode("utf-8", "replace").splitlines()[: None if len(head) < HEAD else -1]
     return [line.strip() for line in lines if line.strip()]
 
@@ -116,6 +126,11 @@ def walk_some(root: Path) -> Iterator[tuple[Path, list[Path]]]:
             waiting += [(path, depth + 1) for path in folders]
 
 
+def texts_of(files: list[Path]) -> list[Path]:
+    """Return those that are text files by their suffix, in either case."""
+    return [path for path in files if path.suffix.lower() == ".txt"]
+
+
 def list_some(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return ordinary files and folders in a folder, sorted and none hidden; nothing where it is closed."""
     files: list[str] = []
@@ -138,4 +153,4 @@ def list_some(folder: Path) -> tuple[list[Path], list[Path]]:
 def labels_beside_images(files: list[Path]) -> list[Path]:
     """Return the text files of a folder that are called like an image in it."""
     stems = {path.stem for path in files if is_image(path)}
-    return [path for path in files if path.suffix == ".txt" and path.stem in stems]
+    return [path for path in texts_of(files) if path.stem in stems]

@@ -18,14 +18,16 @@ from dataloadR.formats.records import F64, LabelledImage, scores_of
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
 from dataloadR.formats.yolo_folders import find_yolo, folder_splits, images_of
 from dataloadR.label_lines import SHOWN, AnnotationError, read_lines, to_index, to_numbers, to_score
-from dataloadR.split_names import split_of
+from dataloadR.split_names import split_of_folders
 from utils.errors import Faults
 from utils.images import Size, image_size
 
 FORM = "a class and 8 coordinates, the 4 numbers of a box, or a polygon"
 SCORED = 10  # fields of a quad with a score
 SIDES = ["x", "y", "width", "height"]
+LISTS = ("classes.txt",)  # of class names, among label files
 FAR = 2.0  # an object of which no share is smaller lies an image away: they are pixels
+FAR_AWAY = "objects lie far from their image: shares of its sides were expected, not pixels"
 
 
 class YoloObject(NamedTuple):
@@ -54,9 +56,9 @@ def read_yolo(
         image_dir: where the images of labels/NAME.txt are, if the source has none, as with predictions.
 
     Raises:
-        AnnotationError: no images, or names that are none.
+        AnnotationError: no images, names that are none, or pixels for shares in all label files.
     """
-    root, names = folder_of(source), classes or find_yolo(source).names
+    root, names, objects = folder_of(source), classes or find_yolo(source).names, 0
     images = _splits_of_images(source)
     labels = {path: labels_of(path) for path in images}
     if not images and image_dir:
@@ -65,6 +67,7 @@ def read_yolo(
     if not images:
         known = "images/ and labels/, SPLIT/images/ and SPLIT/labels/, or labels beside their images"
         raise AnnotationError(f"{root}: expected {known}, found no images")
+    notes.add("label files belong to no image, and were not read", _count_alone(folder_of(source), labels))
     for path, splits in sorted(images.items()):
         size = faults.attempt(partial(image_size, path))
         if size is None:
@@ -72,9 +75,13 @@ def read_yolo(
         found = read_objects(labels[path], size, len(names), faults, notes)
         shapes = [Shape(names[o.label] if names else f"class{o.label}", o.outline) for o in found]
         name = path.relative_to(root) if path.is_relative_to(root) else path
-        split = splits[0] if len(splits) == 1 else split_of(name.parts)
+        split = splits[0] if len(splits) == 1 else split_of_folders(name.parts[:-1])
         image = labelled_image(name.as_posix(), size, shapes, split)
+        objects += len(found)
         yield image._replace(scores=scores_of([o.score for o in found]))
+    if objects and notes.counts.get(FAR_AWAY) == objects:
+        expected = "expected shares of the images' sides, 0 to 1, got pixels"
+        raise AnnotationError(f"{source}: {expected}: all {objects} objects lie far from their images")
 
 
 def _splits_of_images(source: Path) -> dict[Path, list[str]]:
@@ -92,17 +99,32 @@ def _splits_of_images(source: Path) -> dict[Path, list[str]]:
 
 def _labels_of_images_elsewhere(root: Path, image_dir: Path) -> dict[Path, Path | None]:
     """Return the label file of each image of a folder that has one in labels/ of the root, by its name."""
-    names = {path.stem: path for path in (root / "labels").rglob("*.txt")}
+    names = {path.stem: path for path in (root / "labels").rglob("*.txt") if path.name not in LISTS}
     return {path: names[path.stem] for path in images_of(image_dir) if path.stem in names}
 
 
+def _count_alone(root: Path, labels: dict[Path, Path | None]) -> int:
+    """Return how many text files of folders called labels belong to none of the images."""
+    used = {path.resolve() for path in labels.values() if path}
+    texts = [path for path in root.rglob("*") if path.suffix.lower() == ".txt" and path.name not in LISTS]
+    inside = [path for path in texts if is_labels(path.relative_to(root).parts[:-1])]
+    return sum(path.resolve() not in used and path.is_file() for path in inside)
+
+
+def is_labels(folders: Sequence[str]) -> bool:
+    """Say whether one of the folders is called as those of YOLO labels are."""
+    return any(folder.lower() == "labels" for folder in folders)
+
+
 def labels_of(image: Path) -> Path | None:
-    """Return the label file of an image: in labels/ for images/, else beside it; None without."""
+    """Return the label file of an image: in labels/ for images/ (Labels/ for Images/), else beside it."""
     parts = image.parts
     places = [image.with_suffix(".txt")]
-    if "images" in parts[:-1]:
-        last = len(parts) - 2 - parts[-2::-1].index("images")
-        places.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt"))
+    last = next((k for k in range(len(parts) - 2, -1, -1) if parts[k].lower() == "images"), None)
+    if last is not None:
+        name = {"images": "labels", "IMAGES": "LABELS"}.get(parts[last], "Labels")
+        places.insert(0, Path(*parts[:last], name, *parts[last + 1 :]).with_suffix(".txt"))
+    places = [spelt for place in places for spelt in (place, place.with_suffix(".TXT"))]
     return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113 - raises never
 
 
@@ -134,16 +156,15 @@ def _parse(
     """Return class index, outline and score of a line."""
     fields, score = _split_score(text)
     if len(fields) != 5 and (len(fields) < 7 or not len(fields) % 2):
-        raise AnnotationError(f"{place}: expected {FORM}, got {len(fields)} fields: {text[:SHOWN]!r}")
+        what = "6 fields, the last a score or an angle" if len(fields) == 6 else f"{len(fields)} fields"
+        raise AnnotationError(f"{place}: expected {FORM}, got {what}: {text[:SHOWN]!r}")
     index = to_index(fields[0], "the class index", place)
     if classes and index >= classes:
         raise AnnotationError(f"{place}: expected a class index below {classes}, got {index}")
     is_box = len(fields) == 5
     names = SIDES if is_box else [f"{axis}{k // 2 + 1}" for k, axis in enumerate("xy" * (len(fields) // 2))]
     shares = to_numbers(fields[1:], names, place)
-    notes.add(
-        "objects lie far from their image: shares of its sides were expected, not pixels", min(shares) >= FAR
-    )
+    notes.add(FAR_AWAY, min(shares) >= FAR)
     pixels = np.array(shares).reshape(-1, 2) * np.array(size[::-1], np.float64)
     if not is_box:
         return index, polygon_quad(pixels, place, notes), score

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dataloadR.formats.layout import folder_of
+from dataloadR.formats.layout import folder_of, plain_path
 from dataloadR.label_lines import AnnotationError, read_lines
 from dataloadR.layouts import is_image
 from dataloadR.split_names import SPLITS, split_of_file
@@ -131,27 +131,41 @@ def _yaml_splits(table: dict[str, Any], path: Path) -> Splits:
 def _resolve(entry: str, base: str, folder: Path) -> Path:
     """Return where a folder or list is: below `path`, or beside data.yaml, as `../train/images` of Roboflow.
 
-    Such an entry means a neighbour of the data set's folder only where the folder itself has none.
+    Such an entry means a neighbour of the data set's folder only where the folder itself has none.  Of a path
+    that is not there, as one of another machine, the end counts.
     """
-    inside = entry
+    entry = inside = plain_path(entry)
     while inside.startswith("../"):
         inside = inside.removeprefix("../")
     places = [folder / base / entry, folder / entry, folder / base / inside, folder / inside]
     places = places if base else [folder / inside, *places]
+    places += [folder / tail for tail in _tails(inside)]
     found = next((place for place in places if place.exists()), places[0])
     return Path(os.path.normpath(found))
 
 
+def _tails(entry: str) -> list[Path]:
+    """Return the ends of a path from another machine, longest first, while they still say which split."""
+    parts = Path(entry).parts
+    ends = [parts[k:] for k in range(1, len(parts))]
+    return [Path(*end) for end in ends if len(end) > 1 or end[0].lower() in SPLITS]
+
+
 def folder_splits(root: Path) -> Splits:
     """Return the splits of images/SPLIT, SPLIT/images or SPLIT, or all images as one without a name."""
-    images = root / "images"
-    inside = _named_folders(images if images.is_dir() else root)
-    if images.is_dir():
+    images = _images_folder(root)
+    inside = _named_folders(images or root)
+    if images:
         return _grouped(inside) or {"": (images,)}
-    beside = [folder / "images" for folder in _folders(root) if (folder / "images").is_dir()]
+    beside = [found for folder in _folders(root) if (found := _images_folder(folder))]
     if beside:
         return _grouped(beside, lambda place: split_of_file(place.parent) or place.parent.name)
     return _grouped(inside) or {"": (root,)}
+
+
+def _images_folder(root: Path) -> Path | None:
+    """Return the folder `images`, in any case, of a folder."""
+    return next((folder for folder in _folders(root) if folder.name.lower() == "images"), None)
 
 
 def _folders(root: Path) -> list[Path]:
@@ -188,6 +202,7 @@ def images_of(place: Path, faults: Faults | None = None) -> list[Path]:
 
 def listed_image(line: str, path: Path) -> Path:
     """Return the image that a line of a list means, from the list, the folder above or the working one."""
+    line = plain_path(line)
     places = [path.parent / line, path.parent.parent / line, Path(line)]
     found = next((p for p in places if os.path.isfile(p)), places[0])  # noqa: PTH113 - raises never
     return Path(os.path.normpath(found))

@@ -1,7 +1,6 @@
 """Examination of a data set: everything that is found, as text, JSON and a page."""
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from datasets_tools.doctor.shapes import shape_findings
 from datasets_tools.doctor.splits import split_findings
 from datasets_tools.doctor.statistics import figures, summarise
 from datasets_tools.doctor.twins import twin_findings
-from utils.files import replacing
+from utils.files import write_json
 
 ERRORS_FOUND = 1  # exit code
 SHOWN = 5  # places of a finding in the summary
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     )
     report = Report(root.resolve().name, _verdict(findings), findings, summarise(data, sizes), figures(data))
     out = args.out or Path("runs") / "check" / (root.resolve().stem or "data")
-    write_json(out / "check.json", report, data)
+    write_findings(out / "check.json", report, data)
     write_page(out / "check.html", report, data, facts)
     sys.stdout.write(describe(report, data) + f"\nthe whole: {out / 'check.html'}, {out / 'check.json'}\n")
     return ERRORS_FOUND if any(finding.grade == "error" for finding in findings) else 0
@@ -72,7 +71,7 @@ def describe(report: Report, data: Labelled) -> str:
     return "\n".join([*lines, "", report.verdict])
 
 
-def write_json(path: Path, report: Report, data: Labelled) -> None:
+def write_findings(path: Path, report: Report, data: Labelled) -> None:
     """Write all numbers and findings, for programs."""
     hidden = ("rows", "pairs")
     content = {
@@ -86,5 +85,4 @@ def write_json(path: Path, report: Report, data: Labelled) -> None:
         ],
         "figures": [figure._asdict() for figure in report.figures],
     }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(path, content, indent=1)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dataloadR.annotations import LAYOUTS, AnnotationError, Folder, LabelledImage, is_image, read_list
+from dataloadR.annotations import LAYOUTS, AnnotationError, Folder, WrittenImage, is_image, read_list
 from dataloadR.direct import Split, direct_splits, read_direct
 from dataloadR.foreign import recognise
 from dataloadR.label_lines import LabelledQuad, read_lines
+from dataloadR.layouts import label_files
 from datasets_tools.doctor.findings import Finding, found
 from utils.errors import Faults, UserError
 
@@ -31,6 +32,7 @@ class Collected(Faults):
 
     def add(self, error: UserError) -> None:
         self.errors.append(error)
+        self.messages.append(str(error))
 
 
 class Entry(NamedTuple):
@@ -137,7 +139,7 @@ def _read_source(source: Source, faults: Faults) -> list[Entry]:
     if isinstance(source, Folder):
         return _read_folder(source, faults)
     if isinstance(source, Split):
-        images: list[LabelledImage] | None = read_direct(source, faults, needed=False).images
+        images: list[WrittenImage] | None = read_direct(source, faults, needed=False).images
     else:
         images = faults.attempt(lambda: read_list(source, faults))
     return [
@@ -148,7 +150,7 @@ def _read_source(source: Source, faults: Faults) -> list[Entry]:
 
 def _read_folder(folder: Folder, faults: Faults) -> list[Entry]:
     images = {path.name: path for path in _images(folder)}
-    labels = {path.stem: path for path in _listing(folder.labels) if path.suffix == ".txt"}
+    labels = label_files(folder.labels)
     if folder.names is not None:
         by_stem = {path.stem: path for path in reversed(images.values())}  # the first of several stays
         chosen = [
@@ -158,7 +160,9 @@ def _read_folder(folder: Folder, faults: Faults) -> list[Entry]:
     else:
         chosen = list(images.values()) or [folder.images / stem for stem in sorted(labels)]
     there = set(images.values())
-    return [Entry(path, labels.get(_stem(path)), (), path in there) for path in chosen]
+    return [
+        Entry(path, labels.get(_stem(path)) or labels.get(path.name), (), path in there) for path in chosen
+    ]
 
 
 def _stem(path: Path) -> str:
@@ -184,9 +188,10 @@ def _folder_findings(root: Path, folder: Folder, entries: Sequence[Entry]) -> li
     images, labels = _images(folder), _listing(folder.labels)
     stems = Counter(path.stem for path in images)
     used = {entry.image for entry in entries}
-    alone = [path for path in labels if path.suffix == ".txt" and path.stem not in stems]
+    texts, names = label_files(folder.labels), {path.name for path in images}
+    alone = [path for stem, path in texts.items() if stem not in stems and stem not in names]
     alike = [", ".join(path.name for path in images if path.stem == s) for s, n in stems.items() if n > 1]
-    strange = [path for path in labels if path.suffix != ".txt" and path.is_file()]
+    strange = [path for path in labels if path not in texts.values() and path.is_file()]
     unused = [path for path in images if path not in used and stems[path.stem] == 1]
     return [
         *found("ambiguous-name", [f"{shorten(folder.images, root)}: {names}" for names in alike]),

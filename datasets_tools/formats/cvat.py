@@ -14,6 +14,7 @@ taken for it: what is partly hidden is still to be found.  CVAT for video has tr
 shapes say their frame.  Source: CVAT's manual, formats "CVAT for image" and "CVAT for video".
 """
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -23,10 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dataloadR.formats.layout import folder_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
-from dataloadR.split_names import split_of
+from dataloadR.split_names import split_of, split_of_file, split_of_folders
 from datasets_tools.formats.xml_boxes import refuse_rotation
 from datasets_tools.formats.xml_files import FLAGS, find_xml_files, plain_name
 from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, shown
@@ -53,7 +55,8 @@ def read_cvat(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledIm
     """
     seen: dict[tuple[str, str], str] = {}
     for path in find_xml_files(source):
-        for image, place in faults.attempt(partial(_read_file, path, faults, notes)) or ():
+        for read, place in faults.attempt(partial(_read_file, path, faults, notes)) or ():
+            image = _of_folder(read, path, source)
             key = image.split, image.name
             if key in seen:
                 other = f"{image.name!r} is at {seen[key]}, too"
@@ -61,6 +64,20 @@ def read_cvat(source: Path, faults: Faults, notes: Notes) -> Iterator[LabelledIm
                 continue
             seen[key] = place
             yield image
+
+
+def _of_folder(image: LabelledImage, path: Path, source: Path) -> LabelledImage:
+    """Return an image with its path from the source, and the split that a folder says, else the file's name.
+
+    Every export of a task has an annotations.xml of its own, and several tasks images of one name.
+    """
+    folders = path.parent.relative_to(folder_of(source))
+    places = [folders / image.name, *(folders / "images" / part / image.name for part in ("", image.split))]
+    beside = next((p for p in places if os.path.isfile(folder_of(source) / p)), None)  # noqa: PTH113 - raises never
+    split = image.split or split_of_folders(Path(image.name).parts[:-1])
+    split = split or split_of_folders(folders.parts) or split_of_file(path)
+    name = beside.as_posix() if beside and folders != Path() else image.name
+    return image._replace(name=name, split=split)
 
 
 def _read_file(path: Path, faults: Faults, notes: Notes) -> list[tuple[LabelledImage, str]]:
@@ -120,7 +137,7 @@ def _read_subsets(root: Node) -> dict[str, str]:
     project = meta.find("project") if meta else None
     tasks = project.find("tasks") if project else meta
     subsets = {}
-    for task in tasks.all("task") if tasks else []:
+    for task in [*tasks.all("task"), *tasks.all("job")] if tasks else []:
         number, subset = task.find("id"), task.find("subset")
         subsets[number.text if number else ""] = subset.text if subset else ""
     return {"": next(iter(subsets.values())), **subsets} if len(subsets) == 1 else subsets

@@ -11,6 +11,7 @@ from dataloadR.formats.layout import stem_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage, scores_of
 from dataloadR.label_lines import AnnotationError, LabelledQuad, read_label_file, read_lines
+from dataloadR.layouts import label_files, labels_of_image
 from dataloadR.split_names import SPLITS, usual_name
 from evalR.outputs.dota import class_word
 from utils.decimals import to_text
@@ -45,9 +46,11 @@ def read_dota(
     for folder in _find_folders(source):
         listed = _read_splits(source, faults) if not folder.split else {}
         images = _by_stem(folder.images, faults)
-        labels = {path.stem: path for path in _text_files(folder.labels)}
-        for stem in sorted(images.keys() | labels.keys()):
-            quads = read_label_file(labels[stem], faults, scored=True) if stem in labels else []
+        labels = label_files(folder.labels)
+        found = {stem: labels_of_image(name, labels) for stem, name in images.items()}
+        alone = {stem: path for stem, path in labels.items() if path not in found.values()}
+        for stem, path in sorted([*found.items(), *alone.items()]):
+            quads = read_label_file(path, faults, scored=True) if path else []
             for split in listed.get(stem, [folder.split]):
                 yield image_of_quads(images.get(stem, stem), quads, classes, split)
 
@@ -83,7 +86,7 @@ def _find_folders(source: Path) -> list[_Folder]:
     ]
     if whole or splits:
         return [*whole, *splits]
-    if _text_files(source):
+    if label_files(source):
         return [_Folder("", source, source)]
     known = "labelTxt/, SPLIT/labelTxt/, Annotations/ or label files"
     raise AnnotationError(f"{source}: expected {known}, found none")

@@ -2,24 +2,25 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from dataloadR.annotations import AnnotationError
+from dataloadR.annotations import AnnotationError, is_image
 from dataloadR.formats.angles import refuse_rotation
 from dataloadR.formats.json_values import Value, load_json
-from dataloadR.formats.layout import find_files
+from dataloadR.formats.layout import find_files, folder_of, plain_path
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
-from dataloadR.split_names import split_of_file
+from dataloadR.split_names import split_of_file, split_of_folders
 from utils.errors import Faults
 from utils.images import Size
 
-TYPES = ("rectanglelabels", "polygonlabels")
+TYPES = ("rectanglelabels", "polygonlabels", "labels")  # the last with a twin of OUTLINES that has no class
+OUTLINES = ("rectangle", "polygon")
 UPLOADED = re.compile(r"/upload/.*?([0-9a-f]{8}-)?(?P<name>[^/]+)$")  # the program puts 8 digits before names
 
 
@@ -37,8 +38,9 @@ def read_label_studio(source: Path, faults: Faults, notes: Notes) -> Iterator[La
     polygonlabels are counted.
     """
     for path in find_files(source, ".json"):
+        split = split_of_file(path) or split_of_folders(path.relative_to(folder_of(source)).parts[:-1])
         for task in faults.attempt(partial(_read_tasks, path)) or []:
-            image = faults.attempt(partial(_read_task, task, split_of_file(path), faults, notes))
+            image = faults.attempt(partial(_read_task, task, split, faults, notes))
             if image is not None:
                 yield image
 
@@ -51,7 +53,9 @@ def _read_task(task: Value, split: str, faults: Faults, notes: Notes) -> Labelle
     annotations = [node for node in task.key("annotations").items() if not _is_cancelled(node)]
     notes.add("annotations beside the first of their task were left out", max(len(annotations) - 1, 0))
     results = list(annotations[0].key("result").items()) if annotations else []
-    found = [faults.attempt(partial(_read_region, node, notes)) for node in results]
+    rows = [node.value for node in results if isinstance(node.value, dict)]
+    labelled = {str(row.get("id")) for row in rows if row.get("type") == "labels"}
+    found = [faults.attempt(partial(_read_region, node, labelled, notes)) for node in results]
     regions = [region for region in found if region is not None]
     size = regions[0].size if regions else None
     return labelled_image(_image_name(task), size, [region.shape for region in regions], split)
@@ -64,20 +68,30 @@ def _is_cancelled(annotation: Value) -> bool:
 
 def _image_name(task: Value) -> str:
     """Return the image's path: of an upload without the digits put before it, of a local file all of it."""
-    data = task.key("data")
-    written = data.find("image") or data.find("img")
-    if written is None:
-        raise AnnotationError(f"{data.where}: expected the key 'image' with the address of the image")
-    address = unquote(written.text())
+    address = plain_path(unquote(_address(task.key("data")).text()))
     local = address.rpartition("?d=")[2] if "?d=" in address else address.partition("?")[0]
     uploaded = UPLOADED.search(local)
     return uploaded["name"] if uploaded else local.rpartition("://")[2]
 
 
-def _read_region(node: Value, notes: Notes) -> _Region | None:
+def _address(data: Value) -> Value:
+    """Return the value with the image's address: `image`, or the only one under another key."""
+    written = data.find("image") or data.find("img")
+    if written is not None:
+        return written
+    texts = {key: value for key, value in data.value.items() if isinstance(value, str)}
+    found = [key for key, value in texts.items() if is_image(Path(value.partition("?")[0] or "-"))]
+    found += [key for key, value in texts.items() if "?d=" in value and is_image(Path(value))]
+    if len(found) != 1:
+        raise AnnotationError(f"{data.where}: expected the key 'image' with the address of the image")
+    return data.key(found[0])
+
+
+def _read_region(node: Value, labelled: Container[str], notes: Notes) -> _Region | None:
     kind = node.key("type").text()
     if kind not in TYPES:
-        notes.add(f"results of the type {kind!r} were left out")
+        is_twin = kind in OUTLINES and str(node.value.get("id")) in labelled  # which says the outline again
+        notes.add(f"results of the type {kind!r} were left out", not is_twin)
         return None
     turned = node.find("image_rotation")
     if turned is not None and turned.number():
@@ -88,7 +102,7 @@ def _read_region(node: Value, notes: Notes) -> _Region | None:
     if len(labels) != 1:
         raise value.key(kind).error("one label")
     label = labels[0].text()
-    if kind == "rectanglelabels":
+    if value.find("points") is None:
         return _Region(Shape(label, _read_rectangle(value, size)), size)
     points = value.key("points").points() * (size[1] / 100, size[0] / 100)
     return _Region(Shape(label, polygon_quad(points, value.where, notes)), size)

@@ -15,7 +15,7 @@ from dataloadR.formats.layout import find_files, folder_of, stem_of
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image, polygon_quad
-from dataloadR.split_names import split_of
+from dataloadR.split_names import split_of_folders
 from utils.decimals import rounded
 from utils.errors import Faults
 from utils.files import write_json
@@ -46,7 +46,7 @@ def _read_file(path: Path, root: Path, faults: Faults, notes: Notes) -> Labelled
         name=_image_name(document, place),
         size=pixel_size(document, "imageHeight", "imageWidth"),
         shapes=[shape for shape in found if shape is not None],
-        split=split_of(place.parts[:-1]),
+        split=split_of_folders(place.parts[:-1]),
     )
 
 
@@ -65,7 +65,7 @@ def _read_shape(node: Value, notes: Notes) -> Shape | None:
         notes.add(f"shapes of the type {form!r} were left out")
         return None
     quad = _to_quad(form, node.key("points"), notes)
-    if form == "rectangle" and _is_upright(quad):
+    if form in ("rectangle", "polygon") and _is_upright(quad):
         refuse_rotation(node)
     return Shape(node.key("label").text(), quad, _read_flag(node))
 

@@ -16,6 +16,7 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.label_lines import CORNERS, SHOWN, read_lines, to_numbers
+from dataloadR.layouts import label_files
 from datasets_tools.formats.xml_files import read_name_files
 from utils.errors import Faults
 
@@ -44,7 +45,7 @@ def read_ucas_aod(
     for folder in folders:
         label = CLASSES[folder.name.lower()]
         images = {path.stem: path.name for path in sorted(folder.iterdir()) if is_image(path)}
-        labels = {path.stem: path for path in sorted(folder.glob("*.txt"))}
+        labels = label_files(folder)
         for stem in sorted(images.keys() | labels.keys()):
             shapes = _read_labels(labels[stem], label, faults) if stem in labels else []
             yield labelled_image(f"{folder.name}/{images.get(stem, stem)}", None, shapes)
@@ -54,7 +55,7 @@ def _read_integrated(source: Path, faults: Faults, notes: Notes) -> Iterator[Lab
     """Yield the images of AllImages, with the splits of ImageSets."""
     splits = read_name_files(source, faults, notes)
     images = {path.stem: path.name for path in sorted((source / "AllImages").iterdir()) if is_image(path)}
-    labels = {path.stem: path for path in sorted((source / "Annotations").glob("*.txt"))}
+    labels = label_files(source / "Annotations")
     for stem in sorted(images.keys() | labels.keys()):
         shapes = _read_labels(labels[stem], None, faults) if stem in labels else []
         yield labelled_image(images.get(stem, stem), None, shapes, splits.get(stem, ""))

@@ -1,6 +1,7 @@
 """XML outlines of objects whose numbers stand in elements of their own."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,12 +22,20 @@ def read_corners(node: Node, tags: Sequence[str]) -> F64:
 
 
 def read_polygon(node: Node, notes: Notes) -> F64:
-    """Return the quad (4, 2) of <x1>, <y1>, <x2>, <y2> and so on, however many vertices there are."""
-    count = 1
-    while node.all(f"x{count + 1}") or node.all(f"y{count + 1}"):
-        count += 1
-    tags = [f"{axis}{k}" for k in range(1, count + 1) for axis in "xy"]
-    return polygon_quad(np.array(numbers_of(node, tags)).reshape(-1, 2), node.place, notes)
+    """Return the quad (4, 2) of <x1>, <y1>, <x2> and so on, however many vertices there are.
+
+    They may count from 0, or be <pt> or <point> with <x> and <y>, as in LabelMe's XML.
+    """
+    points = [*node.all("pt"), *node.all("point")]
+    if points:
+        corners = [numbers_of(point, ("x", "y")) for point in points]
+    else:
+        found = [re.fullmatch("[xy]([0-9]+)", child.tag) for child in node.children]
+        numbers = sorted({int(match[1]) for match in found if match}) or [1]
+        if numbers[-1] - numbers[0] + 1 > len(numbers) or numbers[0] > 1:  # one is missing
+            numbers = list(range(1, numbers[-1] + 1))
+        corners = [numbers_of(node, (f"x{k}", f"y{k}")) for k in numbers]
+    return polygon_quad(np.array(corners).reshape(-1, 2), node.place, notes)
 
 
 def read_box(node: Node, tag: str, tags: Sequence[str]) -> Box:
@@ -48,7 +57,7 @@ def read_box(node: Node, tag: str, tags: Sequence[str]) -> Box:
 
 def _rotation_beside(node: Node) -> float:
     """Return the degrees of CVAT's attribute; any other rotation is an error."""
-    for place, key, text, known in _rotations(node):
+    for place, key, text, known in [*_own_rotations(node), *_rotations(node)]:
         turn = turn_of(text)
         if turn and not (known and abs(turn) <= 360):
             meaning = "at most 360 degrees" if known else "no rotation beside an upright box"
@@ -58,14 +67,19 @@ def _rotation_beside(node: Node) -> float:
     return 0.0
 
 
+def _own_rotations(node: Node) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield what `_rotations` does of the attributes of the node itself."""
+    for key, text in node.attributes.items():
+        if is_rotation(key):
+            yield node.place, f"{key}=", text, False
+
+
 def _rotations(node: Node) -> Iterator[tuple[str, str, str, bool]]:
     """Yield place, key and text of what is called as rotations are, and whether it is CVAT's attribute."""
     for child in node.children:
         if is_rotation(child.tag):
             yield child.place, f"<{child.tag}>", child.text, False
-        for key, text in child.attributes.items():
-            if is_rotation(key):
-                yield child.place, f"{key}=", text, False
+        yield from _own_rotations(child)
         name, value = child.all("name"), child.all("value")
         if name and value and is_rotation(name[0].text):
             is_cvat = node.tag == "attributes" and name[0].text == CVAT_ROTATION
@@ -77,7 +91,7 @@ def _rotations(node: Node) -> Iterator[tuple[str, str, str, bool]]:
 
 def refuse_rotation(node: Node) -> None:
     """Raise a UserError where an upright box has a rotation other than 0 in elements of its own."""
-    for place, key, text, _ in _rotations(node):
+    for place, key, text, _ in [*_own_rotations(node), *_rotations(node)]:
         if turn_of(text):
             raise UserError(f"{place}: {key}: expected no rotation beside an upright box, got {text[:20]!r}")
 

@@ -13,7 +13,7 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.label_lines import read_lines
-from dataloadR.split_names import split_of, usual_name
+from dataloadR.split_names import split_of, split_of_folders, usual_name
 from datasets_tools.formats.xml_nodes import Node, numbers_of, read_xml, shown
 from utils.errors import Faults, UserError
 from utils.images import Size
@@ -97,8 +97,7 @@ def read_name_files(source: Path, faults: Faults, notes: Notes) -> dict[str, str
 def _split_of_folder(path: Path, source: Path) -> str:
     """Return the split that a folder between the source and the file, or the source itself, is called by."""
     folders = path.relative_to(source).parts[:-1] if path != source else ()
-    words = [word for part in reversed(folders) for word in part.split("_")]
-    return split_of([*words, source.name, source.name.rpartition("_")[2]])
+    return split_of_folders(folders) or split_of([source.name, source.name.rpartition("_")[2]])
 
 
 def _image_name(path: Path, written: str, notes: Notes) -> str:

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from evalR.outputs.measures import quads_of
-from evalR.outputs.table import write_table
 from utils.drawing import save_image
 from utils.georeference import F64
 from utils.images import invert, warp_image
@@ -15,6 +14,7 @@ from utils.outlines import Image
 from utils.quads import edge_aligned_sides, long_side_directions
 from utils.rasters import Raster, Window
 from utils.records import SceneDetections
+from utils.tables import write_table
 
 COLUMNS = ("crop", "class", "score", "x_min", "y_min", "x_max", "y_max")
 NUMBER = r"_\d{4,}\.jpg"

@@ -25,7 +25,6 @@ from utils.cli import run_script
 from utils.errors import Faults
 
 TEXTS = {form: write for form, write in text_samples.SAMPLES.items() if form not in ("dota", "list")}
-SAME = {"sku110k-r": "coco"}  # which is COCO
 
 
 def write(form: str, root: Path) -> Path:
@@ -46,7 +45,7 @@ def test_each_format_is_recognised_and_the_command_converts_it(form: str, tmp_pa
     root = write(form, tmp_path / "my data")
     found = recognise(root)
     assert found is not None
-    assert found.kind == SAME.get(form, form)
+    assert found.kind == form
     if form == "yolo-obb":  # nothing is lost
         assert len(read_everything(root)[0]) == 2
         return

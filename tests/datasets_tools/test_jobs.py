@@ -1,3 +1,5 @@
+import errno
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -53,3 +55,21 @@ def test_a_process_that_dies_is_an_error_and_no_wait() -> None:
 
 def test_a_process_has_one_thread() -> None:
     assert set(run_jobs(threads, range(4), 2, "threads")) == {(1, 1)}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSYS, "Function not implemented"), ImportError("sem_open"), NotImplementedError("few")],
+)
+def test_without_semaphores_there_is_one_process(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where /dev/shm is missing or read-only."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(multiprocessing.context.BaseContext, "Lock", refuse)
+    assert list(run_jobs(square, range(5), 2, "squares")) == [0, 1, 4, 9, 16]
+    (record,) = caplog.records
+    assert str(error) in record.getMessage()

@@ -276,7 +276,13 @@ def test_all_settings_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert "  train.epochs=100  (whole number from 1)\n      Passes over" in shown
     assert "  data.classes=none  (list of: text)" in shown
     assert max(map(len, shown.splitlines())) <= 60 + len("geopackage,")
-    for words in (["mine.yaml", "--settings", "epochs"], ["--settings", "EPOCHS"]):
+    spellings = [
+        ["--settings", "EPOCHS"],
+        ["--settings=epochs"],
+        ["settings=epochs"],
+        ["--setting", "epochs"],
+    ]
+    for words in (["mine.yaml", "--settings", "epochs"], *spellings):
         with pytest.raises(SystemExit):
             parse_words(parser(), words)
         assert "train.epochs=100" in (shown := capsys.readouterr().out)

@@ -63,6 +63,46 @@ def test_mistakes_stay_what_they_are() -> None:
     assert system_line(OSError("of a library")) is None
 
 
+def while_handling(before: BaseException, error: BaseException) -> BaseException:
+    """An error that was raised in an `except` block."""
+    try:
+        try:
+            raise before
+        except type(before):
+            raise error  # noqa: B904 - in an `except` block, as a mistake is
+    except type(error) as caught:
+        return caught
+
+
+@pytest.mark.parametrize("before", [MemoryError(), OSError(errno.ENOSPC, "No space left on device", "a.pt")])
+@pytest.mark.parametrize("kind", [TypeError, AttributeError, NameError, KeyError, AssertionError, ValueError])
+def test_a_mistake_is_not_hidden_by_what_came_before(before: Exception, kind: type[Exception]) -> None:
+    mistake = while_handling(before, kind("out of memory"))
+    assert mistake.__context__ is before
+    with pytest.raises(kind):
+        run_script(raised(mistake))
+    with pytest.raises(RuntimeError):  # a library that stumbles over the mistake
+        run_script(raised(while_handling(mistake, RuntimeError("writer failed"))))
+
+
+def test_what_a_library_says_while_it_handles_an_exhaustion() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "a.pt")
+    line = str(exhaustion(while_handling(full, RuntimeError("unexpected pos 64 vs 0"))))
+    assert line == "a.pt: No space left on device; then RuntimeError: unexpected pos 64 vs 0"
+    past = while_handling(full, RuntimeError("unexpected pos"))
+    past.__suppress_context__ = True  # raise ... from None
+    assert exhaustion(past) is None
+
+
+def test_paths_and_lines_of_code_are_no_words() -> None:
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", "/home/torch_out of memory")
+    assert exhaustion(error) == "/home/torch_out of memory: No such file or directory"
+    trace = 'Traceback (most recent call last):\n  File "a.py", line 3\n    say("out of memory")\n'
+    assert exhaustion(RuntimeError(f"Caught RuntimeError\n{trace}RuntimeError: sizes differ")) is None
+    told = exhaustion(RuntimeError(f"Caught RuntimeError\n{trace}RuntimeError: can't start new thread\n"))
+    assert str(told).endswith("(RuntimeError: can't start new thread)")
+
+
 def script(body: str, shell: str, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
     (tmp_path / "s.py").write_text(HEAD + body + "\nsys.exit(run_script(main))\n")
     command = shell.format(python=f"{sys.executable} {tmp_path / 's.py'} {ROOT}")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from utils.errors import UserError
 from utils.runlog import RunLog, _panel_of, new_run_folder, read_rows, save_curves
 
 
@@ -17,7 +18,7 @@ def test_new_run_folder_never_reuses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "/tmp"])
 def test_run_names_are_plain(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="expected a plain folder name"):
+    with pytest.raises(UserError, match="expected a plain folder name"):
         new_run_folder(tmp_path, name)
 
 

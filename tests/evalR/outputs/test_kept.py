@@ -36,9 +36,15 @@ def test_the_mark_changes_with_all_that_matters(tmp_path: Path) -> None:
     weights.write_text("w")
     config = load_config()
     first = mark_of(image, weights, config)
-    for word in ("predict.formats=[csv]", "data.on_error=skip", "data.workers=0", "predict.quiet=true"):
+    for word in (
+        *("predict.formats=[csv]", "data.on_error=skip", "data.workers=0", "predict.quiet=true"),
+        *("predict.max_pixels=9", "predict.remote=true", "predict.batch_size=1", "eval.metric=voc07"),
+    ):
         assert mark_of(image, weights, load_config(None, [word])) == first
-    for word in ("data.image_size=320", "eval.nms_iou=0.3", "predict.classes=[a]"):
+    for word in (
+        *("data.image_size=320", "eval.nms_iou=0.3", "predict.classes=[a]", "predict.max_picture=99"),
+        *("data.training_scale=1,1,1", "data.max_downscale=3", "train.amp=false"),
+    ):
         assert mark_of(image, weights, load_config(None, [word])) != first
     assert mark_of(image, weights, load_config(None, ["predict.score_threshold=0.4"])) != first
     os.utime(weights, ns=(0, 0))
