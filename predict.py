@@ -22,7 +22,7 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from typing import NamedTuple
 import cv2
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cfg.schema import Config, PredictConfig
+from cfg.schema import PredictConfig
 from evalR.load import Trained, join, load_detector, newest_weights
 from evalR.many import RASTERS, find_in_images
 from evalR.outputs.earlier import earlier_line
@@ -49,14 +49,14 @@ from evalR.outputs.write import (
 )
 from evalR.predict import ONE_LABEL, chosen_labels, find_in_source
 from evalR.scenes.journal import remove_journal
-from evalR.slicing import log_slicing, tiles_of
-from evalR.sources import find_sources, is_video, known_sizes, output_names
+from evalR.slicing import log_slicing
+from evalR.sources import count_tiles, find_sources, is_video, known_sizes, output_names
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script
 from utils.errors import Faults, UserError
 from utils.extras import find_extra
 from utils.georeference import read_geo
-from utils.images import U8, Size
+from utils.images import U8
 from utils.notices import saying_few
 from utils.progress import Bar, units_bar
 from utils.raster_files import Access
@@ -220,17 +220,6 @@ def share_peak(trained: Trained) -> None:
     if trained.peak:
         for score in distributed.gather(trained.peak.score):
             trained.peak.note(score)
-
-
-def count_tiles(progress: Bar, sizes: Mapping[Path, Size], config: Config) -> set[Path]:
-    """Return the images that are cut into tiles, and let the bar count those, one for each other source."""
-    tiles = {path: tiles_of(size, config) for path, size in sizes.items()}
-    cut = {path for path, count in tiles.items() if count}
-    if cut and not progress.disable:
-        progress.unit = "tile"
-        progress.total += sum(tiles.values()) - len(cut)
-        progress.refresh()
-    return cut
 
 
 def kept_of(job: Job, source: Path, mark: str) -> Detections | None:

@@ -3,16 +3,18 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
+from cfg.schema import Config
 from dataloadR.annotations import IMAGE_SUFFIXES, is_image
 from dataloadR.label_lines import read_lines
+from evalR.slicing import tiles_of
 from utils.errors import Faults, UserError
 from utils.images import ImageError, Size
-from utils.progress import counting
+from utils.progress import Bar, counting
 from utils.raster_files import Access
 from utils.rasters import raster_info
 
@@ -100,6 +102,17 @@ def known_sizes(images: Sequence[Path], access: Access, hidden: bool) -> dict[Pa
                 sizes[path] = raster_info(path, access).size
             count(1)
     return sizes
+
+
+def count_tiles(progress: Bar, sizes: Mapping[Path, Size], config: Config) -> set[Path]:
+    """Return the images that are cut into tiles, and let the bar count those, one for each other source."""
+    tiles = {path: tiles_of(size, config) for path, size in sizes.items()}
+    cut = {path for path, count in tiles.items() if count}
+    if cut and not progress.disable:
+        progress.unit = "tile"
+        progress.total = (progress.total or 0) + sum(tiles.values()) - len(cut)
+        progress.refresh()
+    return cut
 
 
 def output_names(sources: Sequence[Path]) -> dict[Path, str]:
