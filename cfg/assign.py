@@ -8,7 +8,7 @@ from cfg.section import Positive, Section, Share
 
 
 class AssignConfig(Section):
-    """OLA: which cells learn an object (spec 2); all but `min_side` for gghl."""
+    """Label assignment (OLA): which cells learn an object (spec 2); all but `min_side` for gghl."""
 
     rule: Literal["current", "paper", "pro"] = "current"
     """The rule of the authors' code as it is now, that of the paper, or that of four levels (GGHL pro)."""

@@ -1,4 +1,4 @@
-"""From files and command-line words to one validated `Config`.
+"""Loading of one validated `Config` from files and command-line words.
 
 A file and the command line speak the same language: ``section.key``.  In YAML it may be written flat
 (``data.root: /data``) or nested (``data: {root: /data}``); on the command line it is ``data.root=/data``.

@@ -1,4 +1,4 @@
-"""Every setting of the project, joined from one file per section, which has default, unit and source of each.
+"""Schema of all settings, joined from one file per section, which has default, unit and source of each.
 
 YAML files in this folder state only what differs; ``section.key=value`` on the command line wins over both.
 Sections are frozen; a module takes its own section or plain values, only scripts see `Config`.

@@ -1,4 +1,4 @@
-"""What all sections of the settings share."""
+"""Base class and value types that all sections of the settings share."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What somebody may have meant by a key that is no setting."""
+"""Suggestions for a key that is no setting: what somebody may have meant."""
 
 import difflib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Data sets in other tools' formats: recognised by a look at few files, and how each becomes ours."""
+"""Recognition of data sets in other tools' formats by a look at few files, and how each becomes ours."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Lines of label files: DOTA, index-first, and the list files of spec 1.1."""
+"""Label lines: DOTA, index-first, and the list files of spec 1.1."""
 
 import math
 import re

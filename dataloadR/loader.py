@@ -1,4 +1,4 @@
-"""Samples become batches, in worker processes."""
+"""Data loaders: samples become batches, in worker processes."""
 
 import atexit
 import math

@@ -1,4 +1,4 @@
-"""The images of a dataset by row: decoded, kept in memory where there is room, and bad ones remembered."""
+"""Image reader of a dataset, by row: decoded, cached where there is room, and bad ones remembered."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Whether processes can share memory here: a container may have no /dev/shm, or one that is read-only."""
+"""Shared memory of processes, as far as there is: a container may have no /dev/shm, or a read-only one."""
 
 import logging
 import multiprocessing

@@ -1,4 +1,4 @@
-"""The labels of a data set read in one format and written in another, with their images beside them."""
+"""Label conversion: read in one format, written in another, with the images beside them."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""Large images cut into tiles: jobs for several processes, and the record of how it was done."""
+"""Tiling of large images: jobs for several processes, and the record of how it was done."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The image files that labels belong to: putting them into another folder, under names of their own."""
+"""Image placement: linking or copying the images of labels into another folder, under names of their own."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The same task on many items, in several processes, under a progress bar."""
+"""Parallel jobs: the same task on many items, in several processes, under a progress bar."""
 
 import logging
 import multiprocessing

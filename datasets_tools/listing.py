@@ -1,4 +1,4 @@
-"""Images dealt out to splits, and the lists that say so."""
+"""Dealing out of images to splits, and the lists that say so."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Detections of tiles, merged into those of the whole images: the result files of a folder."""
+"""Merging of the detections of tiles into those of the whole images, result file by result file."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""Cutting one image, or some rows of its tiles: what a process of `split` does."""
+"""Tile jobs: one image, or some rows of its tiles, cut by one process of `split`."""
 
 import zlib
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What there is to cut: the images of every layout that docs/data.md names, and of plain folders."""
+"""Sources of tiles: the images of every layout that docs/data.md names, and of plain folders."""
 
 import logging
 from collections.abc import Iterable, Sequence

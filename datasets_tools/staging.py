@@ -1,4 +1,4 @@
-"""A folder that is filled only after all that belongs into it has been made."""
+"""Staging folder that is filled only after all that belongs into it has been made."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Result files checked and zipped as the evaluation server of DOTA wants them."""
+"""Submission to the evaluation server of DOTA: result files checked and zipped as it wants them."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""What of an image's objects belongs to one of its tiles."""
+"""Objects of a tile: those of the image of which it shows enough."""
 
 from typing import NamedTuple
 

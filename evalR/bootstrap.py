@@ -1,4 +1,4 @@
-"""AP over images drawn with replacement, exactly that of the repeated images, without repeating one.
+"""Bootstrap of AP over images: exactly that of repeated images, without repeating one.
 
 The matching of an image does not depend on the others, so that a resample is a weight per image: how often it
 was drawn.  Detections are sorted and judged once; each resample is one pass over them.
@@ -28,7 +28,7 @@ class Ranking(NamedTuple):
 
 
 def rank(scored: Scored) -> Ranking:
-    """Return what resampling needs to know of an evaluation."""
+    """Return the ranking of an evaluation: what resampling needs to know of it."""
     found, matches, counted = scored.found, scored.matches, ~scored.matches.difficult
     order = matches.order
     columns = (found.labels[order], found.scores[order], found.images[order])

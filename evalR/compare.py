@@ -1,4 +1,4 @@
-"""Two sets of results of the same images: how they differ, and whether by more than chance."""
+"""Comparison of two sets of results of the same images: how they differ, and whether by more than chance."""
 
 import json
 import logging

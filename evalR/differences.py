@@ -1,4 +1,4 @@
-"""In what two evaluations were made differently, from the protocols that stand beside their figures."""
+"""Differences between the protocols of two evaluations, which stand beside their figures."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Result files of DOTA: one `Task1_CLASS.txt` per class (oriented boxes), what DOTA_devkit reads.
+"""DOTA result files: one `Task1_CLASS.txt` per class (oriented boxes), what DOTA_devkit reads.
 
 A line is `image score x1 y1 x2 y2 x3 y3 x4 y4`, pixels of the original image.  Task 2 (horizontal boxes):
 `image score x_min y_min x_max y_max` in `Task2_CLASS.txt`.

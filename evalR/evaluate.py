@@ -26,7 +26,7 @@ PROTOCOL = (
 
 
 class EvalResult(NamedTuple):
-    """What `evaluate` found; C classes, T thresholds."""
+    """Average precision of an evaluation; C classes, T thresholds."""
 
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]  # of the IoU, rising
@@ -75,7 +75,7 @@ def score_all(
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_area_ratio: float | None = None,
 ) -> Scored:
-    """Return what `evaluate` does, with the matches that it is made from."""
+    """Evaluate and return the matches that the AP is made from, too; see `evaluate`."""
     check_labels(detections, annotations, len(classes))
     found, truth = to_found(detections), to_truth(annotations)
     return score(found, truth, classes, thresholds, max_area_ratio)
@@ -88,7 +88,7 @@ def score(
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_area_ratio: float | None = None,
 ) -> Scored:
-    """Return detections and ground truths matched, and the AP; see `evaluate`."""
+    """Match detections and ground truths and compute the AP; see `evaluate`."""
     _count_self_crossing(truth)
     pairs = find_pairs(found, truth)
     matches = match(found, only_slanted(truth, max_area_ratio), pairs, len(classes))

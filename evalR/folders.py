@@ -1,4 +1,4 @@
-"""Where evaluations go, each into a folder of its own, and where they are found again.
+"""Folders of evaluations: each gets one of its own, and is found there again.
 
 Files are written to DIR/.unfinished and moved to DIR when all are there, the record of how they were made
 last: a folder without a record is not complete.  A lock, which ends with the process, keeps others away.

@@ -1,4 +1,4 @@
-"""What was found in an image, for Python: arrays of numpy, records, files of any format, a picture."""
+"""Found objects of an image, for Python: arrays of numpy, records, files of any format, a picture."""
 
 from collections import Counter
 from collections.abc import Iterator

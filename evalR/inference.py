@@ -1,4 +1,4 @@
-"""A model over images: a split of a data set, or one picture of any size."""
+"""Inference over images: a split of a data set, or one picture of any size."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

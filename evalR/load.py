@@ -1,4 +1,4 @@
-"""A trained detector from its checkpoint, ready to predict."""
+"""Loading of a trained detector from its checkpoint, ready to predict."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint
 
 
 class Trained(NamedTuple):
-    """What a checkpoint becomes."""
+    """A trained detector: what a checkpoint becomes."""
 
     model: Network  # in evaluation mode, on `device`
     classes: tuple[str, ...]

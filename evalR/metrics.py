@@ -1,4 +1,4 @@
-"""Every figure of an evaluation as plain values, for metrics.json and metrics.csv; n/a is None.
+"""Metrics of an evaluation as plain values, for metrics.json and metrics.csv; n/a is None.
 
 {"protocol": .., "task1": {"voc07": {"AP50": {"mean": .., "per_class": {NAME: ..}}, "AP55": ..,
 "AP50:95": ..}, "voc12": .., "slanted": .., "sizes": .., "aspect": ..,

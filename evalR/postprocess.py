@@ -1,4 +1,4 @@
-"""From the candidates of a detector to detections in the pixels of the source images (spec 7).
+"""Post-processing: from the candidates of a detector to detections in source pixels (spec 7).
 
 Nothing is clipped.
 """

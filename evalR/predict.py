@@ -1,4 +1,4 @@
-"""What is found in one image or raster of any size, and what of it is shown."""
+"""Prediction of one image or raster of any size, and what of it is shown."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A network that looks at inputs in every view, and what suppression at several thresholds leaves."""
+"""Predictor: a network that looks at inputs in every view, and suppression at several thresholds."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class Look(NamedTuple):
-    """What a network said about a batch in one view."""
+    """Predictions of a network for a batch in one view."""
 
     predictions: Predictions
     frames: Sequence[Frame]
@@ -109,7 +109,7 @@ class Predictor:
 
 
 def merge(parts: Sequence[Detections], config: EvalConfig, views: int | None = None) -> Detections:
-    """Return the detections of several views or tiles of one image as one set, class by class.
+    """Merge the detections of several views or tiles of one image, class by class.
 
     Args:
         views: of the whole image, for `eval.merge=fuse` (`utils.quad_fusion.fuse_quads`); None: tiles.

@@ -1,4 +1,4 @@
-"""How figures were made, in words and numbers that stand beside them."""
+"""Protocol of an evaluation: how its figures were made, in words and numbers that stand beside them."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What there is to predict on: the images and videos that the words of a command line mean."""
+"""Prediction sources: the images and videos that the words of a command line mean."""
 
 import glob
 import os

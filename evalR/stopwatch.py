@@ -1,4 +1,4 @@
-"""Where the time of predicting goes."""
+"""Stopwatch: where the time of predicting goes."""
 
 import time
 from collections import defaultdict

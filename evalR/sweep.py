@@ -1,4 +1,4 @@
-"""Figures over score thresholds and over thresholds of NMS: where a detector is best cut.
+"""Sweeps over score thresholds and over thresholds of NMS: where a detector is best cut.
 
 A table over scores costs nothing but counting, for a cut of the scores changes no match.  All cuts are said
 at an IoU of 0.5.

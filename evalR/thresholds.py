@@ -16,7 +16,7 @@ FEW = 10  # objects; the best cut of fewer is chance, that of all classes serves
 
 
 def best_thresholds(scored: Scored) -> dict[str, float]:
-    """Return the score of the highest F1 at an IoU of 0.5 for each class, and under `*` for all together.
+    """Return the score threshold of the best F1 at an IoU of 0.5 of each class, under `*` of all together.
 
     Classes with fewer than 10 objects, or never found, have none of their own; without detections none has.
     """

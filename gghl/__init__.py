@@ -1,4 +1,4 @@
-"""Oriented objects in images: `from gghl import Detector` (docs/python.md).
+"""Oriented object detection in images: `from gghl import Detector` (docs/python.md).
 
 In an installation all packages of the project lie below this one; `setup.py` says how.
 """

@@ -1,4 +1,4 @@
-"""From settings to the network of a detector: the one place that knows all methods."""
+"""Model building: the one place where settings become a network, and where all methods are known."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The network of a detector: backbone, neck, one head per level, and the method that reads it."""
+"""The network of a detector as a whole: backbone, neck, one head per level, and the method that reads it."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""What the scripts at the top level share: words of the command line, the device, and how errors end."""
+"""Command line of the scripts: words, the device, and how errors end."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""Quads drawn on pictures, pictures put together, pictures saved; all are (H, W, 3) uint8 RGB."""
+"""Drawing of quads on pictures, pictures put together and saved; all are (H, W, 3) uint8 RGB."""
 
 from collections.abc import Sequence
 from pathlib import Path

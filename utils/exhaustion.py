@@ -1,4 +1,4 @@
-"""What a machine says that has run out of something, in one line; output that is closed or full."""
+"""Exhausted machines: what they say, in one line; output that is closed or full."""
 
 import errno
 import os

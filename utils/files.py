@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""File writing: files appear whole or not at all."""
 
 import errno
 import hashlib

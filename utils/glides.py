@@ -1,4 +1,4 @@
-"""ORC: how a quad is written as its horizontal box and four glides, and read back.
+"""Glides (ORC): a quad as its horizontal box and four glides, and the way back.
 
 A glide is the share of each side of the box walked clockwise before its vertex is met (spec 1.2, Gliding
 Vertex arXiv:1911.09358).  That needs one vertex on each side; `approximate_quads` moves the few quads that

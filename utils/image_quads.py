@@ -1,4 +1,4 @@
-"""Quads cut off at the border of their image."""
+"""Quads clipped at the border of their image."""
 
 import numpy as np
 import torch

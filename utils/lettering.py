@@ -1,4 +1,4 @@
-"""Text on pictures, in DejaVu Sans, which comes with matplotlib: the same everywhere, beyond ASCII, too."""
+"""Lettering on pictures, in DejaVu Sans of matplotlib: the same everywhere, beyond ASCII, too."""
 
 from functools import lru_cache
 from math import ceil

@@ -1,4 +1,4 @@
-"""The lines that show how long work goes."""
+"""Progress bars and lines: how long work goes."""
 
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Exact overlap of quads: intersection over union of the two shapes as they are, any vertex direction.
+"""Exact IoU of quads: intersection over union of the two shapes as they are, any vertex direction.
 
 A concave quad counts as its two triangles, a self-crossing one as its convex hull, and a quad without area
 has IoU 0 with everything.  DOTA_devkit takes the signed area of a self-crossing quad, in which one of its two

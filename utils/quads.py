@@ -42,7 +42,7 @@ def clockwise_quads(quads: Tensor) -> Tensor:
 
 
 def self_crossing(quads: Tensor) -> Tensor:
-    """Return which quads (N, 4, 2) have opposite edges that cross, (N,) bool; touching does not count."""
+    """Return a mask (N,) of self-crossing quads (N, 4, 2): opposite edges cross, touching does not count."""
     return part_cases(quads) >= FIRST_CROSSING
 
 

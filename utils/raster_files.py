@@ -1,4 +1,4 @@
-"""Which files rasterio may open, and with which of GDAL's drivers.
+"""Raster files that rasterio may open, and with which of GDAL's drivers.
 
 GDAL asks all of its drivers what a file is, and many mean another place: a text of a few lines that is called
 `a.tif` may name files anywhere on the disk, or addresses in the network.  So a file is opened by the drivers

@@ -1,4 +1,4 @@
-"""Where a run stands, how that is kept, and how it goes on."""
+"""Resume of a run: where it stands, how that is kept, and how it goes on."""
 
 import json
 import logging

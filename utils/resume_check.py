@@ -1,4 +1,4 @@
-"""Whether a checkpoint holds all that a run goes on from: every key, its type and its bounds."""
+"""Resume check: a checkpoint holds all that a run goes on from, every key, its type and its bounds."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

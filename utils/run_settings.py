@@ -1,4 +1,4 @@
-"""With which settings, and under what name, a training starts or goes on."""
+"""Run settings: those, and the name, with which a training starts or goes on."""
 
 import json
 import re

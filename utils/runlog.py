@@ -1,4 +1,4 @@
-"""The numbers of a run: a table, TensorBoard, one picture of the curves, and the folder they live in."""
+"""Run log: a table, TensorBoard, one picture of the curves, and the folder they live in."""
 
 import csv
 import io

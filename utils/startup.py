@@ -1,4 +1,4 @@
-"""The first import of every script: what must happen before the libraries are loaded.
+"""Startup, the first import of every script: what must happen before the libraries are loaded.
 
 One clear line where they are not installed, or where the machine cannot load them, and no traceback; and how
 their threads wait.  It imports nothing that may be missing.

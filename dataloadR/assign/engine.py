@@ -1,4 +1,4 @@
-"""Label assignment for a whole batch at once, on its device: objects compete for cells under a `Rule`.
+"""Label assignment: targets of every cell of a whole batch at once, by a competition under a `Rule`.
 
 Every object offers itself to cells; the hottest owns a cell.  An object that no cell suits competes once more
 with the cell at its centre; what then owns nothing, or is too small, or is cut too far, is an ignore region.

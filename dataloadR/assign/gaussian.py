@@ -43,7 +43,7 @@ def gaussian_rule(config: AssignConfig) -> Rule:
 
 
 def large_enough(shapes: Shapes, config: AssignConfig) -> Tensor:
-    """Return which objects (M,) take part; the others are ignore regions (spec 2.1, 2.7)."""
+    """Return a mask of the objects (M,) that take part; the others are ignore regions (spec 2.1, 2.7)."""
     width, height = shapes.sizes.unbind(-1)
     longest = torch.maximum(width, height)
     if config.rule == "current":
@@ -55,7 +55,7 @@ def large_enough(shapes: Shapes, config: AssignConfig) -> Tensor:
 
 
 def level_members(shapes: Shapes, levels: int, config: AssignConfig) -> Tensor:
-    """Return which levels an object is tried on, (M, levels) bool (spec 2.2, 2.7)."""
+    """Return the pyramid levels that an object is assigned to, (M, levels) bool (spec 2.2, 2.7)."""
     longest = shapes.sizes.amax(dim=-1)
     if config.rule == "paper":
         return torch.ones(len(longest), levels, dtype=torch.bool, device=longest.device)

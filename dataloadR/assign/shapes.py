@@ -10,7 +10,7 @@ from utils.quads import long_side_directions, quad_areas, quads_to_hboxes
 
 
 class Shapes(NamedTuple):
-    """What the assignment derives from each quad once; M objects."""
+    """Shapes of the objects, which the assignment derives from each quad once; M objects."""
 
     hboxes: Tensor  # (M, 4) px, of the original quad
     sizes: Tensor  # (M, 2) px, width and height of the box

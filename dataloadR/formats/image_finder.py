@@ -1,4 +1,4 @@
-"""The image files that labels belong to, found by the names that label files call them."""
+"""Image lookup: the files that labels belong to, by the names that label files call them."""
 
 import os
 from collections.abc import Iterable, Iterator

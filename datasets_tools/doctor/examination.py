@@ -1,4 +1,4 @@
-"""The examination of a data set: everything that is found, as text, JSON and a page."""
+"""Examination of a data set: everything that is found, as text, JSON and a page."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Which images and label files a data set has, split by split, and what is wrong with their names.
+"""Images and label files of a data set, split by split, and what is wrong with their names.
 
 Reading goes on after each fault; an image that is not there keeps its entry, so that its labels are examined.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with the quads: where they lie, how they are drawn, how well the network can express them."""
+"""Faults of quads: where they lie, how they are drawn, how well the network can express them."""
 
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ Mask = NDArray[np.bool_]
 
 
 class Approximation(NamedTuple):
-    """How the network expresses quads, spec 1.3."""
+    """Approximation of quads by box and glides (spec 1.3)."""
 
     needed: Mask  # (N,) a vertex would have to move
     ious: F64  # (N,) with the original; 1 where nothing moves

@@ -1,4 +1,4 @@
-"""What was found, kept beside the outputs: a call that is repeated goes on there."""
+"""Kept detections beside the outputs: a call that is repeated goes on there."""
 
 import hashlib
 import json

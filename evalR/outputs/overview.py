@@ -1,4 +1,4 @@
-"""Scenes too large to draw: an overview, and their densest windows at full size."""
+"""Overview of a scene too large to draw, and its densest windows at full size."""
 
 from collections.abc import Sequence
 from pathlib import Path

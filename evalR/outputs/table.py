@@ -1,4 +1,4 @@
-"""CSV: one line an object, for spreadsheets and statistics."""
+"""CSV table: one line an object, for spreadsheets and statistics."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of what training sees: network inputs, the cells that learn each object, and their heat."""
+"""Assigned cells as pictures: network inputs, the cells that learn each object, and their heat."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What is left of a comparison: a table as text, compare.json, compare.csv, and a page for the browser."""
+"""Comparison report: a table as text, compare.json, compare.csv, and a page for the browser."""
 
 import json
 import math

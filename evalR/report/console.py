@@ -1,4 +1,4 @@
-"""The table and the means as text, for the screen and for metrics.txt."""
+"""Text report: the table and the means, for the screen and for metrics.txt."""
 
 from pathlib import Path
 

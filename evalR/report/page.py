@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that needs no network."""
+"""Report page of an evaluation: one HTML file that needs no network."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Objects in images and rasters of any size, found tile by tile.
+"""Tiled detection in images and rasters of any size.
 
 Three things happen at the same time: a thread reads and scales the next tiles, another has the network look
 at those before, and the caller's own turns what it saw into detections.  Memory holds a row of tiles, a few

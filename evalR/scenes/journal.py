@@ -1,4 +1,4 @@
-"""What is finished of a scene, kept beside the output until that is written.
+"""Journal of a scene: what is finished of it, kept beside the output until that is written.
 
 A file of records, each with its length and checksum, that is only ever appended to: after the end of the
 process at any moment all but the last record is whole.  The first says what the scene, the weights and the

@@ -1,4 +1,4 @@
-"""How a scene is cut for the network, and what its tiles tell about it."""
+"""Tiling of a scene for the network, and what its tiles tell about it."""
 
 from collections.abc import Sequence
 from itertools import groupby

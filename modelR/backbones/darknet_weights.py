@@ -1,4 +1,4 @@
-"""Reading Darknet ``.weights`` files into the backbone (spec 5.6).
+"""Darknet ``.weights`` files read into the backbone (spec 5.6).
 
 A file is a header of 20 bytes (three int32 of version, a 64-bit count of images seen) and float32 values:
 per convolution the bias, weight, mean and variance of its batch norm, then its kernel (out, in, h, w).

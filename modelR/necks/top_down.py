@@ -1,4 +1,4 @@
-"""The top-down neck: coarse features flow to the finer levels (spec 5.2)."""
+"""Top-down neck: coarse features flow to the finer levels (spec 5.2)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A training run: what it moves on, the folder it lives in, and how it is begun, continued and saved."""
+"""Training run: what it moves on, its folder, and how it is begun, continued and saved."""
 
 import logging
 import shutil

@@ -1,4 +1,4 @@
-"""One optimiser step, over all of its micro-batches and processes."""
+"""Optimiser step, over all of its micro-batches and processes."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext

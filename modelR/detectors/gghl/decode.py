@@ -1,4 +1,4 @@
-"""From raw logits to pixels and probabilities (spec 3.2)."""
+"""Decoding of raw logits to pixels and probabilities (spec 3.2)."""
 
 import math
 

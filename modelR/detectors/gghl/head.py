@@ -1,4 +1,4 @@
-"""The head of one level: edge distances, glides, area ratio, objectness (ORC) and classes (spec 5.3)."""
+"""ORC head of one level: edge distances, glides, area ratio, objectness and classes (spec 5.3)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""JOL: the joint loss of location and class (spec 4, with the decisions of docs/decisions.md).
+"""Joint loss (JOL) of location and class (spec 4, with the decisions of docs/decisions.md).
 
 Regression and class terms live on positive cells only; objectness lives on every cell that is not ignored.
 One normaliser serves all levels: the sum of the objectness targets of the global batch.
@@ -45,7 +45,7 @@ def positive_count(targets: Sequence[LevelTargets]) -> Tensor:
 
 
 class JointLoss:
-    """Compares predictions with targets; it holds no weights, only the gains of its terms."""
+    """Joint loss of predictions and targets; it holds no weights, only the gains of its terms."""
 
     def __init__(self, config: LossConfig) -> None:
         self.gains = config.gains
