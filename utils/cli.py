@@ -6,8 +6,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from cfg.listing import settings_text
 from cfg.load import ConfigError, check_keys
@@ -15,6 +14,9 @@ from utils.errors import UserError, first_line
 from utils.exhaustion import close_output, exhaustion, open_output, say, system_line
 from utils.interrupts import Interrupted
 from utils.option_words import Words
+
+if TYPE_CHECKING:
+    import torch
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes
 HelpFormatter = argparse.RawDescriptionHelpFormatter
@@ -87,12 +89,14 @@ def finite_number(text: str) -> float:
     return number
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> "torch.device":
     """Return the device that `name` means; ``auto`` is the first GPU, else the CPU.
 
     Raises:
         UserError: a name torch does not know, or a GPU that is not there.
     """
+    import torch  # a second that --help need not wait
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
