@@ -157,7 +157,7 @@ def test_the_project_takes_it_as_one_of_its_own(tmp_path: Path, monkeypatch: pyt
 
 
 def test_as_published_scores_and_shows_as_that_code() -> None:
-    words = file_words(ROOT / "cfg" / "as_published.yaml")
+    words = file_words(ROOT / "cfg" / "presets" / "as_published.yaml")
     config = load_config_text(config_text(settings_of("dota")), "dota.pt", words)
     assert config.eval.vote_iou == 1.0
     assert not config.eval.ratio_check
