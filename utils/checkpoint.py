@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without running any code from them."""
 
+import errno
 import logging
 import pickle
 import re
@@ -60,20 +61,31 @@ def load_checkpoint(
     map_location: str | torch.device = "cpu",
     required: Sequence[str] = REQUIRED,
 ) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, with `weights_only=True`: a strange file cannot run code.
+    """Read what `save_checkpoint` wrote: a strange file cannot run code.
 
     Raises:
         CheckpointError: no such file, no checkpoint, one that needs code, another format, missing keys.
+    """
+    path = Path(path)
+    return _checked(read_tensors(path, map_location), path, required)
+
+
+def read_tensors(path: str | Path, map_location: str | torch.device = "cpu") -> object:
+    """Read any file of `torch.save`, with `weights_only=True`: what would run code is refused.
+
+    Raises:
+        CheckpointError: no such file, none of torch, a damaged one, or one that needs code.
     """
     path = Path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise CheckpointError(f"{path}: expected a checkpoint file, found {found}")
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, *DAMAGE) as error:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, OSError, *DAMAGE) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # of the disk; in a file that was cut off torch looks for places before its start
         raise CheckpointError(f"{path}: {read_fault(path, error)}") from None
-    return _checked(checkpoint, path, required)
 
 
 def _checked(checkpoint: object, path: Path, required: Sequence[str]) -> dict[str, Any]:

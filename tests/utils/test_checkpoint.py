@@ -57,8 +57,15 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
 
 
+def cut_short(path: Path) -> None:
+    """To less than torch reads at a time from its end."""
+    save_checkpoint(path, CONTENT | {"model": {f"w{k}": torch.zeros(1) for k in range(464)}})
+    path.write_bytes(path.read_bytes()[:40_000])
+
+
 WRITERS = {
     "truncated": truncated,
+    "cut short": cut_short,
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("0.5 0.5 ship\n" * 20),
     "label": lambda path: path.write_text("imagesource:GoogleEarth\ngsd:0.1\n"),
