@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cfg.model import ModelConfig
+from cfg.schema import Config
 from modelR.backbones.darknet import STAGES
 from modelR.build import build_model
 from utils.checkpoint import CheckpointError, read_tensors
