@@ -52,7 +52,7 @@ LIMITS = {  # what a shell does around a command
     "closed output": "{} >&-",
     "broken pipe": "set -o pipefail; {} | head -c 1",
 }
-DEV = """T=$(mktemp -d); mount -t tmpfs none $T
+DEV = """T=$HOME/dev$$; mkdir -p $T; mount -t tmpfs none $T
 for d in null zero full random urandom; do touch $T/$d; mount --bind /dev/$d $T/$d; done
 mount --rbind $T /dev; """
 FULL = "mkdir -p out runs; for d in out runs; do mount -t tmpfs -o size={} none $d; done; "

@@ -9,6 +9,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.queues import Queue
+from multiprocessing.util import get_temp_dir
 from typing import Any, NamedTuple
 
 import cv2
@@ -174,6 +175,7 @@ def _loader(
     workers = min(workers, usable_cpus())
     workers = workers if workers and can_share() else 0
     if workers:
+        get_temp_dir()  # theirs, too, and removed at the end: those of workers that are killed would stay
         atexit.unregister(end_workers)  # once, and in programs alone that have workers of ours
         atexit.register(end_workers)
     return DataLoader(
