@@ -4,7 +4,7 @@ import logging
 import pickle
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from utils.errors import UserError, first_line
+from utils.exhaustion import exhaustion
 from utils.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -59,8 +60,12 @@ def load_checkpoint(
     path: str | Path,
     map_location: str | torch.device = "cpu",
     required: Sequence[str] = REQUIRED,
+    check: bool = True,
 ) -> dict[str, Any]:
     """Read what `save_checkpoint` wrote, with `weights_only=True`: a strange file cannot run code.
+
+    Args:
+        check: what predicting takes from it must be what it should be; `utils.resume_check` asks for more.
 
     Raises:
         CheckpointError: no such file, no checkpoint, one that needs code, another format, missing keys.
@@ -72,8 +77,32 @@ def load_checkpoint(
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, *DAMAGE) as error:
-        raise CheckpointError(f"{path}: {read_fault(path, error)}") from None
-    return _checked(checkpoint, path, required)
+        raise CheckpointError(f"{path}: {exhaustion(error) or read_fault(path, error)}") from None
+    checkpoint = _checked(checkpoint, path, required)
+    faults = _content_faults(checkpoint) if check else ()
+    for fault in faults:
+        raise CheckpointError(f"{path}: expected {fault}")
+    return checkpoint
+
+
+def _content_faults(checkpoint: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what should be in a checkpoint and is not, of the keys that are there."""
+    config, classes = checkpoint.get("config", ""), checkpoint.get("classes", ["x"])
+    if not isinstance(config, str):
+        yield f"a text as 'config', found {type(config).__name__}"
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) and name for name in classes):
+        yield f"names as 'classes', found {repr(classes)[:40]}"
+    for key in ("model", "ema"):
+        if not _all_are(checkpoint.get(key, {}), Tensor):
+            yield f"tensors by name as {key!r}"
+    if not _all_are(checkpoint.get("thresholds") or {}, float):
+        yield "numbers by class as 'thresholds'"
+
+
+def _all_are(values: object, kind: type) -> bool:
+    """Say whether something is a dictionary from text to one kind of values."""
+    is_dict = isinstance(values, Mapping)
+    return is_dict and all(isinstance(key, str) and isinstance(value, kind) for key, value in values.items())
 
 
 def _checked(checkpoint: object, path: Path, required: Sequence[str]) -> dict[str, Any]:

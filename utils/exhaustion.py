@@ -15,6 +15,7 @@ LACKS = (  # words of libraries in lower case, and what they mean
     (("can't start new thread", "resource temporarily unavailable", "cannot create thread"), "processes"),
     (("too many open files", "received 0 items of ancdata"), "files"),
     (("no space left on device", "file write failed", "errno 28", "disk quota exceeded"), "disk"),
+    (("file too large", "file size limit"), "size"),
     (("bus error", "insufficient shared memory", "unable to open shared memory"), "shm"),
     (("/torch_", "shm_open"), "shm"),
     (("killed by signal: segmentation", "killed by signal: killed"), "killed"),
@@ -22,7 +23,6 @@ LACKS = (  # words of libraries in lower case, and what they mean
     ((f"exited unexpectedly with exit code {errno.ENOMEM}",), "memory"),
     ((f"exited unexpectedly with exit code {errno.ENOSPC}",), "shm"),
     (("exited unexpectedly",), "ended"),
-    (("file too large", "file size limit"), "size"),
     (("symlink loop",), "loop"),
 )
 ADVICE = {

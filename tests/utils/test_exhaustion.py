@@ -35,6 +35,10 @@ def raised(error: BaseException) -> Callable[[object], None]:
         (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (OSError(errno.ENOSPC, "No space left on device", "a.gpkg"), "a.gpkg: No space left"),
         (OSError(errno.EFBIG, "File too large", "x"), "x: File too large"),
+        (
+            RuntimeError("unable to resize file </torch_1>: File too large (27)"),
+            "ulimit -f",
+        ),
         (RuntimeError("received 0 items of ancdata"), "ulimit -n"),
         (RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error."), "shared memory"),
         (PermissionError(errno.EACCES, "Permission denied", "/dev/shm/sem.x"), "/dev/shm/sem.x: Permission"),
