@@ -66,7 +66,7 @@ def make_template(folder: Path) -> None:
     (folder / "secret.png").write_bytes(picture.tobytes() + SECRET)
     names = sorted(path.stem for path in (data / "val/images").iterdir())
     (folder / "names").write_text("\n".join(names))
-    for place, suffix in (("results", ""), ("tiles", "__1__0___0")):
+    for place, suffix in (("results", ""), ("others", ""), ("tiles", "__1__0___0")):
         (folder / place).mkdir()
         lines = "".join(f"{name}{suffix} 0.5 1 1 30 1 30 20 1 20\n" for name in names)
         for label in CLASSES:
@@ -104,6 +104,8 @@ def run(case: Case, number: int, folder: Path, seconds: float = SECONDS) -> str:
     try:
         case.make(at)
         (at / "tmp").mkdir()
+        for place in filter(Path.is_dir, (at / "tmp", at / "work", at / "run")):
+            place.chmod(0o777)  # a run may have another user number
         before = state_of(at)
         faults = start(case.command(number), at, seconds)
         changed = {path for path, _ in before.items() ^ state_of(at).items()}

@@ -101,8 +101,9 @@ def _content_faults(checkpoint: Mapping[str, Any]) -> Iterator[str]:
 
 def _all_are(values: object, kind: type) -> bool:
     """Say whether something is a dictionary from text to one kind of values."""
-    is_dict = isinstance(values, Mapping)
-    return is_dict and all(isinstance(key, str) and isinstance(value, kind) for key, value in values.items())
+    if not isinstance(values, Mapping):
+        return False
+    return all(isinstance(key, str) and isinstance(value, kind) for key, value in values.items())
 
 
 def _checked(checkpoint: object, path: Path, required: Sequence[str]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 import hashlib
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from cfg.schema import Config
-from utils.files import replacing
+from utils.files import read_bytes, replacing
 from utils.records import Detections
 from utils.stretch import RULE
 
@@ -48,7 +49,7 @@ def keep(path: Path, detections: Detections, mark: str) -> None:
 def read_kept(path: Path, mark: str) -> Detections | None:
     """Return what was kept under this mark; None without it."""
     try:
-        with np.load(path) as values:
+        with np.load(BytesIO(read_bytes(path))) as values:
             if str(values["mark"]) != mark:
                 return None
             return Detections(*(torch.from_numpy(values[name]) for name in ("quads", "scores", "labels")))
