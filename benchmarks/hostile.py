@@ -123,6 +123,8 @@ def start(words: Sequence[str], at: Path, seconds: float) -> list[str]:
     """Start a command, wait for its end, and return what is wrong with that."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(at / "tmp")}
     home = str(at.parent / "home")
+    Path(home).mkdir(exist_ok=True, mode=0o777)
+    Path(home).chmod(0o777)
     environment |= {"HOME": home, "TORCHINDUCTOR_CACHE_DIR": home, "PYTHONDONTWRITEBYTECODE": "1"}
     log = at.with_suffix(".log")
     with log.open("wb") as errors:

@@ -1,6 +1,7 @@
 """Samples become batches, in worker processes."""
 
 import atexit
+import errno
 import math
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ from cfg.schema import AugmentConfig, DataConfig, TrainConfig
 from dataloadR.dataset import RotatedDataset, SampleKey
 from dataloadR.samplers import EvalBatches, TrainBatches, repeat_factors, training_batches
 from dataloadR.sharing import can_share
+from utils.exhaustion import exhaustion
 from utils.records import Annotation, Batch, Objects, Sample
 
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
@@ -112,6 +114,8 @@ def _end_with_error(error: Exception, _: object) -> None:
     """
     number = re.search(r"\((\d+)\)$", str(error))  # at the end of torch's messages
     code = error.errno if isinstance(error, OSError) else int(number[1]) if number else None
+    if code is None and exhaustion(error):  # a thread that cannot be started
+        code = errno.EAGAIN
     if code is None:
         traceback.print_exception(error)
     os._exit(code or 1)

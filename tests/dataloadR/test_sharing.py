@@ -74,6 +74,7 @@ def test_a_bad_image_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureF
         (OSError(errno.EMFILE, "Too many open files"), errno.EMFILE, "too many open files"),
         (RuntimeError("unable to mmap 9 bytes from </torch_1>: Cannot allocate memory (12)"), 12, "memory"),
         (RuntimeError("unable to write to file </torch_1>: No space left on device (28)"), 28, "/dev/shm"),
+        (RuntimeError("can't start new thread"), errno.EAGAIN, "ulimit -u"),
         (TypeError("cannot pickle"), 1, "a worker has ended"),
     ],
 )
