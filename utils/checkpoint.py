@@ -52,7 +52,7 @@ def save_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter
         left = "; the one before it is whole" if Path(path).exists() else ""
         raise CheckpointError(
-            f"{path}: the checkpoint could not be written{left}: {first_line(error)}"
+            f"{path}: the checkpoint could not be written{left}: {exhaustion(error) or first_line(error)}"
         ) from None
 
 
