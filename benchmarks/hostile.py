@@ -28,6 +28,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -65,7 +66,7 @@ def make_template(folder: Path) -> None:
     (folder / "secret.png").write_bytes(picture.tobytes() + SECRET)
     names = sorted(path.stem for path in (data / "val/images").iterdir())
     (folder / "names").write_text("\n".join(names))
-    for place, suffix in (("results", ""), ("tiles", "__1__0___0")):
+    for place, suffix in (("results", ""), ("others", ""), ("tiles", "__1__0___0")):
         (folder / place).mkdir()
         lines = "".join(f"{name}{suffix} 0.5 1 1 30 1 30 20 1 20\n" for name in names)
         for label in CLASSES:
@@ -97,14 +98,16 @@ def state_of(folder: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def run(case: Case, number: int, folder: Path) -> str:
+def run(case: Case, number: int, folder: Path, seconds: float = SECONDS) -> str:
     """Return what went wrong with a run; nothing where it ended well or in a line."""
     at = Path(shutil.copytree(folder / "template", folder / f"run{number}"))
     try:
         case.make(at)
         (at / "tmp").mkdir()
+        for place in filter(Path.is_dir, (at / "tmp", at / "work", at / "run")):
+            place.chmod(0o777)  # a run may have another user number
         before = state_of(at)
-        faults = start(case.command(number), at)
+        faults = start(case.command(number), at, seconds)
         changed = {path for path, _ in before.items() ^ state_of(at).items()}
         faults += [f"files outside the target: {sorted(changed)}"] * bool(changed)
         written = (path for place in ("out", "runs") for path in (at / "work" / place).rglob("*"))
@@ -116,10 +119,13 @@ def run(case: Case, number: int, folder: Path) -> str:
         shutil.rmtree(at, ignore_errors=True)
 
 
-def start(words: Sequence[str], at: Path) -> list[str]:
+def start(words: Sequence[str], at: Path, seconds: float) -> list[str]:
     """Start a command, wait for its end, and return what is wrong with that."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(at / "tmp")}
-    environment |= {"HOME": str(at.parent / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+    home = str(at.parent / "home")
+    Path(home).mkdir(exist_ok=True, mode=0o777)
+    Path(home).chmod(0o777)
+    environment |= {"HOME": home, "TORCHINDUCTOR_CACHE_DIR": home, "PYTHONDONTWRITEBYTECODE": "1"}
     log = at.with_suffix(".log")
     with log.open("wb") as errors:
         process = subprocess.Popen(
@@ -131,7 +137,7 @@ def start(words: Sequence[str], at: Path) -> list[str]:
             stderr=errors,
             start_new_session=True,
         )
-        faults = [] if has_ended(process) else [f"hang, or processes left after {SECONDS} s"]
+        faults = [] if has_ended(process, seconds) else [f"hang, or processes left after {seconds} s"]
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
@@ -144,10 +150,10 @@ def start(words: Sequence[str], at: Path) -> list[str]:
     return faults
 
 
-def has_ended(process: "subprocess.Popen[bytes]") -> bool:
+def has_ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
     """Wait, and return whether a process and all of its group have ended."""
     try:
-        process.wait(SECONDS)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         return False
     for _ in range(round(WAIT * 10)):
@@ -167,6 +173,9 @@ def main() -> int:
     parser.add_argument("--number", type=int, default=0, help="of runs, drawn by chance; 0: all")
     parser.add_argument("--only", default="", help="a word in the script, the kind or the name of a run")
     parser.add_argument("--processes", type=int, default=2, help="runs at the same time; default 2")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="until a run hangs; more on a busy machine"
+    )
     arguments = parser.parse_args()
     url, asked = serve()
     with tempfile.TemporaryDirectory() as name:
@@ -177,13 +186,17 @@ def main() -> int:
         order = np.random.default_rng(1).permutation(len(cases))[: arguments.number or None]
         counts, bad = Counter[tuple[str, str]](), 0
         with ThreadPoolExecutor(arguments.processes) as pool:
-            jobs = {int(k): pool.submit(run, cases[k], number, folder) for number, k in enumerate(order)}
-            for k, job in jobs.items():
+            jobs = {
+                int(k): pool.submit(run, cases[k], number, folder, arguments.seconds)
+                for number, k in enumerate(order)
+            }
+            for k, job in tqdm(jobs.items(), unit="run", mininterval=10):
                 case, faults = cases[k], job.result()
                 counts[case.script, case.kind] += 1
                 bad += bool(faults)
-                sys.stdout.write(f"{case.script}, {case.kind}, {case.name}: {faults}\n" if faults else "")
-                sys.stdout.flush()
+                if faults:
+                    tqdm.write(f"{case.script}, {case.kind}, {case.name}: {faults}")
+                    sys.stdout.flush()
     for (script, kind), count in sorted(counts.items()):
         sys.stdout.write(f"{script:<14} {kind:<20} {count:>4}\n")
     sys.stdout.write(f"{counts.total()} runs, {bad} with faults, {len(asked)} requests\n")

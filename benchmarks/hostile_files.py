@@ -183,7 +183,7 @@ def damage_results(folder: Path, name: str) -> None:
 
 def _odd_names(data: Path) -> None:
     image = next((data / "train/images").iterdir())
-    for name in ("-rf", "=cmd|' /C calc'!A1", "a\nb", "[x]*", "%s%n{}", "<b>&amp;", "\udcff", "é" * 100, " "):
+    for name in ("-rf", "=cmd|' C calc'!A1", "a\nb", "[x]*", "%s%n{}", "<b>&amp;", "\udcff", "é" * 100, " "):
         shutil.copy(image, data / "train/images" / f"{name}.jpg")
 
 

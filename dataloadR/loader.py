@@ -1,6 +1,7 @@
 """Data loaders: samples become batches, in worker processes."""
 
 import atexit
+import errno
 import math
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.queues import Queue
+from multiprocessing.util import get_temp_dir
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,6 +23,7 @@ from cfg.schema import AugmentConfig, DataConfig, TrainConfig
 from dataloadR.dataset import RotatedDataset, SampleKey
 from dataloadR.samplers import EvalBatches, TrainBatches, repeat_factors, training_batches
 from dataloadR.sharing import can_share
+from utils.exhaustion import exhaustion
 from utils.records import Annotation, Batch, Objects, Sample
 
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
@@ -111,6 +114,8 @@ def _end_with_error(error: Exception, _: object) -> None:
     """
     number = re.search(r"\((\d+)\)$", str(error))  # at the end of torch's messages
     code = error.errno if isinstance(error, OSError) else int(number[1]) if number else None
+    if code is None and exhaustion(error):  # a thread that cannot be started
+        code = errno.EAGAIN
     if code is None:
         traceback.print_exception(error)
     os._exit(code or 1)
@@ -174,6 +179,7 @@ def _loader(
     workers = min(workers, usable_cpus())
     workers = workers if workers and can_share() else 0
     if workers:
+        get_temp_dir()  # theirs, too, and removed at the end: those of workers that are killed would stay
         atexit.unregister(end_workers)  # once, and in programs alone that have workers of ours
         atexit.register(end_workers)
     return DataLoader(

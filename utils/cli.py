@@ -1,10 +1,14 @@
 """Command line of the scripts: words, the device, and how errors end."""
 
+import _thread
 import argparse
 import logging
 import math
+import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -120,13 +124,17 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
     open_output()
     logging.raiseExceptions = False  # a log that cannot be written is no reason to stop
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    in_threads = interrupting_threads()
     try:
         code = main(sys.argv[1:]) or 0
         sys.stdout.flush()  # a full disk is seen here, not by Python at its end
         return code
-    except Interrupted as error:
-        return error.exit_code
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt) as error:
+        if in_threads:
+            say(f"error: {in_threads[0]}\n")
+            return BAD_INPUT
+        if isinstance(error, Interrupted):
+            return error.exit_code
         say("interrupted; what was saved before is complete\n")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -139,6 +147,30 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
         return BAD_INPUT
     finally:
         close_output()
+
+
+def interrupting_threads() -> list[str]:
+    """Let a background thread that ends for want of something interrupt the main one, which may wait for it.
+
+    Returns:
+        What they lacked, filled as it happens; a mistake in a thread shows its traceback, as ever.
+    """
+    lines: list[str] = []
+
+    def hook(ended: threading.ExceptHookArgs) -> None:
+        line = exhaustion(ended.exc_value) if ended.exc_value else None
+        if line is None:
+            threading.__excepthook__(ended)
+            return
+        lines.append(line)
+        if callable(signal.getsignal(signal.SIGINT)):
+            _thread.interrupt_main()
+        else:  # Ctrl-C is ignored, as behind nohup: nothing would reach the main thread
+            say(f"error: {line}\n")
+            os._exit(BAD_INPUT)
+
+    threading.excepthook = hook
+    return lines
 
 
 def error_line(error: Exception) -> str | None:

@@ -15,14 +15,15 @@ LACKS = (  # words of libraries in lower case, and what they mean
     (("can't start new thread", "resource temporarily unavailable", "cannot create thread"), "processes"),
     (("too many open files", "received 0 items of ancdata"), "files"),
     (("no space left on device", "file write failed", "errno 28", "disk quota exceeded"), "disk"),
+    (("file too large", "file size limit"), "size"),
     (("bus error", "insufficient shared memory", "unable to open shared memory"), "shm"),
     (("/torch_", "shm_open"), "shm"),
     (("killed by signal: segmentation", "killed by signal: killed"), "killed"),
     ((f"exited unexpectedly with exit code {errno.EMFILE}",), "files"),  # see dataloadR/loader.py
+    ((f"exited unexpectedly with exit code {errno.EAGAIN}",), "processes"),
     ((f"exited unexpectedly with exit code {errno.ENOMEM}",), "memory"),
     ((f"exited unexpectedly with exit code {errno.ENOSPC}",), "shm"),
     (("exited unexpectedly",), "ended"),
-    (("file too large", "file size limit"), "size"),
     (("symlink loop",), "loop"),
 )
 ADVICE = {
@@ -37,7 +38,7 @@ ADVICE = {
     "shm": "too little shared memory (/dev/shm), or none that can be written: try data.workers=0 or "
     "--processes 1; a container takes --shm-size",
     "killed": "a worker was killed, most likely for lack of memory: try data.workers=0",
-    "ended": "a worker has ended, most likely for lack of memory or of open files: try data.workers=0",
+    "ended": "a worker has ended, most likely for lack of memory, open files or threads: try data.workers=0",
     "size": "a file became larger than is allowed (ulimit -f)",
     "loop": "a link leads to itself",
 }

@@ -36,13 +36,25 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[Path]:
     clear_leftovers(target.parent)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
-        yield temporary
+        with _naming(target, temporary):
+            yield temporary
         if flush:
             with temporary.open("r+b") as file:  # Windows flushes only files open for writing
                 os.fsync(file.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(target: Path, temporary: Path) -> Iterator[None]:
+    """Name a file in the system's errors about its temporary one, and in those that name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary), temporary):
+            error.filename = str(target)
+        raise
 
 
 @lru_cache(maxsize=64)

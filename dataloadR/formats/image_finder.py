@@ -38,7 +38,7 @@ class ImageFinder:
             UserError: several would do, or the only one lies outside the folders that were given.
         """
         outside = None
-        for folder in self.direct:
+        for folder in self.direct[: 1 if Path(name).name == name else 2]:
             path = folder / name
             if is_image(path) and os.path.isfile(path):  # noqa: PTH113 - raises never
                 if stays_below(path, folder):

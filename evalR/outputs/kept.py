@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from cfg.harmless import ALLOWED, BATCHES
 from cfg.load import config_settings
 from cfg.schema import Config
-from utils.files import replacing
+from utils.files import read_bytes, replacing
 from utils.records import Detections
 from utils.stretch import RULE
 
@@ -54,7 +55,7 @@ def keep(path: Path, detections: Detections, mark: str) -> None:
 def read_kept(path: Path, mark: str) -> Detections | None:
     """Return what was kept under this mark; None without it."""
     try:
-        with np.load(path) as values:
+        with np.load(BytesIO(read_bytes(path))) as values:
             if str(values["mark"]) != mark:
                 return None
             return Detections(*(torch.from_numpy(values[name]) for name in ("quads", "scores", "labels")))

@@ -4,6 +4,8 @@ import errno
 import logging
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from dataloadR.loader import eval_loader
 from dataloadR.reader import ImageReader
 from dataloadR.samplers import EvalBatches
 from dataloadR.sharing import can_share
+from tests.training_runs import ROOT
 from utils.exhaustion import exhaustion
 from utils.images import ImageError
 
@@ -71,6 +74,7 @@ def test_a_bad_image_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureF
         (OSError(errno.EMFILE, "Too many open files"), errno.EMFILE, "too many open files"),
         (RuntimeError("unable to mmap 9 bytes from </torch_1>: Cannot allocate memory (12)"), 12, "memory"),
         (RuntimeError("unable to write to file </torch_1>: No space left on device (28)"), 28, "/dev/shm"),
+        (RuntimeError("can't start new thread"), errno.EAGAIN, "ulimit -u"),
         (TypeError("cannot pickle"), 1, "a worker has ended"),
     ],
 )
@@ -91,3 +95,29 @@ def test_a_worker_that_cannot_send_ends(
         f"DataLoader worker (pid 7) exited unexpectedly with exit code {code}. Details are lost"
     )
     assert words in str(exhaustion(told))
+
+
+LOOP = """
+import sys
+from dataloadR.annotations import read_split
+from dataloadR.dataset import RotatedDataset
+from dataloadR.loader import eval_loader
+from dataloadR.samplers import EvalBatches
+annotations, _ = read_split(sys.argv[1], "train")
+batches = iter(eval_loader(RotatedDataset(annotations), EvalBatches(3, 1, (64, 64)), workers=1))
+print(next(batches).images.shape[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="tensors go another way")
+def test_workers_leave_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
+    """Those of a loop that is not at its end are killed, and had sockets there."""
+    root = write_demo_scenes(tmp_path / "data", train=3, val=1, size=(64, 64))
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(ROOT)}
+    environment |= {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", LOOP, str(root)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "1\n"
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -1,6 +1,7 @@
 import errno
 import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -73,3 +74,26 @@ def test_without_semaphores_there_is_one_process(
     assert list(run_jobs(square, range(5), 2, "squares")) == [0, 1, 4, 9, 16]
     (record,) = caplog.records
     assert str(error) in record.getMessage()
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_without_threads_there_is_one_process_and_no_wait(
+    threads: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As under `ulimit -u`: processes start, and then not the threads that feed them."""
+    start, started = threading.Thread.start, []
+
+    def start_few(self: threading.Thread) -> None:
+        if len(started) == threads:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        start(self)
+
+    before = set(multiprocessing.active_children())
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    if threads == 0:
+        assert list(run_jobs(square, range(5), 2, "squares")) == [0, 1, 4, 9, 16]
+        assert "can't start new thread" in caplog.text
+    for child in set(multiprocessing.active_children()) - before:
+        child.join(10)
+    assert set(multiprocessing.active_children()) == before

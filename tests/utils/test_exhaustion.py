@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,10 @@ def raised(error: BaseException) -> Callable[[object], None]:
         (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (OSError(errno.ENOSPC, "No space left on device", "a.gpkg"), "a.gpkg: No space left"),
         (OSError(errno.EFBIG, "File too large", "x"), "x: File too large"),
+        (
+            RuntimeError("unable to resize file </torch_1>: File too large (27)"),
+            "ulimit -f",
+        ),
         (RuntimeError("received 0 items of ancdata"), "ulimit -n"),
         (RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error."), "shared memory"),
         (PermissionError(errno.EACCES, "Permission denied", "/dev/shm/sem.x"), "/dev/shm/sem.x: Permission"),
@@ -103,6 +108,25 @@ def test_paths_and_lines_of_code_are_no_words() -> None:
     assert str(told).endswith("(RuntimeError: can't start new thread)")
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), TypeError("out of memory")])
+def test_a_thread_that_ends_is_not_waited_for(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As that of a pool of processes, which nobody would feed then."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    waiting = threading.Event()
+
+    def main(_: object) -> None:
+        threading.Thread(target=raised(error), args=(None,)).start()
+        waiting.wait(60 if isinstance(error, RuntimeError) else 0.2)
+
+    is_mistake = isinstance(error, TypeError)
+    assert run_script(main) == (0 if is_mistake else 2)
+    text = capsys.readouterr().err
+    assert text.startswith("Exception in thread" if is_mistake else "error: no more processes or threads")
+    assert ("Traceback" in text) == is_mistake
+
+
 def script(body: str, shell: str, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
     (tmp_path / "s.py").write_text(HEAD + body + "\nsys.exit(run_script(main))\n")
     command = shell.format(python=f"{sys.executable} {tmp_path / 's.py'} {ROOT}")
@@ -129,3 +153,13 @@ def test_output_that_is_closed_or_full(tmp_path: Path, shell: str, code: int) ->
     assert "Exception ignored" not in result.stderr
     assert result.returncode == code, result.stderr
     assert code != 2 or result.stderr.startswith("error: No space left on device")
+
+
+@pytest.mark.slow
+def test_a_thread_that_ends_behind_nohup(tmp_path: Path) -> None:
+    body = "import threading, time\ndef end(): raise MemoryError\n"
+    body += "def main(_):\n    threading.Thread(target=end).start()\n    time.sleep(50)\n"
+    result = script(body, "trap '' INT; exec {python}", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: the machine has too little memory")
+    assert "Traceback" not in result.stderr
