@@ -58,7 +58,7 @@ from evalR.report.comparison import comparison_table, write_comparison
 from evalR.report.console import write_metrics_text
 from evalR.report.grid import prediction_grid
 from evalR.report.page import PAGE, write_report
-from evalR.result_sets import Results, read_labels, read_results
+from evalR.result_sets import Results, read_labels, read_results, split_of_images
 from evalR.slicing import log_slicing
 from evalR.stopwatch import Stopwatch, write_speed
 from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
@@ -165,7 +165,9 @@ def out_folder(options: dict[str, str], default: Path) -> Path:
 def score_results(options: dict[str, str], config: Config) -> None:
     """Score the result files of a folder."""
     source, split = Path(options["results"]), config.data.split(config.eval.split)
-    wanted, images = out_folder(options, source / f"eval-{Path(split).stem}"), options.get("data.images")
+    images = options.get("data.images")
+    split = split_of_images(config.data.root, split, images)
+    wanted = out_folder(options, source / f"eval-{Path(split).stem}")
     labels = read_labels(config.data, split, images)
     truth, names, classes = labels.truth, labels.names, labels.classes
     protocol = protocol_of(truth, names, named_data(config.data, split, images), classes)
@@ -193,6 +195,7 @@ def compare_results(options: dict[str, str], words: Sequence[str]) -> None:
     config = load_config(None, [*known, *words])
     data, split = config.data, config.data.split(config.eval.split)
     images = options.get("data.images", images)
+    split = split_of_images(data.root, split, images)
     labels = read_labels(data, split, images)
     protocol = protocol_of(labels.truth, labels.names, named_data(data, split, images), labels.classes)
     protocol |= resampling(config.eval.metric, int(draws), config.train.seed) | named_sides(sides)

@@ -105,9 +105,9 @@ def read_named(
 ) -> tuple[list[Annotation], tuple[str, ...]]:
     """Return what `read_split` does for images of these names, which need not be there.
 
-    Labels are looked for in the label folders of the root and of the split, or in the split of YOLO and
-    COCO, all of them where there is no such split.  `image_path` is the image in the image folder beside
-    the labels, or the name where there is none.
+    Labels are looked for in the label folders of the root, of the split and then of the other splits, or in
+    the split of YOLO and COCO, all of them where there is no such split.  `image_path` is the image in the
+    image folder beside the labels, or the name where there is none.
 
     Raises:
         AnnotationError: no label folder, no label file for any of the names, or labels that cannot be read.
@@ -130,22 +130,33 @@ def _read_named_direct(data: Foreign, names: Sequence[str], split: str) -> Conte
 
 
 def _named(root: Path, names: Sequence[str], split: str) -> list[WrittenImage]:
-    faults, split = Faults(skip=False), called_alike(split, layout_splits(root))
-    places = [
-        (place / images, place / labels) for place in (root, root / split) for images, labels in LAYOUTS
-    ]
-    beside, folder = next(((images, labels) for images, labels in places if labels.is_dir()), (root, None))
-    if folder is None:
+    """Return the images of these names from the first folder that has them, that of the split first."""
+    split = called_alike(split, layout_splits(root))
+    others = sorted(labels.parent for _, name in LAYOUTS for labels in root.glob(f"*/{name}"))
+    parts = dict.fromkeys((root, root / split, *others))
+    pairs = [(part / images, part / labels) for part in parts for images, labels in LAYOUTS]
+    folders = [(_image_files(images), label_files(labels)) for images, labels in pairs if labels.is_dir()]
+    if not folders:
         raise AnnotationError(f"{root}: expected label files in labelTxt/, {split}/labelTxt/ or Annotations/")
-    found = {path.stem: path for path in beside.iterdir() if is_image(path)} if beside.is_dir() else {}
-    files, images = label_files(folder), [found.get(name, Path(name)) for name in names]
-    labels = [files.get(name) or files.get(i.name) for name, i in zip(names, images, strict=True)]
-    if names and not any(labels):
-        raise AnnotationError(f"{folder}: expected label files such as {names[0]}.txt, found none of them")
-    return [
-        WrittenImage(image, path, read_label_file(path, faults) if path else [])
-        for image, path in zip(images, labels, strict=True)
-    ]
+    found = [_named_image(name, folders) for name in names]
+    if names and not any(image.labels for image in found):
+        place = next(labels for _, labels in pairs if labels.is_dir())
+        raise AnnotationError(f"{place}: expected label files such as {names[0]}.txt, found none of them")
+    return found
+
+
+def _image_files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.iterdir() if is_image(path)} if folder.is_dir() else {}
+
+
+def _named_image(name: str, folders: Sequence[tuple[dict[str, Path], dict[str, Path]]]) -> WrittenImage:
+    """Return an image with the labels of its own folder, which may have none for it."""
+    for images, labels in folders:
+        image = images.get(name, Path(name))
+        path = labels.get(name) or labels.get(image.name)
+        if path or name in images:
+            return WrittenImage(image, path, read_label_file(path, Faults(skip=False)) if path else [])
+    return WrittenImage(Path(name), None, [])
 
 
 def split_is_labelled(root: str | Path, split: str) -> bool:

@@ -14,7 +14,7 @@ from evalR.bootstrap import rank, resample
 from evalR.columns import F64, I64
 from evalR.differences import Difference, differences
 from evalR.evaluate import COCO_THRESHOLDS, Scored, known_mean, score
-from evalR.folders import find_evaluations, find_record
+from evalR.folders import find_evaluations, find_record, read_protocol
 from evalR.matching import FALSE, RIGHT_IOU, TRUE, judge
 from evalR.protocol import results_hash
 from evalR.result_sets import Labels, read_results
@@ -89,7 +89,7 @@ def _find_side(word: str, split: str) -> Side:
         raise UserError(f"compare: {place}: expected a folder, found none")
     evaluations = find_evaluations(place, split)
     places = (place, place / "Task1", *(one / "Task1" for one in evaluations[::-1]))
-    folder = next((one for one in places if any(one.glob("Task1_*.txt"))), None)
+    folder = next((one for one in places if any(one.glob("Task1_*.txt"))), None) or _scored_folder(place)
     if folder is None:
         others = ", ".join(sorted(path.parent.name for path in place.glob("eval-*/Task1")))
         hint = f"; there is {others}, data.split=SPLIT chooses" if others else ""
@@ -99,8 +99,28 @@ def _find_side(word: str, split: str) -> Side:
         raise UserError(f"compare: {place}: expected one of {looked}, found none{hint}")
     newest = f", the newest of {', '.join(one.name for one in evaluations)}" if len(evaluations) > 1 else ""
     logger.info("%s: comparing %s%s", word, folder, newest if folder in places[2:] else "")
-    record = _record_of(folder, split)
+    record = find_record(place) or _record_of(folder, split)
     return Side(word, folder, _read_metrics(record) if record else {})
+
+
+def _scored_folder(place: Path) -> Path | None:
+    """Return the result files that an evaluation with an `out` of its own was made of; None: it is none.
+
+    Raises:
+        UserError: they are not there any more, or are others.
+    """
+    record = find_record(place)
+    protocol = (read_protocol(record) or {}) if record else {}
+    results = protocol.get("results")
+    if not isinstance(results, str):
+        return None
+    if not any(Path(results).glob("Task1_*.txt")):
+        raise UserError(f"{record}: made of {results}, where no Task1_CLASS.txt is found; give their folder")
+    if results_hash(Path(results)) != protocol.get("results_sha256"):
+        raise UserError(
+            f"{record}: made of {results}, whose result files have changed since; score them again"
+        )
+    return Path(results)
 
 
 def _record_of(folder: Path, split: str) -> Path | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cfg.schema import DataConfig
-from dataloadR.annotations import IMAGE_SUFFIXES, is_image, read_named, read_split
+from dataloadR.annotations import IMAGE_SUFFIXES, LAYOUTS, find_splits, is_image, read_named, read_split
 from dataloadR.label_lines import read_lines
 from evalR.columns import Found, Truth, to_truth
 from evalR.dota_results import (
@@ -56,6 +56,19 @@ def read_labels(data: DataConfig, split: str, images: str | None) -> Labels:
         names = [Path(annotation.image_path).stem for annotation in annotations]
     check_names(names, classes)
     return Labels(to_truth(annotations), names, classes, annotations)
+
+
+def split_of_images(root: str, split: str, images: str | None) -> str:
+    """Return the split that a folder of images is that of, whatever split was said; else that one."""
+    place, base = Path(images or ""), Path(root).expanduser()
+    if not images or not place.is_dir() or not base.is_dir():
+        return split
+    for name in find_splits(base):
+        folders = (base / name, *(base / name / images for images, _ in LAYOUTS))
+        if name != split and any(folder.is_dir() and folder.samefile(place) for folder in folders):
+            logger.info("%s: images of the split %s, and so are the labels", images, name)
+            return name
+    return split
 
 
 def read_results(folder: Path, classes: Sequence[str], image_names: Sequence[str]) -> Results:
@@ -146,7 +159,9 @@ def image_names(place: Path) -> list[str]:
         UserError: no such place, no image there, a name twice or of several words.
     """
     if place.is_dir():
-        names = sorted(path.stem for path in place.iterdir() if is_image(path))
+        inside = [place, *(place / images for images, _ in LAYOUTS)]  # the folder of a split holds images/
+        found = ([p.stem for p in folder.iterdir() if is_image(p)] for folder in inside if folder.is_dir())
+        names = sorted(next((stems for stems in found if stems), []))
     elif place.is_file():
         names = [_stem(text) for _, text in read_lines(place, Faults(skip=False))]
     else:

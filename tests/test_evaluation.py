@@ -137,6 +137,66 @@ def test_labels_of_a_split(results: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert json.loads((results / "out/metrics.json").read_text())["protocol"]["objects"] == 1
 
 
+@pytest.fixture
+def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two splits with images of one name and other labels, one more image in train, and what was found."""
+    for split, corner in (("train", "50 50 70 50 70 60 50 60"), ("val", QUAD)):
+        for folder in ("images", "labelTxt"):
+            (tmp_path / split / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / split / "images/P1.png"), np.full((80, 80, 3), 90, np.uint8))
+        (tmp_path / split / "labelTxt/P1.txt").write_text(f"{corner} ship 0\n")
+    cv2.imwrite(str(tmp_path / "train/images/P2.png"), np.full((80, 80, 3), 90, np.uint8))
+    (tmp_path / "train/labelTxt/P2.txt").write_text(f"{QUAD} ship 0\n{QUAD} ship 1\n")
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found/Task1_ship.txt").write_text(f"P1 0.9 {QUAD}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "split", "objects", "ap"),
+    [
+        (["data.images=val/images"], "val", 1, 1.0),
+        (["data.images=val"], "val", 1, 1.0),
+        (["data.images=train/images"], "train", 2, 0.0),  # another object than that of val
+        (["data.images=train"], "train", 2, 0.0),
+        (["data.images=train", "data.split=val"], "train", 2, 0.0),
+        (["data.images=list.txt"], "val", 2, 0.5),  # P2 is in train alone
+        (["data.images=list.txt", "data.split=train"], "train", 2, 0.0),
+    ],
+)
+def test_labels_are_those_of_the_folder_of_images(
+    words: list[str], split: str, objects: int, ap: float, splits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (splits / "list.txt").write_text("P1.png\ntrain/images/P2.png\n")
+    assert run(["results=found", "data.root=.", *words, "out=out"], monkeypatch) == 0
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert metrics["protocol"]["data"]["split"] == split
+    assert metrics["protocol"]["objects"] == objects
+    assert metrics["task1"]["voc12"]["AP50"]["mean"] == ap
+
+
+def test_evaluations_elsewhere_are_compared(
+    splits: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(splits / "found", "other")
+    for name in ("found", "other"):
+        words = [f"results={name}", "data.root=.", "data.images=val", f"out=scores/{name}"]
+        assert run(words, monkeypatch) == 0
+    capsys.readouterr()
+    assert run(["compare=scores/found,scores/other", "bootstrap=5", "out=c"], monkeypatch) == 0
+    values = json.loads(Path("c/compare.json").read_text())
+    assert [side["folder"] for side in values["protocol"]["sides"].values()] == ["found", "other"]
+    assert not values["differences_of_protocol"]
+    Path("other/Task1_ship.txt").write_text("")
+    words = ["compare=scores/found,scores/other", "bootstrap=5", "out=d"]
+    assert run(words, monkeypatch) == 2
+    assert "made of other, whose result files have changed since" in capsys.readouterr().err
+    shutil.rmtree("other")
+    assert run(words, monkeypatch) == 2
+    assert "made of other, where no Task1_CLASS.txt is found; give their folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

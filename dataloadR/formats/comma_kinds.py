@@ -11,7 +11,7 @@ from dataloadR.formats.sniff import LINES, SAMPLES, first_lines, list_some, text
 from dataloadR.label_lines import AnnotationError
 from dataloadR.layouts import IMAGE_SUFFIXES, is_image
 
-NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+")
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 VISDRONE_ENDS = ({"0", "1"}, {str(k) for k in range(12)}, {"0", "1", "-1"}, {"0", "1", "2", "-1"})
 ILLEGIBLE = "###"
 POLYGON = 12  # numbers at the beginning of a line: more than a quad and a written number

@@ -18,7 +18,7 @@ from tests.datasets_tools.test_foreign import command_of
 from utils.errors import UserError
 
 CORNERS = ",".join(map(str, QUAD))
-UCAS = "\t".join(map(str, [*QUAD, 24.1, 16.5, 5, 13.5, 13]))
+UCAS = "\t".join(f"{value:.6e}" for value in [*QUAD, 24.1, 16.5, 5, 13.5, 13])  # as the files have them
 VISDRONE = "4,5,10,6,1,4,0,0\n20,8,4,4,0,0,0,0\n"
 TREES: dict[str, tuple[str, dict[str, Any], int]] = {  # format, files, objects
     "visdrone": (
