@@ -14,6 +14,7 @@ from modelR.gghl import GGHL
 from modelR.heads.orc_head import OrcHead
 from modelR.necks.top_down import TopDownNeck
 from utils.checkpoint import Fit, averaged_weights, find_weights, load_checkpoint, load_fitting
+from utils.checkpoint_values import check_usable
 from utils.distributed import world_size
 from utils.errors import UserError
 
@@ -88,6 +89,7 @@ def init_model(model: GGHL, name: str | Path, classes: Sequence[str]) -> Fit:
     """
     file = find_weights(name)
     checkpoint = load_checkpoint(file)
+    check_usable(checkpoint, file)
     state = averaged_weights(checkpoint)
     if list(checkpoint["classes"]) != list(classes):
         outputs = set(model.class_outputs())
