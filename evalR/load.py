@@ -15,6 +15,7 @@ from modelR.build import build_model
 from modelR.network import Network
 from utils import distributed
 from utils.checkpoint import CheckpointError, averaged_weights, find_weights, load_checkpoint, load_state
+from utils.checkpoint_values import check_usable
 from utils.cli import pick_device
 
 logger = logging.getLogger(__name__)
@@ -80,11 +81,12 @@ def load_detector(
     """Load `best.pt` or `last.pt` (its averaged weights), or the best of a run's folder.
 
     Raises:
-        CheckpointError: no checkpoint, or one of other classes than the configuration asks for.
+        CheckpointError: no checkpoint, a damaged one, or one of other classes than `data.classes`.
         ConfigError: an override that is not valid.
     """
     file = _best_of(path) if path.is_dir() else find_weights(path)
     checkpoint = load_checkpoint(file)
+    check_usable(checkpoint, file)
     config = load_config_text(checkpoint["config"], str(file), overrides)
     classes = tuple(checkpoint["classes"])
     wanted = config.data.classes

@@ -16,6 +16,7 @@ from modelR.detectors.gghl.detector import gghl
 from modelR.method import Method
 from modelR.network import Network
 from utils.checkpoint import Fit, averaged_weights, find_weights, load_checkpoint, load_fitting
+from utils.checkpoint_values import check_usable
 from utils.distributed import world_size
 from utils.errors import UserError
 
@@ -105,6 +106,7 @@ def init_model(model: Network, name: str | Path, classes: Sequence[str]) -> Fit:
     """
     file = find_weights(name)
     checkpoint = load_checkpoint(file)
+    check_usable(checkpoint, file)
     state = averaged_weights(checkpoint)
     if list(checkpoint["classes"]) != list(classes):
         outputs = set(model.class_outputs())

@@ -109,8 +109,9 @@ def pick_device(name: str) -> "torch.device":
         gpus = torch.cuda.device_count()
         if device.type == "cuda" and (device.index or 0) >= gpus:
             raise UserError(f"no such GPU, there are {gpus}" if gpus else "there is no GPU")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, UserError) as error:
+        if torch.empty(0, device=device).is_meta:
+            raise UserError("it computes nothing")
+    except (RuntimeError, AssertionError, ImportError, UserError) as error:
         raise UserError(f"train.device={name}: not usable here: {first_line(error)}") from None
     return device
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import write_text
 from utils.plots import count_along, panels, put_legend, save_figure
 
@@ -51,6 +51,9 @@ class RunLog:
 
     An existing table is continued: columns keep their order, new ones come last, a line cut off by a crash is
     dropped, and with `resume_epoch` so are the rows of that epoch and later, which will be written again.
+
+    Raises:
+        UserError: what is there is no table.
     """
 
     def __init__(self, folder: str | Path, resume_epoch: int | None = None) -> None:
@@ -130,9 +133,16 @@ def _number(text: str) -> float:
 
 
 def _whole_lines(path: Path) -> list[list[str]]:
-    """Return the cells of all lines that end: a crash may leave half a line."""
-    text = path.read_text()
-    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    """Return the cells of all lines that end: a crash may leave half a line.
+
+    Raises:
+        UserError: it is no table.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: expected the table of a run, found {first_line(error)}") from None
 
 
 def _header(path: Path) -> list[str]:

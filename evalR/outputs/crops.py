@@ -59,8 +59,12 @@ def remove_crops(folder: Path, name: str) -> None:
 
 
 def class_folder(name: str) -> str:
-    """Return the name of a class as that of a folder."""
-    return re.sub(r"[/\\:]", "-", name)
+    """Return the name of a class as that of a folder, which lies in the one of the crops.
+
+    >>> class_folder("small/car"), class_folder("..")
+    ('small-car', '--')
+    """
+    return "-" * len(name) if not name.strip(".") else re.sub(r"[/\\:\0]", "-", name)
 
 
 def crop_upright(raster: Raster, quad: F64, margin: float) -> Image | None:

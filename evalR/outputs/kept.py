@@ -58,9 +58,12 @@ def read_kept(path: Path, mark: str) -> Detections | None:
         with np.load(BytesIO(read_bytes(path))) as values:
             if str(values["mark"]) != mark:
                 return None
-            return Detections(*(torch.from_numpy(values[name]) for name in ("quads", "scores", "labels")))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+            found = Detections(*(torch.from_numpy(values[name]) for name in ("quads", "scores", "labels")))
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
         return None  # missing or broken: found again
+    count = len(found.scores)
+    is_whole = found.quads.shape == (count, 4, 2) and found.scores.shape == found.labels.shape == (count,)
+    return found if is_whole else None
 
 
 def is_newer(path: Path, kept: Path) -> bool:

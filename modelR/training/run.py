@@ -110,7 +110,8 @@ def save_origin(run: Run, earlier: Earlier | None) -> None:
         text = config_text(run.config.model_copy(update={"data": data}))
         write_text(run.folder / "config.yaml", text)
     place = run.folder / "environment.txt"
-    before = place.read_text(encoding="utf-8") + "\nresumed\n" if earlier and place.is_file() else ""
+    known = place.read_text(encoding="utf-8", errors="replace") if earlier and place.is_file() else None
+    before = "" if known is None else f"{known}\nresumed\n"
     write_text(place, before + environment_text(run.origin.data_hash))
 
 

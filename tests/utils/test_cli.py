@@ -145,7 +145,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == torch.device("cuda")
 
 
-@pytest.mark.parametrize("name", ["gpux", "", "cuda:99", "cpu:x", "cuda:-1"])
+@pytest.mark.parametrize("name", ["gpux", "", "cuda:99", "cpu:x", "cuda:-1", "meta", "hpu", "lazy"])
 def test_unusable_devices_are_named(name: str) -> None:
     with pytest.raises(UserError) as caught:
         pick_device(name)

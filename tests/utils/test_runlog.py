@@ -104,3 +104,11 @@ def test_curves_of_an_empty_table(tmp_path: Path) -> None:
 )
 def test_panels_follow_the_names(column: str, panel: str | None) -> None:
     assert _panel_of(column) == panel
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\n", b"epoch\n" + b"9" * 200_000 + b"\n"])
+def test_what_is_no_table_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "results.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"results\.csv: expected the table of a run, found .*$"):
+        RunLog(tmp_path, 2)
+    assert (tmp_path / "results.csv").read_bytes() == content

@@ -30,6 +30,24 @@ def test_what_is_kept_comes_back(count: int, tmp_path: Path) -> None:
         assert read_kept(tmp_path / "a.npz", "mark") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quads", np.array(["a", "b"])),
+        ("quads", np.zeros((2, 3, 2))),
+        ("scores", np.zeros((2, 2))),
+        ("scores", np.zeros(0)),
+        ("labels", np.zeros(3, np.int64)),
+    ],
+)
+def test_what_does_not_fit_together_is_found_again(tmp_path: Path, name: str, value: np.ndarray) -> None:
+    fields = {"quads": np.zeros((2, 4, 2)), "scores": np.zeros(2), "labels": np.zeros(2, np.int64)}
+    np.savez(tmp_path / "a.npz", mark=np.array("mark"), **fields)
+    assert read_kept(tmp_path / "a.npz", "mark") is not None
+    np.savez(tmp_path / "a.npz", mark=np.array("mark"), **fields | {name: value})
+    assert read_kept(tmp_path / "a.npz", "mark") is None
+
+
 def test_the_mark_changes_with_all_that_matters(tmp_path: Path) -> None:
     image, weights = tmp_path / "a.png", tmp_path / "best.pt"
     image.write_text("a")
