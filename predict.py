@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cfg.schema import PredictConfig
@@ -51,22 +50,22 @@ from evalR.outputs.write import (
 from evalR.predict import ONE_LABEL, chosen_labels, find_in_source
 from evalR.scenes.journal import remove_journal
 from evalR.slicing import log_slicing
-from evalR.sources import find_sources, is_video, output_names
+from evalR.sources import count_tiles, find_sources, is_video, known_sizes, output_names
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script
 from utils.counts import counted
 from utils.errors import Faults, UserError
 from utils.extras import find_extra
 from utils.georeference import read_geo
-from utils.images import U8, ImageError
+from utils.images import U8
 from utils.notices import saying_few
+from utils.progress import Bar, units_bar
 from utils.raster_files import Access
 from utils.rasters import raster_info
 from utils.records import Detections, SceneDetections
 from utils.thresholds import threshold_text
 
 logger = logging.getLogger("predict")
-MANY = 1000  # images whose sizes take a while to be read
 
 
 class Job(NamedTuple):
@@ -125,9 +124,10 @@ def predict(job: Job) -> list[SceneDetections]:
     faults = Faults(skip=skip and not distributed.launched())  # who skips alone leaves the others waiting
     everything: list[SceneDetections] = []
     hidden = job.predict.quiet or not distributed.is_main()
+    bar = units_bar("predict", len(job.sources), "file", hidden)
     try:
-        with tqdm(run(job, faults), "predict", len(job.sources), unit="file", disable=hidden) as progress:
-            for found in progress:
+        with bar as progress:
+            for found in run(job, faults, progress):
                 everything.append(found)  # one by one: what is there when something fails counts
     finally:  # whatever happens, what was finished stays
         images = [found for found in everything if not is_video(Path(found.source))]
@@ -180,10 +180,13 @@ def check_job(job: Job) -> None:
     (job.out / FOLDER).mkdir(parents=True, exist_ok=True)
 
 
-def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
+def run(job: Job, faults: Faults, progress: Bar) -> Iterator[SceneDetections]:
     """Yield what is found in each source, its own outputs written; first what an earlier call has found.
 
     Of several processes the first alone writes, and looks at videos.
+
+    Args:
+        progress: a bar over the sources; over tiles, from when it is known that some will be cut.
     """
     is_main = distributed.is_main()
     marks = {source: mark_of(source, job.trained.path, job.trained.config) for source in job.sources}
@@ -194,26 +197,30 @@ def run(job: Job, faults: Faults) -> Iterator[SceneDetections]:
                 remove_journal(job.journal_of(source))
             if found is not None and not is_video(source):
                 yield finish(job, source, found)
+                progress.update()
     distributed.gather(None)  # nobody begins before the journals are gone
     images = [source for source in job.sources if kept[source] is None and not is_video(source)]
-    log_slicing(known_sizes(images, Access.of(job.predict)) if is_main else (), job.trained.config)
-    shared = distributed.launched()
-    for source, scene in find_in_images(job.trained, images, faults, job.journal_of, shared):
+    sizes = known_sizes(images, Access.of(job.predict), job.predict.quiet) if is_main else {}
+    log_slicing(sizes.values(), job.trained.config)
+    cut = count_tiles(progress, sizes, job.trained.config)
+    trained = job.trained._replace(count_tiles=progress.update)
+    for source, scene in find_in_images(trained, images, faults, job.journal_of, distributed.launched()):
+        progress.update(source not in cut)
         if is_main and isinstance(source, Path):
             keep(kept_path(job.out, job.names[source]), scene.detections, marks[source])
             remove_journal(job.journal_of(source))
             yield finish(job, source, scene.detections)
+    share_peak(job.trained)
     for source in filter(is_video, job.sources if is_main else ()):
         yield from run_video(job, source, marks[source], faults, kept[source])
+        progress.update()
 
 
-def known_sizes(images: Sequence[Path], access: Access) -> Iterator[tuple[int, int]]:
-    """Yield height and width of the images that can be read; the others are found out in their turn."""
-    for path in tqdm(images, "sizes", unit="image", leave=False, disable=len(images) < MANY):
-        try:
-            yield raster_info(path, access).size
-        except ImageError:
-            continue
+def share_peak(trained: Trained) -> None:
+    """Let every process know the highest score that any has not shown."""
+    if trained.peak:
+        for score in distributed.gather(trained.peak.score):
+            trained.peak.note(score)
 
 
 def kept_of(job: Job, source: Path, mark: str) -> Detections | None:

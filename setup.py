@@ -1,4 +1,4 @@
-"""How the project is installed: all of it below one name, `gghl`, so that no `utils` of others is shadowed.
+"""Packaging: all of the project below one name, `gghl`, so that no `utils` of others is shadowed.
 
 In the checkout the packages lie side by side and import each other as `utils.errors`.  The build copies them
 below `gghl/` and turns these imports into `gghl.utils.errors`; pyproject.toml says the rest.

@@ -55,7 +55,7 @@ from evalR.metrics import Evaluation, measure, write_metrics
 from evalR.predictor import Predictor
 from evalR.protocol import model_protocol, named_data, protocol_of, results_protocol
 from evalR.report.comparison import comparison_table, write_comparison
-from evalR.report.console import write_text
+from evalR.report.console import write_metrics_text
 from evalR.report.grid import prediction_grid
 from evalR.report.page import PAGE, write_report
 from evalR.result_sets import Results, read_labels, read_results, split_of_images
@@ -176,7 +176,7 @@ def score_results(options: dict[str, str], config: Config) -> None:
     with evaluation_folder(wanted, protocol, "out" in options) as (folder, draft):
         evaluation = measure(classes, truth, results, protocol)
         write_metrics(draft, evaluation.metrics)
-        sys.stdout.write(write_text(draft, evaluation, config.eval.metric))
+        sys.stdout.write(write_metrics_text(draft, evaluation, config.eval.metric))
         scored = evaluation.task1 or evaluation.task2
         if "sweep" in options and scored:
             sys.stdout.write(write_sweep(draft, [Swept(None, scored)], config.eval.metric))
@@ -271,7 +271,7 @@ def score_detections(
     truth = to_truth(annotations)
     evaluation = measure(detector.classes, truth, Results(to_found(detections), None), protocol)
     write_metrics(folder, evaluation.metrics)
-    sys.stdout.write(write_text(folder, evaluation, config.eval.metric))
+    sys.stdout.write(write_metrics_text(folder, evaluation, config.eval.metric))
     rows = list(zip(annotations, detections, strict=True))
     prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.threshold)
     return evaluation

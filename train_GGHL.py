@@ -3,6 +3,7 @@
     python train_GGHL.py                                            the demo on synthetic scenes
     python train_GGHL.py cfg/dota.yaml data.root=/data/DOTA_800     DOTA
     python train_GGHL.py cfg/dota.yaml model.size=small train.epochs=36
+    python train_GGHL.py cfg/dota.yaml cfg/detectors/fcos_r.yaml    another detector
     python train_GGHL.py data.root=mydata                           your data, with the defaults
     python train_GGHL.py cfg/dota.yaml train.resume=auto            go on where the last run was interrupted
     python train_GGHL.py cfg/mine.yaml weights=runs/dota            start from a trained network
@@ -35,15 +36,13 @@ from dataloadR.loader import to_device, training_data
 from dataloadR.proposal import propose
 from dataloadR.samplers import TrainBatches
 from dataloadR.splits import check_objects, check_sizes, load_split, with_training_scale
-from dataloadR.targets import Grid, build_targets
 from evalR.evaluate import EvalResult, class_summary, format_table, score_all, summary
 from evalR.inference import predict_shared
-from evalR.report.cells import assigned_cells
+from evalR.report.cells import assigned_cells, targets_of
 from evalR.report.grid import prediction_grid
 from evalR.slicing import log_slicing
 from evalR.thresholds import best_thresholds, with_thresholds
-from modelR import run as runs
-from modelR.losses.joint import Losses
+from modelR.training import run as runs
 from utils import distributed
 from utils.checkpoint import save_checkpoint
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
@@ -79,7 +78,11 @@ class Data(NamedTuple):
 def main(words: Sequence[str]) -> None:
     """Train as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("config", nargs="?", help="a YAML of cfg/; default: the demo, or data.root=...")
+    parser.add_argument(
+        "config",
+        nargs="*",
+        help="YAMLs of cfg/ and cfg/detectors/, later ones win; default: the demo, or data.root=...",
+    )
     parser.add_argument(
         "--weights", metavar="PATH", help="the same as train.init: a checkpoint to start from"
     )
@@ -234,13 +237,13 @@ def train_step(
         UserError: too many such batches in a row.
     """
     moved = [to_device(batch, run.device) for batch in group]
-    assign = run.config.assign
-    targets = [build_targets(batch.objects, Grid.of(batch.images), assign) for batch in moved]
     if run.log and position.done == 0:
-        run.log.image("assigned cells", assigned_cells(group[0], targets[0]), position.epoch + 1)
-    losses = run.stepper.step([batch.images for batch in moved], targets)
+        sheet = assigned_cells(group[0], targets_of(run.stepper.model, moved[0]))
+        run.log.image("assigned cells", sheet, position.epoch + 1)
+    losses = run.stepper.step(moved)
     if losses is not None:
-        return position._replace(sums=position.sums + losses, steps=position.steps + 1, bad_steps=0)
+        sums = {name: position.sums[name] + loss for name, loss in losses.items()}
+        return position._replace(sums=sums, steps=position.steps + 1, bad_steps=0)
     rows = [int(row) for batch in group for row in batch.indices]
     files = ", ".join(str(dataset.annotations[row].image_path) for row in rows)
     bad, most = position.bad_steps + 1, run.config.train.max_bad_steps
@@ -257,11 +260,11 @@ def train_step(
 
 def epoch_row(run: runs.Run, position: Position) -> dict[str, float]:
     """Return the row of results of an epoch: mean losses, learning rate, speed and the share of waiting."""
-    means = (position.sums / max(position.steps, 1)).tolist()
+    means = {name: float(loss / max(position.steps, 1)) for name, loss in position.sums.items()}
     seconds, images = max(position.seconds, 1e-9), position.steps * run.config.train.batch_size
     row = {"epoch": position.epoch + 1, "lr": run.stepper.lr, "images_per_second": images / seconds}
     row |= {"data_wait_share": position.waited / seconds}
-    return row | dict(zip(Losses._fields, means, strict=True))
+    return row | means
 
 
 def evaluate_now(

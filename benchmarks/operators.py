@@ -24,8 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from cfg.schema import AssignConfig  # noqa: E402
-from dataloadR.targets import Grid, build_targets  # noqa: E402
-from tests.dataloadR.slow_assignment import slow_targets, thing  # noqa: E402
+from dataloadR.assign.engine import build_targets  # noqa: E402
+from dataloadR.assign.gaussian import gaussian_rule  # noqa: E402
+from dataloadR.assign.shapes import Pyramid  # noqa: E402
+from tests.dataloadR.assign.slow_assignment import slow_targets, thing  # noqa: E402
 from utils.quad_iou import pairwise_quad_iou  # noqa: E402
 from utils.quad_nms import batched_quad_groups, quad_nms  # noqa: E402
 from utils.quads import quads_to_hboxes  # noqa: E402
@@ -155,13 +157,14 @@ def targets() -> None:
     count, images = len(quads), torch.arange(18).repeat_interleave(200)
     labels, weights = torch.zeros(count, dtype=torch.int64), torch.ones(count)
     objects = Objects(quads, labels, weights, torch.zeros(count, dtype=torch.bool), images)
-    grid, config = Grid(18, 800, 800), AssignConfig()
+    pyramid, config = Pyramid(18, 800, 800, (8, 16, 32)), AssignConfig()
+    rule = gaussian_rule(config)
 
     def slow() -> object:
         own = [thing(quad.double().numpy(), 0, 1.0, False, 0) for quad in quads[:200]]
         return slow_targets(own, 1, (800, 800), config)
 
-    ours, rival = medians((lambda: build_targets(objects, grid, config), 20), (slow, 2))
+    ours, rival = medians((lambda: build_targets(objects, pyramid, rule), 20), (slow, 2))
     named = f"loop over cells, {1e3 * rival:.0f} ms an image"
     say(
         "targets, 18 images of 800 px, 200 objects each",

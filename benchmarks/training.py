@@ -28,9 +28,8 @@ from cfg.schema import Config  # noqa: E402
 from dataloadR.demo_scenes import write_demo_scenes  # noqa: E402
 from dataloadR.loader import to_device, training_data  # noqa: E402
 from dataloadR.splits import load_split  # noqa: E402
-from dataloadR.targets import Grid, build_targets  # noqa: E402
 from modelR.build import build_for_training  # noqa: E402
-from modelR.stepper import Stepper  # noqa: E402
+from modelR.training.stepper import Stepper  # noqa: E402
 from utils.cli import HelpFormatter, parse_words, pick_device  # noqa: E402
 from utils.precision import half_type, mixed_precision  # noqa: E402
 from utils.records import Batch  # noqa: E402
@@ -81,8 +80,9 @@ def targets_and_loss(stepper: Stepper, batch: Batch, config: Config) -> float:
     ]
 
     def both() -> None:
-        targets = build_targets(batch.objects, Grid.of(batch.images), config.assign)
-        stepper.criterion(leaves, targets).total.backward()
+        targets = stepper.targets(batch.objects, batch.images, None)
+        normalizer = stepper.method.count(targets).clamp(min=1)
+        sum(stepper.method.loss(leaves, targets, normalizer).values()).backward()
 
     return median_seconds(both, stepper.device)
 
@@ -92,8 +92,8 @@ def measure(config: Config, steps: int) -> None:
     annotations, classes = load_split(config.data, config.data.train, config.data.classes)
     recipe = (config.data, config.augment, config.train)
     sampler, batches = training_data(annotations, *recipe, config.assign.min_side, device)
-    model = build_for_training(config.model, config.train, classes, device, resumed=False)
-    stepper = Stepper(model, config.train, config.loss, device, max(steps, 1))
+    model = build_for_training(config, classes, device, resumed=False)
+    stepper = Stepper(model, config.train, device, max(steps, 1))
     stepper.train_mode()
 
     def endless() -> "object":
@@ -107,15 +107,13 @@ def measure(config: Config, steps: int) -> None:
     step_times, waits = [], []
     for batch in islice(source, 3):  # warm up
         moved = to_device(batch, device)
-        targets = build_targets(moved.objects, Grid.of(moved.images), config.assign)
-        stepper.step([moved.images], [targets])
+        stepper.step([moved])
     began = time.perf_counter()
     for _ in range(steps):
         start = time.perf_counter()
         moved = to_device(next(source), device)
         waits.append(time.perf_counter() - start)
-        targets = build_targets(moved.objects, Grid.of(moved.images), config.assign)
-        stepper.step([moved.images], [targets])  # ends with the losses on the CPU: nothing is left running
+        stepper.step([moved])  # ends with the losses on the CPU: nothing is left running
         step_times.append(time.perf_counter() - start)
     total = time.perf_counter() - began
     report(config, stepper, moved, total, sum(waits), step_times)

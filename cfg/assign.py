@@ -8,12 +8,12 @@ from cfg.section import Positive, Section, Share
 
 
 class AssignConfig(Section):
-    """OLA: which cells learn an object (spec 2)."""
+    """Label assignment (OLA): which cells learn an object (spec 2); all but `min_side` for gghl."""
 
-    rule: Literal["current", "paper"] = "current"
-    """The rule of the authors' code as it is now, or that of the paper."""
-    level_bounds: tuple[Positive, Positive] = (68.571, 274.286)
-    """Long sides in pixels of the network input where the middle and the coarse level begin."""
+    rule: Literal["current", "paper", "pro"] = "current"
+    """The rule of the authors' code as it is now, that of the paper, or that of four levels (GGHL pro)."""
+    level_bounds: tuple[Positive, ...] = (68.571, 274.286)
+    """Long sides in pixels of the network input where each level but the finest begins."""
     level_overlap: float = Field(default=1.2, ge=1.0)
     """Objects above a bound, up to this factor, are learnt by both levels."""
     heat_threshold: Share = 0.05

@@ -15,7 +15,7 @@ class EvalConfig(Section):
     score_threshold: Share = 0.005
     """Least score of a detection; low, as average precision needs it."""
     class_weight: Share = 0.5
-    """w of score = objectness^(1 - w) * class score^w (spec 7.5 has 0.5)."""
+    """w of score = objectness^(1 - w) * class score^w (spec 7.5)."""
     multi_label: bool = False
     """Score each class of a cell above the threshold, not its best alone; predict.py stays at the best."""
     ratio_check: bool = True
@@ -44,4 +44,4 @@ class EvalConfig(Section):
     merge: Literal["nms", "fuse"] = "nms"
     """How views and tiles become one: the best of a group, or (fuse) its mean weighted by the scores."""
     merge_iou: Share = 0.3
-    """Quads of one class in several views or tiles that overlap more are a group (spec 8.2)."""
+    """Quads of one class in several views or tiles that overlap more are a group (spec 9.3)."""

@@ -1,4 +1,4 @@
-"""What other programs call a setting: each name leads to those that mean the same here, or to a few words."""
+"""Setting names of other programs: each leads to those that mean the same here, or to a few words."""
 
 _SCORES = (
     "conf conf_thres conf_thresh confidence score score_thr score_thresh threshold thresh "

@@ -1,4 +1,4 @@
-"""All settings as text for a terminal: type or choices, default and meaning."""
+"""Listing of all settings as text for a terminal: type or choices, default and meaning."""
 
 import textwrap
 from collections.abc import Sequence

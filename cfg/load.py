@@ -1,4 +1,4 @@
-"""From files and command-line words to one validated `Config`.
+"""Loading of one validated `Config` from files and command-line words.
 
 A file and the command line speak the same language: ``section.key``.  In YAML it may be written flat
 (``data.root: /data``) or nested (``data: {root: /data}``); on the command line it is ``data.root=/data``.
@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from cfg.readers import is_read, readers
 from cfg.schema import Config
 from cfg.suggest import suggestion
 from cfg.words import Loader, kinds, value_of, variants
@@ -25,39 +26,43 @@ class ConfigError(ValueError):
     """A setting that cannot be used: the message names its source, its key and what was expected."""
 
 
-def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """Return the defaults changed by a YAML file and then by ``section.key=value`` words.
+def load_config(
+    paths: str | Path | Sequence[str | Path] | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """Return the defaults changed by YAML files, in their order, and then by ``section.key=value`` words.
 
     Raises:
         ConfigError: a file that is missing or no YAML, an unknown key, a value of the wrong type or range.
     """
-    file = [] if path is None else [(str(path), _read(Path(path)))]
-    return _validated([*file, *_words(overrides)])
+    return _validated([*((str(path), _read(path)) for path in _each(paths)), *_words(overrides)])
 
 
-def file_words(path: str | Path, sections: Sequence[str] = ()) -> list[str]:
-    """Return what a YAML file says, about some sections or (none named) all, as ``section.key=value`` words.
+def _each(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
+    """Return the paths as a list, whether there is none, one or more."""
+    if paths is None:
+        return []
+    return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+
+
+def file_words(paths: str | Path | Sequence[str | Path] | None, sections: Sequence[str] = ()) -> list[str]:
+    """Return what YAML files say, about some sections or (none named) all, as ``section.key=value`` words.
 
     Raises:
         ConfigError: a file that is missing or no YAML.
     """
-    settings = _read(Path(path)).items()
+    settings = {key: value for path in _each(paths) for key, value in _read(path).items()}.items()
     chosen = [(key, value) for key, value in settings if not sections or key.partition(".")[0] in sections]
     return [f"{key}={json.dumps(value)}" for key, value in chosen]
 
 
-def save_config(config: Config, path: str | Path) -> None:
-    """Write every setting as flat ``section.key`` lines that `load_config` reads back."""
-    Path(path).write_text(config_text(config))
-
-
 def config_settings(config: Config) -> dict[str, Any]:
-    """Return every setting by ``section.key``, as JSON has it."""
-    return _flatten(config.model_dump(mode="json"))
+    """Return every setting that the detector reads by ``section.key``, as JSON has it."""
+    settings = _flatten(config.model_dump(mode="json"))
+    return {key: value for key, value in settings.items() if is_read(config.model.detector, key)}
 
 
 def config_text(config: Config) -> str:
-    """Return every setting as YAML, one ``section.key: value`` a line."""
+    """Return every setting as YAML that `load_config` reads back, one ``section.key: value`` a line."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in config_settings(config).items())
 
 
@@ -103,14 +108,34 @@ def _validated(changes: Sequence[tuple[str, dict[str, Any]]]) -> Config:
     unknown = [key for key in settings if key not in kinds() and key not in Config.model_fields]
     lines = [f"{sources[key]}: unknown key '{key}'; {suggestion(key)}" for key in unknown]
     known = {key: value for key, value in settings.items() if key not in unknown}
+    for key, value in known.items():
+        _refuse_odd(value, f"{sources[key]}: {key}")
     try:
         text = json.dumps(_nest(known), default=str)  # a YAML date is the text it stands for
         config = Config.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError("\n".join([*lines, *_explain(error, sources)])) from None
+    if not lines:
+        lines = [f"{sources[key]}: {key}: {fault}" for key, fault in _unread(config, settings)]
     if lines:
         raise ConfigError("\n".join(lines))
     return config
+
+
+def _unread(config: Config, settings: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the settings of other detectors that somebody has changed, each with what is wrong."""
+    detector, now, plain = config.model.detector, *(_flatten(c.model_dump()) for c in (config, Config()))
+    keys = [key for key in settings if not is_read(detector, key) and now[key] != plain[key]]
+    return [(key, f"read by {readers(key)} alone, model.detector is {detector}") for key in keys]
+
+
+def _refuse_odd(value: Any, place: str) -> None:
+    """Raise a ConfigError about `&a [*a]`, thousands of lists in each other, and dates as keys."""
+    try:
+        json.dumps(value, default=str)
+    except (ValueError, TypeError, RecursionError):
+        expected = "numbers, texts, and lists and mappings of them that do not hold themselves"
+        raise ConfigError(f"{place}: expected {expected}") from None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -137,7 +162,12 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         data = yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        found = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{source}{line}: not valid YAML: {found}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: not valid YAML: lists in lists in lists") from None
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -29,7 +29,7 @@ GAINS = {
 
 
 class LossConfig(Section):
-    """JOL: the gains of its terms; a gain that is none is the preset's."""
+    """Joint loss (JOL): the gains of its terms; a gain that is none is the preset's."""
 
     preset: Literal["tuned", "paper"] = "tuned"
     """Gains of the terms: chosen by measurement (docs/decisions.md), or those of the paper (spec 4)."""

@@ -6,14 +6,22 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from cfg.section import Section
 
+Detector = Literal["gghl", "fcos_r", "centernet_r"]
+LEVELS = (4, 8, 16, 32)  # strides that a level can have
+
 
 class ModelConfig(Section):
     """The network (spec 5)."""
 
+    detector: Detector = "gghl"
+    """What predicts quads and how it learns them: docs/detectors.md."""
+    strides: tuple[Annotated[int, Field(ge=4, le=32)], ...] | None = None
+    """Pixels per cell of the pyramid levels, finest first, each twice the one before, for gghl and fcos_r;
+    none: the detector's own, 8,16,32."""
     size: Literal["nano", "small", "medium", "large"] = "large"
     """Of darknet53: 2.8, 11, 33 or 69 million parameters (large: the paper's); timm's have their own."""
     backbone: str = "darknet53"
-    """darknet53, or timm/NAME: any network of timm with features at strides 8, 16 and 32."""
+    """darknet53, or timm/NAME: any network of timm with features at the strides up to 32."""
     freeze: Annotated[int, Field(ge=0, le=5)] = 0
     """So many first stages of the backbone do not learn: all up to stride 2**freeze."""
     dropblock: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
@@ -23,6 +31,14 @@ class ModelConfig(Section):
     names are looked up in weight/. To start from a whole run: train.init."""
     pretrained: bool = False
     """Fetch timm's own weights for the backbone timm/NAME from the network at the first use."""
+
+    @field_validator("strides")
+    @classmethod
+    def _consecutive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        known = value is None or any(value == LEVELS[k : k + len(value)] for k in range(len(LEVELS)))
+        if not known or value == ():
+            raise ValueError("expected strides that double, such as 8,16,32 or 4,8,16,32")
+        return value
 
     @field_validator("pretrained")
     @classmethod

@@ -1,4 +1,4 @@
-"""Every setting of the project, joined from one file per section, which has default, unit and source of each.
+"""Schema of all settings, joined from one file per section, which has default, unit and source of each.
 
 YAML files in this folder state only what differs; ``section.key=value`` on the command line wins over both.
 Sections are frozen; a module takes its own section or plain values, only scripts see `Config`.
@@ -8,14 +8,15 @@ from pydantic import model_validator
 
 from cfg.assign import AssignConfig
 from cfg.augment import AugmentConfig
+from cfg.centernet import CenternetConfig
 from cfg.data import DataConfig
 from cfg.eval import EvalConfig
+from cfg.fcos import FcosConfig
 from cfg.loss import GAINS, Gains, LossConfig
 from cfg.model import ModelConfig
 from cfg.predict import OutputFormat, PredictConfig
 from cfg.section import (
     SIZE_STEP,
-    STRIDES,
     Count,
     Number,
     Percent,
@@ -30,13 +31,14 @@ from cfg.train import TrainConfig
 __all__ = [
     "GAINS",
     "SIZE_STEP",
-    "STRIDES",
     "AssignConfig",
     "AugmentConfig",
+    "CenternetConfig",
     "Config",
     "Count",
     "DataConfig",
     "EvalConfig",
+    "FcosConfig",
     "Gains",
     "LossConfig",
     "ModelConfig",
@@ -61,11 +63,15 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     """Probabilities and ranges of the training augmentations, per image."""
     assign: AssignConfig = AssignConfig()
-    """Label assignment (OLA): which cells learn an object."""
+    """Label assignment (OLA) of gghl: which cells learn an object."""
     model: ModelConfig = ModelConfig()
     """The network."""
     loss: LossConfig = LossConfig()
-    """Gains of the terms of the loss (JOL)."""
+    """Gains of the terms of the loss (JOL), for gghl and fcos_r."""
+    fcos: FcosConfig = FcosConfig()
+    """Label assignment of fcos_r."""
+    centernet: CenternetConfig = CenternetConfig()
+    """Label assignment, loss and candidates of centernet_r."""
     train: TrainConfig = TrainConfig()
     """How a network is trained, and on what device everything runs."""
     eval: EvalConfig = EvalConfig()
@@ -75,9 +81,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _ordered_ranges(self) -> "Config":
-        low, high = self.assign.level_bounds
-        if low >= high:
-            raise ValueError(f"assign.level_bounds: expected two rising numbers, got {low}, {high}")
+        self._check_levels()
         scales = self.data.training_scale
         if scales is not None and list(scales) != sorted(scales):
             raise ValueError(f"data.training_scale: expected three rising numbers, got {list(scales)}")
@@ -86,3 +90,21 @@ class Config(Section):
                 f"augment.scale_range: expected [low, high], got {list(self.augment.scale_range)}"
             )
         return self
+
+    def _check_levels(self) -> None:
+        """Raise where strides and bounds between levels do not belong together."""
+        strides = self.model.strides or (8, 16, 32)
+        match self.model.detector:
+            case "gghl":
+                key, bounds = "assign.level_bounds", self.assign.level_bounds
+            case "fcos_r":
+                key, bounds = "fcos.level_bounds", self.fcos.level_bounds
+            case "centernet_r":
+                if self.model.strides not in (None, (4,)):
+                    raise ValueError("model.strides: expected none, centernet_r has one level at stride 4")
+                return
+        if len(bounds) != len(strides) - 1 or list(bounds) != sorted(set(bounds)):
+            raise ValueError(
+                f"{key}: expected {len(strides) - 1} rising numbers, one between each two of the levels at "
+                f"strides {', '.join(map(str, strides))}, got {list(bounds)}"
+            )

@@ -1,4 +1,4 @@
-"""What all sections of the settings share."""
+"""Base class and value types that all sections of the settings share."""
 
 from typing import Annotated
 
@@ -11,8 +11,7 @@ Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]
 Scale = Annotated[float, Field(ge=0.1, le=4.0)]
 Turns = Annotated[int, Field(ge=0, le=3)]
-STRIDES = (8, 16, 32)  # pixels per cell of the three pyramid levels
-SIZE_STEP = 32  # the coarsest stride: every input side is a multiple of it
+SIZE_STEP = 32  # the coarsest stride of a backbone: every input side is a multiple of it
 
 
 class Section(BaseModel):

@@ -1,9 +1,10 @@
-"""What somebody may have meant by a key that is no setting."""
+"""Suggestions for a key that is no setting: what somebody may have meant."""
 
 import difflib
 from collections.abc import Sequence
 
 from cfg.foreign import ADVICE, SAME
+from cfg.readers import is_read
 from cfg.words import kinds
 
 LIST_ALL = "python train_GGHL.py --settings lists all there are"
@@ -37,6 +38,7 @@ def _keys_like(section: str, last: str) -> list[str]:
     same = [key for key, names in SAME.items() if last in names.split()]
     same += [key for key in kinds() if _last(key) == last and key not in same]
     here = [key for key in same if key.startswith(f"{section}.")]
+    same = [key for key in same if is_read("gghl", key)] or same  # else of another detector
     spelled = _spelled(section, last) if section else []
     return here or [*spelled, *same] or _that_begin(section, last) or _spelled("", last)
 

@@ -64,10 +64,17 @@ class TrainConfig(Section):
     device: str = "auto"
     """Where the network runs, in test.py and predict.py as well: auto (the first GPU, else the CPU), cpu,
     gpu, or one of several GPUs by its number from 0: 1, gpu:1 or cuda:1."""
-    name: Annotated[str, Field(pattern=r"^[^/\\]*$")] = ""
+    name: str = ""
     """Folder in runs/; empty: the name of the configuration. A name that is taken gets a number."""
-    seed: Count = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of everything that is drawn by chance."""
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, value: str) -> str:
+        if value in (".", "..") or re.search(r"[/\\\0]", value):
+            raise ValueError("expected a plain folder name")
+        return value
 
     @field_validator("device", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Words of a command line as the values that the schema asks for.
+"""Parsing of command-line words into the values that the schema asks for.
 
 A list needs no brackets, text no quotes: ``predict.classes=ship,plane``, ``data.classes=1,2``.
 """

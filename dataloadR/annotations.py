@@ -13,7 +13,7 @@ from dataloadR.foreign import Foreign, recognise
 from dataloadR.formats.coco import split_of_json
 from dataloadR.label_lines import (
     AnnotationError,
-    LabelledImage,
+    WrittenImage,
     parse_list_line,
     place_of,
     read_label_file,
@@ -38,7 +38,7 @@ __all__ = [
     "LAYOUTS",
     "AnnotationError",
     "Folder",
-    "LabelledImage",
+    "WrittenImage",
     "find_splits",
     "is_image",
     "read_everything",
@@ -125,11 +125,11 @@ def _read_named_direct(data: Foreign, names: Sequence[str], split: str) -> Conte
     by_stem = {image.image.stem: image for contents in found for image in contents.images}
     if names and not any(name in by_stem for name in names):
         raise AnnotationError(f"{data.root}: expected images such as {names[0]}, found none of them")
-    images = [by_stem.get(name, LabelledImage(Path(name), None, [])) for name in names]
+    images = [by_stem.get(name, WrittenImage(Path(name), None, [])) for name in names]
     return Contents(images, found[0].classes)
 
 
-def _named(root: Path, names: Sequence[str], split: str) -> list[LabelledImage]:
+def _named(root: Path, names: Sequence[str], split: str) -> list[WrittenImage]:
     """Return the images of these names from the first folder that has them, that of the split first."""
     split = called_alike(split, layout_splits(root))
     others = sorted(labels.parent for _, name in LAYOUTS for labels in root.glob(f"*/{name}"))
@@ -149,14 +149,14 @@ def _image_files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in folder.iterdir() if is_image(path)} if folder.is_dir() else {}
 
 
-def _named_image(name: str, folders: Sequence[tuple[dict[str, Path], dict[str, Path]]]) -> LabelledImage:
+def _named_image(name: str, folders: Sequence[tuple[dict[str, Path], dict[str, Path]]]) -> WrittenImage:
     """Return an image with the labels of its own folder, which may have none for it."""
     for images, labels in folders:
         image = images.get(name, Path(name))
         path = labels.get(name) or labels.get(image.name)
         if path or name in images:
-            return LabelledImage(image, path, read_label_file(path, Faults(skip=False)) if path else [])
-    return LabelledImage(Path(name), None, [])
+            return WrittenImage(image, path, read_label_file(path, Faults(skip=False)) if path else [])
+    return WrittenImage(Path(name), None, [])
 
 
 def split_is_labelled(root: str | Path, split: str) -> bool:
@@ -198,7 +198,7 @@ def find_splits(root: Path) -> list[str]:
     return sorted({*direct_splits(data)} - {""}) if data else layout_splits(root)
 
 
-def read_images(root: Path, split: str, faults: Faults) -> list[LabelledImage]:
+def read_images(root: Path, split: str, faults: Faults) -> list[WrittenImage]:
     """Return the images of a split with their objects as written; errors as `read_split`."""
     return _read(_locate(root, split), faults).images
 
@@ -209,13 +209,13 @@ def _read(place: Place, faults: Faults) -> Contents:
     if isinstance(place, Path):
         return Contents(read_list(place, faults), ())
     images = [
-        LabelledImage(image, labels, read_label_file(labels, faults) if labels else [])
+        WrittenImage(image, labels, read_label_file(labels, faults) if labels else [])
         for image, labels in pair_files(place, faults)
     ]
     return Contents(images, ())
 
 
-def read_list(path: Path, faults: Faults) -> list[LabelledImage]:
+def read_list(path: Path, faults: Faults) -> list[WrittenImage]:
     """Return the images of a list file; relative paths start at its folder, else at the folder above."""
     images = []
     for number, text in read_lines(path, faults):
@@ -225,13 +225,13 @@ def read_list(path: Path, faults: Faults) -> list[LabelledImage]:
         name, quads = parsed
         places = [path.parent / name, path.parent.parent / name]
         image = next((p for p in places if os.path.exists(p)), places[0])  # noqa: PTH110 - raises never
-        images.append(LabelledImage(image, path, quads))
+        images.append(WrittenImage(image, path, quads))
     if not images:
         raise AnnotationError(f"{path}: expected at least one image, found none")
     return images
 
 
-def _find_classes(images: Sequence[LabelledImage]) -> tuple[str, ...]:
+def _find_classes(images: Sequence[WrittenImage]) -> tuple[str, ...]:
     """Return the class names found, sorted; class0, class1, .. where labels are indices only."""
     labels = {quad.label for image in images for quad in image.quads}
     names = sorted(label for label in labels if isinstance(label, str))
@@ -252,7 +252,7 @@ def _to_index(label: str | int, index: dict[str, int], place: str) -> int:
 
 
 def _to_annotations(
-    images: Sequence[LabelledImage], classes: Sequence[str], faults: Faults
+    images: Sequence[WrittenImage], classes: Sequence[str], faults: Faults
 ) -> tuple[list[Annotation], tuple[str, ...]]:
     """Return the annotations and the class names: the given ones, else those found."""
     names = tuple(classes) or _find_classes(images)
@@ -260,7 +260,7 @@ def _to_annotations(
     return [_to_annotation(image, index, faults) for image in images], names
 
 
-def _to_annotation(image: LabelledImage, index: dict[str, int], faults: Faults) -> Annotation:
+def _to_annotation(image: WrittenImage, index: dict[str, int], faults: Faults) -> Annotation:
     found = [
         faults.attempt(partial(_to_index, q.label, index, place_of(str(image.labels), q.line)))
         for q in image.quads

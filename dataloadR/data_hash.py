@@ -1,4 +1,4 @@
-"""One short text that changes when the data of a run change."""
+"""Hash of the data of a run: one short text that changes when they change."""
 
 import hashlib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Annotations become samples."""
+"""Dataset: annotations become augmented samples."""
 
 import logging
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def _select(annotation: Annotation, rows: NDArray[np.bool_] | slice) -> Annotati
 
 
 class RotatedDataset(Dataset[Sample]):
-    """Samples by (epoch, position, index, (height, width)).
+    """Dataset of samples by (epoch, position, index, (height, width)).
 
     What is drawn depends on (seed, epoch, position) alone, so workers and a resume change nothing.
     Without `augment` the image is letterboxed and nothing else.  Degenerate quads are left out.

@@ -1,4 +1,4 @@
-"""Synthetic aerial scenes with exact quadrilaterals: a data set that needs no download.
+"""Demo data set: synthetic aerial scenes with exact quadrilaterals, without a download.
 
 Ships, planes, vehicles and sports courts at any angle on water, aprons, roads, lots and grass, among
 buildings, containers and trees that are no objects.  Every scene is determined by the seed, its split and

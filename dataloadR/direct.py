@@ -13,12 +13,12 @@ from dataloadR.formats.coco import read_coco_file, split_of_json
 from dataloadR.formats.image_finder import ImageFinder, stays_below
 from dataloadR.formats.layout import find_files
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import LabelledImage as Labelled
+from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.formats.sniff import json_kind
 from dataloadR.formats.yolo import labels_of, read_objects
 from dataloadR.formats.yolo_folders import Splits, find_yolo, images_of
-from dataloadR.label_lines import AnnotationError, LabelledImage, LabelledQuad
+from dataloadR.label_lines import AnnotationError, LabelledQuad, WrittenImage
 from dataloadR.layouts import is_image, no_split
 from dataloadR.split_names import SPLITS, called_alike, split_of_file, words_of
 from utils.errors import Faults
@@ -38,7 +38,7 @@ class Split(NamedTuple):
 class Contents(NamedTuple):
     """The images of a split, and the classes of the data set in the order of its files."""
 
-    images: list[LabelledImage]
+    images: list[WrittenImage]
     classes: tuple[str, ...]  # empty: not known by name
 
 
@@ -154,10 +154,10 @@ def _read_yolo(split: Split, faults: Faults, notes: Notes, needed: bool) -> Cont
     return Contents([image for image in found if image is not None], tuple(dict.fromkeys(names)))
 
 
-def _read_yolo_image(path: Path, names: Sequence[str], faults: Faults, notes: Notes) -> LabelledImage:
+def _read_yolo_image(path: Path, names: Sequence[str], faults: Faults, notes: Notes) -> WrittenImage:
     labels = labels_of(path)
     if labels is None or not labels.stat().st_size:
-        return LabelledImage(path, labels, [])
+        return WrittenImage(path, labels, [])
     size = image_size(path)
     objects = read_objects(labels, size, len(names), faults, notes)
     notes.add("objects with scores, which are predictions", sum(o.score is not None for o in objects))
@@ -167,7 +167,7 @@ def _read_yolo_image(path: Path, names: Sequence[str], faults: Faults, notes: No
         LabelledQuad(quad, label, 0, o.line)
         for quad, label, o in zip(image.quads.reshape(-1, 8).tolist(), labelled, objects, strict=True)
     ]
-    return LabelledImage(path, labels, quads)
+    return WrittenImage(path, labels, quads)
 
 
 def _read_coco(split: Split, faults: Faults, notes: Notes, needed: bool) -> Contents:
@@ -180,11 +180,11 @@ def _read_coco(split: Split, faults: Faults, notes: Notes, needed: bool) -> Cont
     for image, rows in zip(contents.images, contents.rows, strict=True):
         file = faults.attempt(partial(_find_image, image.name, split, finder, needed))
         if file is not None:
-            images.append(LabelledImage(file, path, _quads(image, rows)))
+            images.append(WrittenImage(file, path, _quads(image, rows)))
     return Contents(images, tuple(contents.classes))
 
 
-def _quads(image: Labelled, rows: Sequence[int]) -> list[LabelledQuad]:
+def _quads(image: LabelledImage, rows: Sequence[int]) -> list[LabelledQuad]:
     columns = (image.quads.reshape(-1, 8).tolist(), image.classes, image.difficult.tolist(), rows)
     return [LabelledQuad(quad, name, flag, row + 1) for quad, name, flag, row in zip(*columns, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Data sets in other tools' formats: recognised by a look at few files, and how each becomes ours."""
+"""Recognition of data sets in other tools' formats by a look at few files, and how each becomes ours."""
 
 import os
 import shlex
@@ -56,7 +56,7 @@ WHOLE_FOLDER = (
     "fair1m",
     "icdar",
     "visdrone",
-)  # file by file
+)
 UCAS_FOLDERS = ("car", "plane")
 UCAS_FIELDS = 13
 LIST_LINES = 20

@@ -1,4 +1,4 @@
-"""Geometry of training images: one affine matrix, one warp, and one rule for objects that are cut.
+"""Geometric augmentation: one affine matrix, one warp, and one rule for objects that are cut.
 
 Building blocks return (2, 3) matrices and draw nothing; `random_matrix` draws.  Sizes are (height, width), y
 points down, so a positive angle turns clockwise on screen.

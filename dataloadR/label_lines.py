@@ -1,4 +1,4 @@
-"""Lines of label files: DOTA, index-first, and the list files of spec 1.1."""
+"""Label lines: DOTA, index-first, and the list files of spec 1.1."""
 
 import math
 import re
@@ -42,7 +42,7 @@ class LabelledQuad(NamedTuple):
     score: float | None = None  # of a prediction
 
 
-class LabelledImage(NamedTuple):
+class WrittenImage(NamedTuple):
     """One image and its objects as written, before classes become indices."""
 
     image: Path

@@ -1,4 +1,4 @@
-"""The folder layouts of DOTA and HRSC2016 (docs/data.md): their splits, images and label files."""
+"""Folder layouts of DOTA and HRSC2016 (docs/data.md): their splits, images and label files."""
 
 import logging
 from collections.abc import Iterable

@@ -1,11 +1,16 @@
-"""Samples become batches, in worker processes."""
+"""Data loaders: samples become batches, in worker processes."""
 
 import atexit
+import errno
 import math
 import multiprocessing
 import os
+import re
 import signal
+import traceback
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.queues import Queue
+from multiprocessing.util import get_temp_dir
 from typing import Any, NamedTuple
 
 import cv2
@@ -17,6 +22,8 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from cfg.schema import AugmentConfig, DataConfig, TrainConfig
 from dataloadR.dataset import RotatedDataset, SampleKey
 from dataloadR.samplers import EvalBatches, TrainBatches, repeat_factors, training_batches
+from dataloadR.sharing import can_share
+from utils.exhaustion import exhaustion
 from utils.records import Annotation, Batch, Objects, Sample
 
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
@@ -93,10 +100,25 @@ def init_worker(_: int) -> None:
 
     What is sent to the whole group must not end the workers before the parent has saved.
     """
+    Queue._on_queue_feeder_error = staticmethod(_end_with_error)  # type: ignore[attr-defined] # noqa: SLF001
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _end_with_error(error: Exception, _: object) -> None:
+    """End a worker whose batch cannot be sent, and for which its parent would wait for ever.
+
+    The number of the system's error becomes the exit code, which `utils.exhaustion` knows.
+    """
+    number = re.search(r"\((\d+)\)$", str(error))  # at the end of torch's messages
+    code = error.errno if isinstance(error, OSError) else int(number[1]) if number else None
+    if code is None and exhaustion(error):  # a thread that cannot be started
+        code = errno.EAGAIN
+    if code is None:
+        traceback.print_exception(error)
+    os._exit(code or 1)
 
 
 def end_workers() -> None:
@@ -155,7 +177,9 @@ def _loader(
     ahead: Ahead,
 ) -> DataLoader[Batch]:
     workers = min(workers, usable_cpus())
+    workers = workers if workers and can_share() else 0
     if workers:
+        get_temp_dir()  # theirs, too, and removed at the end: those of workers that are killed would stay
         atexit.unregister(end_workers)  # once, and in programs alone that have workers of ours
         atexit.register(end_workers)
     return DataLoader(

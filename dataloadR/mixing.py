@@ -1,4 +1,4 @@
-"""Several images in one sample: mixup and mosaic."""
+"""Mixup and mosaic: several images in one sample."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Colour changes of training images."""
+"""Photometric augmentation: colour changes of training images."""
 
 import cv2
 import numpy as np

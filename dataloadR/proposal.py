@@ -1,4 +1,4 @@
-"""Settings for data that come without a YAML: chosen by the images and the machine, and said."""
+"""Proposed settings for data that come without a YAML: chosen by the images and the machine, and said."""
 
 import logging
 from collections.abc import Sequence, Set

@@ -1,15 +1,16 @@
-"""The images of a dataset by row: decoded, kept in memory where there is room, and bad ones remembered."""
+"""Image reader of a dataset, by row: decoded, cached where there is room, and bad ones remembered."""
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from cfg.schema import DataConfig
+from dataloadR.sharing import can_share
 from utils.counts import counted
 from utils.images import U8, ImageError, Size, image_size, read_image
 
@@ -29,10 +30,11 @@ class ImageReader:
     def __init__(self, paths: Sequence[str], data: DataConfig) -> None:
         self.paths = list(paths)
         self.skip = data.on_error == "skip"
-        # shared by the workers, so that a file is reported once and not once by each of them
         self._bad = torch.zeros(len(paths) if self.skip else 0, dtype=torch.uint8)
-        self._bad.share_memory_()  # type: ignore[no-untyped-call]
-        self._asking = get_context("spawn").Lock() if self.skip else nullcontext()  # goes to any worker
+        self._asking: AbstractContextManager[Any] = nullcontext()
+        if self.skip and can_share():  # by the workers, so that a file is reported once and not by each
+            self._bad.share_memory_()  # type: ignore[no-untyped-call]
+            self._asking = get_context("spawn").Lock()  # goes to any worker
         self._sizes = np.zeros((len(paths), 2), np.int32)  # height, width; 0: not read yet
         self._room = int(data.cache_gb * GIGABYTE)  # bytes that are free
         self._kept: dict[tuple[int, int], U8] = {}  # row, reduction -> image

@@ -1,4 +1,4 @@
-"""Which images form a batch, in which order and at which size; all of it follows from seed and epoch."""
+"""Batch samplers: images, order and input size of each batch; all of it follows from seed and epoch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ def draw_size(base: Size, steps: int, key: tuple[int, int, int]) -> Size:
 
 
 def repeat_factors(annotations: Sequence[Annotation], threshold: float | None) -> F64 | None:
-    """Return how often an epoch shows each image on average, (N,), at least 1; None: each once.
+    """Return the repeat factor of each image, its mean number in an epoch, (N,), at least 1; None: each once.
 
     That of a class is max(1, sqrt(threshold / share of the images with it)), that of an image the largest of
     its classes; without objects 1.  Ignore regions do not count.  Source: LVIS (arXiv:1908.03195).

@@ -1,4 +1,4 @@
-"""The ground of a synthetic scene: two surfaces, a shore or border between them, a road and a parking lot."""
+"""Ground of a synthetic scene: two surfaces, a shore or border between them, a road and a parking lot."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Where things stand in a synthetic scene: objects on the surfaces they belong to, nothing upon another."""
+"""Layout of a synthetic scene: objects on the surfaces they belong to, nothing upon another."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Things seen from above as coloured polygons, for synthetic scenes.
+"""Shapes of things seen from above as coloured polygons, for synthetic scenes.
 
 Local frame of a thing: u from -1 (stern) to 1 (bow) along it, v from -1 (left) to 1 (right) across it; what
 is labelled touches all four sides of that square, so the square's image is the object's tight quadrilateral.

@@ -1,4 +1,4 @@
-"""How splits are called: one function says which a folder's, a file's or a key's name means."""
+"""Split names and their synonyms: one function says which a folder's, a file's or a key's name means."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""A split of the configured data, checked before anything long begins."""
+"""Splits of the configured data, checked before anything long begins."""
 
 import logging
 import shlex

@@ -1,4 +1,4 @@
-"""The tools for data sets, by name: python -m datasets_tools TOOL ..."""
+"""Command line of the tools for data sets, by name: python -m datasets_tools TOOL ..."""
 
 import ast
 import importlib

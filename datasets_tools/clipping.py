@@ -1,4 +1,4 @@
-"""Objects that reach beyond their image, cut off at its border."""
+"""Clipping of objects that reach beyond their image, at its border."""
 
 from collections.abc import Sequence
 

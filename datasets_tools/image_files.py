@@ -1,4 +1,4 @@
-"""The image files that labels belong to: putting them into another folder, under names of their own."""
+"""Image placement: linking or copying the images of labels into another folder, under names of their own."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dataloadR.formats.layout import stem_of
-from utils.files import replacing
+from utils.files import clear_leftovers, replacing
 
 Mode = Literal["none", "link", "copy"]
 
@@ -30,6 +30,7 @@ def place_image(paths: tuple[Path, Path], mode: Mode) -> str:
     if same_file(source, target):
         return "kept"
     target.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(target.parent)
     if mode == "link" and _link(source.resolve(), target):
         return "linked"
     with replacing(target) as temporary:

@@ -1,19 +1,19 @@
-"""The same task on many items, in several processes, under a progress bar."""
+"""Parallel jobs: the same task on many items, in several processes, under a progress bar."""
 
 import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 import cv2
 import torch
-from tqdm import tqdm
 
 from utils.errors import UserError
+from utils.progress import bar_over
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,32 +33,39 @@ def run_jobs(
         name: what the progress bar says.
     """
     processes = min(processes, os.cpu_count() or 1, len(items))
-    with tqdm(total=len(items), desc=name, unit=unit, dynamic_ncols=True) as bar:
-        for result in _results(task, items, processes):
-            bar.update()
-            yield result
+    yield from bar_over(_results(task, items, processes), name, unit, len(items))
 
 
 def _results(task: Callable[[T], R], items: Sequence[T], processes: int) -> Iterator[R]:
     if processes < 2:
         yield from map(task, items)
         return
+    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context()
-    try:
+    try:  # the second starts processes and threads
         pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
-    except (OSError, ImportError, NotImplementedError) as error:  # no semaphores: /dev/shm is not there
-        logger.warning("one process instead of %d, for more cannot be made here: %s", processes, error)
+        results = pool.map(task, items, chunksize=1)
+    except (OSError, RuntimeError, ImportError) as error:  # no semaphores without /dev/shm; ulimit -u
+        _end_all_but(others)
+        logger.warning("one process instead of %d, for more cannot be started here: %s", processes, error)
         yield from map(task, items)
         return
-    with pool:
-        try:
-            yield from pool.map(task, items, chunksize=1)
-        except BrokenProcessPool:
-            raise UserError(
-                "a process of the tool was killed, most likely for lack of memory; --processes 1 needs least"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    try:
+        yield from results
+    except BrokenProcessPool:
+        raise UserError(
+            "a process of the tool was killed, most likely for lack of memory; --processes 1 needs least"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        _end_all_but(others)
+
+
+def _end_all_but(others: Collection[object]) -> None:
+    """Kill the processes that are left: without the thread that feeds them they would wait for ever."""
+    for child in multiprocessing.active_children():
+        if child not in others:
+            child.kill()
 
 
 def _begin() -> None:

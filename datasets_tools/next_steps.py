@@ -1,4 +1,4 @@
-"""The commands that come after: how a data set is split and trained on, ready to be pasted."""
+"""Next commands after a conversion: how a data set is split and trained on, ready to be pasted."""
 
 import json
 import re

@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from evalR.dota_results import read_task1
 from evalR.inference import predict_any
 from evalR.load import Trained
 from utils.errors import UserError
 from utils.images import read_image
+from utils.progress import bar_over
 from utils.records import F32, Annotation, Detections
 from utils.thresholds import reaches
 
 
-class Found(NamedTuple):
-    """Predictions of one image."""
+class Drawn(NamedTuple):
+    """Predictions of one image, those that are drawn."""
 
     objects: Annotation
     scores: F32  # (K,)
@@ -48,17 +48,17 @@ def read_predictions(folder: Path, image_names: Sequence[str], classes: Sequence
         raise UserError(str(error)) from None
 
 
-def predict_images(detector: Trained, paths: Sequence[str]) -> list[Detections]:
+def predict_files(detector: Trained, paths: Sequence[str]) -> list[Detections]:
     """Return the detections of each image file, under a progress bar."""
-    progress = tqdm(paths, desc="predict", unit="image", dynamic_ncols=True)
     model, config, device = detector.model, detector.config, detector.device
+    progress = bar_over(paths, "predict", "image", hidden=config.predict.quiet)
     return [predict_any(model, read_image(path), config, device) for path in progress]
 
 
-def to_found(detections: Detections, least: NDArray[np.float64]) -> Found:
+def to_drawn(detections: Detections, least: NDArray[np.float64]) -> Drawn:
     """Return the detections with at least the score (C,) of their class, as they are drawn."""
     quads, scores, labels = (field.cpu().numpy() for field in detections)
     keep = reaches(scores, labels, least)
     quads, scores, labels = quads[keep], scores[keep], labels[keep]
     objects = Annotation("", quads.astype(np.float32), labels, np.zeros(len(labels), np.int8))
-    return Found(objects, scores.astype(np.float32))
+    return Drawn(objects, scores.astype(np.float32))

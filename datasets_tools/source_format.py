@@ -1,4 +1,4 @@
-"""Which format a source of labels has, where nobody says: told from its files, or an error, never a guess."""
+"""Format of a source of labels, where nobody says it: told from its files, or an error, never a guess."""
 
 import logging
 from pathlib import Path

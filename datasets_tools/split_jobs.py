@@ -1,4 +1,4 @@
-"""Cutting one image, or some rows of its tiles: what a process of `split` does."""
+"""Tile jobs: one image, or some rows of its tiles, cut by one process of `split`."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from datasets_tools.tile_objects import CUT, TileObjects, objects_in_tile
 from utils.bands import Bands
 from utils.drawing import save_image
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import write_text
 from utils.images import U8, Size
 from utils.rasters import Raster, Window, array_raster, open_raster
 from utils.tiles import Grid, Tile, tile_windows
@@ -173,8 +173,7 @@ def _write_labels(path: Path, tile: CutTile, source: Source) -> None:
     text = "".join(f"{line}\n" for line in lines)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    with replacing(path, flush=False) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text, flush=False)
 
 
 def _header(line: str, rate: float) -> str:

@@ -1,4 +1,4 @@
-"""What there is to cut: the images of every layout that docs/data.md names, and of plain folders."""
+"""Sources of tiles: the images of every layout that docs/data.md names, and of plain folders."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloadR.annotations import LAYOUTS, AnnotationError, LabelledImage, find_splits, is_image, read_images
+from dataloadR.annotations import LAYOUTS, AnnotationError, WrittenImage, find_splits, is_image, read_images
 from dataloadR.direct import direct_splits, find_split, read_direct
 from dataloadR.foreign import Foreign, recognise
 from dataloadR.formats.notes import Notes
@@ -100,7 +100,7 @@ def _is_raster(path: Path) -> bool:
 
 def _plain(path: Path) -> Source:
     """Return an image without labels."""
-    return _to_source(LabelledImage(path, None, []), (), "", "")
+    return _to_source(WrittenImage(path, None, []), (), "", "")
 
 
 def _read_dataset(root: Path, splits: Sequence[str], classes: Sequence[str], faults: Faults) -> list[Source]:
@@ -142,7 +142,7 @@ def _read_direct(
     return list(found.values())
 
 
-def _check_indices(image: LabelledImage, classes: Sequence[str]) -> None:
+def _check_indices(image: WrittenImage, classes: Sequence[str]) -> None:
     for quad in image.quads:
         if classes and isinstance(quad.label, int) and quad.label >= len(classes):
             known = f"below {len(classes)} ({', '.join(classes)})"
@@ -151,7 +151,7 @@ def _check_indices(image: LabelledImage, classes: Sequence[str]) -> None:
             )
 
 
-def _to_source(image: LabelledImage, classes: Sequence[str], folder: str, split: str) -> Source:
+def _to_source(image: WrittenImage, classes: Sequence[str], folder: str, split: str) -> Source:
     return Source(
         image=image.image,
         quads=np.array([quad.coordinates for quad in image.quads], np.float64).reshape(-1, 4, 2),
@@ -168,7 +168,7 @@ def _to_name(quad: LabelledQuad, classes: Sequence[str]) -> str | int:
     return classes[quad.label] if isinstance(quad.label, int) and classes else quad.label
 
 
-def _read_headers(image: LabelledImage) -> list[str]:
+def _read_headers(image: WrittenImage) -> list[str]:
     """Return the header lines of a label file of its own; a list file has none."""
     if image.labels is None or image.labels.stem != image.image.stem:
         return []

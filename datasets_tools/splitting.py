@@ -1,4 +1,4 @@
-"""Splits of a data set: what must stay together, and how it is dealt out.
+"""Stratified and grouped splits of a data set: what must stay together, and how it is dealt out.
 
 Images become units, none of which is ever divided: the tiles of one image, or all images of one group.
 """

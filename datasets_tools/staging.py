@@ -1,20 +1,51 @@
-"""A folder that is filled only after all that belongs into it has been made."""
+"""Staging folder that is filled only after all that belongs into it has been made."""
 
-import tempfile
+import os
+import re
+import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from utils.counts import counted
 from utils.errors import UserError
+from utils.files import Lock, is_alive
 
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside the target; it is removed in the end with all that was not moved."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as folder:
-        yield Path(folder)
+    """Yield an empty folder beside the target; it is removed in the end with all that was not moved.
+
+    So is what killed processes have left there for the same target.
+
+    Raises:
+        UserError: another thread or container with this process number is at work on the target.
+    """
+    folder = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    _clear_leftovers(target)
+    lock = Lock.of(folder / "lock")
+    if lock is None:
+        raise UserError(f"{folder}: is being written by another process")
+    try:
+        files = folder / "files"
+        shutil.rmtree(files, ignore_errors=True)  # of one that was killed and had this number
+        files.mkdir()
+        yield files
+    finally:
+        lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Remove the folders of processes that were killed, and that nobody holds a lock on."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.([1-9]\d{{0,8}})\.tmp")
+    for folder in target.parent.glob(".*.tmp"):
+        match = name.fullmatch(folder.name)
+        if match and folder.is_dir() and not folder.is_symlink() and not is_alive(int(match[1])):
+            lock = Lock.of(folder / "lock")  # of this number on another machine that writes here
+            if lock:
+                lock.close()
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def staged_files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What of an image's objects belongs to one of its tiles."""
+"""Objects of a tile: those of the image of which it shows enough."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ def objects_in_tile(
     Args:
         quads: (N, 4, 2) pixels of the scaled image.
         window: the tile in the same pixels.
-        clip: reduce what the border cuts to a quad of the visible part (specification 8.2), of the hull where
+        clip: reduce what the border cuts to a quad of the visible part (spec 9.2), of the hull where
             the object is not convex; else every quad stays whole and reaches beyond the border.
     """
     low, high = np.array(window[:2]), np.array(window[2:])

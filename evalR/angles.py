@@ -1,4 +1,4 @@
-"""By how much the directions of found quads are off."""
+"""Angle errors of the true detections."""
 
 import numpy as np
 import torch

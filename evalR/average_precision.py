@@ -1,4 +1,4 @@
-"""Average precision (AP) of Pascal VOC, with the numbers of DOTA_devkit.  Source: spec/gghl.md 8."""
+"""Average precision (AP) of Pascal VOC, with the numbers of DOTA_devkit.  Source: spec 8.2."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The score at which each class is best cut off: that of the highest F1."""
+"""Best F1 of each class, and the score threshold that reaches it."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class BestF1(NamedTuple):
 
 
 def best_f1(found: Found, matches: Matches, verdicts: I8) -> BestF1:
-    """Return the best cut of each class.
+    """Return the highest F1 of each class and its score threshold.
 
     Detections of equal scores are kept or dropped together; of equal F1 the highest score is taken.
     """
@@ -37,7 +37,7 @@ def best_f1(found: Found, matches: Matches, verdicts: I8) -> BestF1:
 
 
 def pooled_best_score(found: Found, matches: Matches, verdicts: I8) -> float | None:
-    """Return the best cut of all classes together; None without detections or ground truth."""
+    """Return the score of the highest F1 of all classes together; None without detections or ground truth."""
     objects = int(matches.counted.sum())
     rows = np.argsort(-found.scores, kind="stable")
     if not objects or not len(rows):

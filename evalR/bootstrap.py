@@ -1,4 +1,4 @@
-"""AP over images drawn with replacement, exactly that of the repeated images, without repeating one.
+"""Bootstrap of AP over images: exactly that of repeated images, without repeating one.
 
 The matching of an image does not depend on the others, so that a resample is a weight per image: how often it
 was drawn.  Detections are sorted and judged once; each resample is one pass over them.
@@ -7,13 +7,13 @@ was drawn.  Detections are sorted and judged once; each resample is one pass ove
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from evalR.average_precision import Metric
 from evalR.columns import F64, I64
 from evalR.evaluate import Scored
 from evalR.matching import FALSE, I8, TRUE, judge
 from utils.kernels import kernel
+from utils.progress import bar_over
 
 
 class Ranking(NamedTuple):
@@ -28,7 +28,7 @@ class Ranking(NamedTuple):
 
 
 def rank(scored: Scored) -> Ranking:
-    """Return what resampling needs to know of an evaluation."""
+    """Return the ranking of an evaluation: what resampling needs to know of it."""
     found, matches, counted = scored.found, scored.matches, ~scored.matches.difficult
     order = matches.order
     columns = (found.labels[order], found.scores[order], found.images[order])
@@ -48,7 +48,7 @@ def resample(rankings: tuple[Ranking, ...], images: int, metric: Metric, draws: 
     """
     rng = np.random.default_rng(seed)
     table: list[list[F64]] = [[] for _ in rankings]
-    for _ in tqdm(range(draws), desc="resample", unit="draw", dynamic_ncols=True):
+    for _ in bar_over(range(draws), "resample", "draw"):
         weights = (
             np.bincount(rng.integers(0, images, images), minlength=images) if images else np.zeros(0, int)
         )

@@ -1,4 +1,4 @@
-"""Whether scores can be read as probabilities: of the detections at a score of 0.7, are 70 % right?"""
+"""Calibration of scores: of the detections at a score of 0.7, are 70 % right?"""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate(scores: F64, verdicts: I8) -> Calibration:
-    """Return how scores and precision agree; see `judge`.
+    """Return the calibration: precision in bins of scores; see `judge`.
 
     Raises:
         ValueError: a score outside [0, 1].

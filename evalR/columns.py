@@ -1,4 +1,4 @@
-"""All detections and all ground truths of an evaluation as columns of numbers, image after image.
+"""Detections and ground truths of an evaluation as columns of numbers, image after image.
 
 `shapes` are what is compared: quads (N, 4, 2) for task 1 of DOTA, horizontal boxes (N, 4) for task 2.
 """

@@ -1,4 +1,4 @@
-"""Two sets of results of the same images: how they differ, and whether by more than chance."""
+"""Comparison of two sets of results of the same images: how they differ, and whether by more than chance."""
 
 import json
 import logging
@@ -15,8 +15,7 @@ from evalR.columns import F64, I64
 from evalR.differences import Difference, differences
 from evalR.evaluate import COCO_THRESHOLDS, Scored, known_mean, score
 from evalR.folders import find_evaluations, find_record, read_protocol
-from evalR.matching import FALSE, TRUE, judge
-from evalR.metrics import CUT
+from evalR.matching import FALSE, RIGHT_IOU, TRUE, judge
 from evalR.protocol import results_hash
 from evalR.result_sets import Labels, read_results
 from utils.errors import UserError
@@ -269,7 +268,7 @@ def _row(name: str, objects: int, a: float, b: float, resampled: Sequence[F64]) 
 
 def image_counts(scored: Scored, images: int) -> I64:
     """Return found objects, missed objects and false detections of each image, (I, 3); see `ImageRow`."""
-    verdicts = judge(scored.matches, CUT)
+    verdicts = judge(scored.matches, RIGHT_IOU)
     found, truth = scored.found, scored.truth
     kept = found.scores >= best_f1(found, scored.matches, verdicts).score[found.labels]  # not above NaN
     hits, false = (np.bincount(found.images[kept & (verdicts == v)], minlength=images) for v in (TRUE, FALSE))

@@ -1,4 +1,4 @@
-"""Which class is taken for which, and what for background."""
+"""Confusion matrix of the classes and the background."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from evalR.matching import I8, NEITHER, TRUE
 
 
 def confusion_matrix(scored: Scored, verdicts: I8, threshold: float, least: F64) -> I64:
-    """Return how often the truth of a row was called the class of a column, (C + 1, C + 1); last: background.
+    """Return the confusion matrix, truth by detected class, (C + 1, C + 1); last: background.
 
     True detections of DOTA's matching stand on the diagonal.  What is left, detections and ground truths, is
     paired across classes by falling IoU, strictly above the threshold; the rest is background.  Detections on

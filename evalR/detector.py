@@ -1,4 +1,4 @@
-"""The detector as a Python call: images and rasters of any size in, what was found out (docs/python.md)."""
+"""Detector as a Python call: images and rasters of any size in, what was found out (docs/python.md)."""
 
 import glob
 from collections.abc import Iterable, Iterator, Mapping, Sequence

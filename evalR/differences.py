@@ -1,8 +1,10 @@
-"""In what two evaluations were made differently, from the protocols that stand beside their figures."""
+"""Differences between the protocols of two evaluations, which stand beside their figures."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from cfg.harmless import BATCHES
 
 NOT_RECORDED = "not recorded"
 HARMLESS = {  # what may differ where the same was measured in the same way, and why
@@ -13,8 +15,7 @@ HARMLESS = {  # what may differ where the same was measured in the same way, and
     "results_sha256": "what is measured, not how",
     "device": "how it computes says `precision`",
     "eval.split": "a name; what it means says `data.split`",
-    "eval.batch_size": "an image is seen alike whatever stands beside it",
-    "predict.batch_size": "as eval.batch_size",
+    **BATCHES,  # recorded, for speed.json depends on them
 }
 MEASURED = ("checkpoint_sha256", "results_sha256")  # without these two, evaluations are of different things
 RANKING = ("class_weight", "multi_label", "ratio_check", "pre_nms", "vote_iou", "support", "max_detections")

@@ -1,4 +1,4 @@
-"""Result files of DOTA: one `Task1_CLASS.txt` per class (oriented boxes), what DOTA_devkit reads.
+"""DOTA result files: one `Task1_CLASS.txt` per class (oriented boxes), what DOTA_devkit reads.
 
 A line is `image score x1 y1 x2 y2 x3 y3 x4 y4`, pixels of the original image.  Task 2 (horizontal boxes):
 `image score x_min y_min x_max y_max` in `Task2_CLASS.txt`.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dataloadR.label_lines import MAX_COORDINATE, SHOWN, read_lines
 from utils.errors import Faults, UserError
-from utils.files import replacing
+from utils.files import write_text
 from utils.records import I64, Detections
 
 logger = logging.getLogger(__name__)
@@ -133,8 +133,7 @@ def result_text(rows: ResultRows, score: str = SCORE, coordinate: str = COORDINA
 
 def write_rows(path: Path, rows: ResultRows, score: str = SCORE, coordinate: str = COORDINATE) -> None:
     """Write one result file."""
-    with replacing(path) as temporary:
-        temporary.write_text(result_text(rows, score, coordinate), encoding="utf-8")
+    write_text(path, result_text(rows, score, coordinate))
 
 
 def rounded(coordinates: F64) -> F64:

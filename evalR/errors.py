@@ -1,4 +1,4 @@
-"""What is wrong with the false detections and the truths not found, and what each kind costs in mAP.
+"""Error analysis: kinds of false detections and of missed truths, and what each costs in mAP.
 
 Kinds and costs after TIDE (arXiv:2008.08115): the cost of a kind is what the mAP gains when it alone is
 mended.
@@ -21,7 +21,7 @@ MISSED = "missed"
 
 
 class Errors(NamedTuple):
-    """What is wrong, at one IoU threshold."""
+    """Errors at one IoU threshold."""
 
     kinds: I8  # (D,) place in KINDS; RIGHT where nothing is
     meant: I64  # (D,) the ground truth that a mended detection would find; -1: none
@@ -50,7 +50,7 @@ def find_errors(scored: Scored, verdicts: I8, threshold: float) -> Errors:
 
 
 def error_costs(scored: Scored, verdicts: I8, errors: Errors) -> dict[str, float]:
-    """Return by how much the mAP (all-point) rises when one kind of error alone is mended; NaN without truth.
+    """Return the cost of each kind of error: the rise of the mAP (all-point) without it; NaN without truth.
 
     Of the kinds class and localisation the best detection that means a truth which nothing has found becomes
     true; the others, and all errors of other kinds, vanish.  Missed truths vanish, and a class of which

@@ -1,4 +1,4 @@
-"""AP of every class at every IoU threshold, and tables of it.  Source: spec/gghl.md 8.1 (FIX), 8.2."""
+"""AP of every class at every IoU threshold, and tables of it.  Source: spec 8.1, 8.2."""
 
 import logging
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ PROTOCOL = (
 
 
 class EvalResult(NamedTuple):
-    """What `evaluate` found; C classes, T thresholds."""
+    """Average precision of an evaluation; C classes, T thresholds."""
 
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]  # of the IoU, rising
@@ -75,7 +75,7 @@ def score_all(
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_area_ratio: float | None = None,
 ) -> Scored:
-    """Return what `evaluate` does, with the matches that it is made from."""
+    """Evaluate and return the matches that the AP is made from, too; see `evaluate`."""
     check_labels(detections, annotations, len(classes))
     found, truth = to_found(detections), to_truth(annotations)
     return score(found, truth, classes, thresholds, max_area_ratio)
@@ -88,7 +88,7 @@ def score(
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_area_ratio: float | None = None,
 ) -> Scored:
-    """Return detections and ground truths matched, and the AP; see `evaluate`."""
+    """Match detections and ground truths and compute the AP; see `evaluate`."""
     _count_self_crossing(truth)
     pairs = find_pairs(found, truth)
     matches = match(found, only_slanted(truth, max_area_ratio), pairs, len(classes))

@@ -1,4 +1,4 @@
-"""Where evaluations go, each into a folder of its own, and where they are found again.
+"""Folders of evaluations: each gets one of its own, and is found there again.
 
 Files are written to DIR/.unfinished and moved to DIR when all are there, the record of how they were made
 last: a folder without a record is not complete.  A lock, which ends with the process, keeps others away.
@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalR.differences import HARMLESS, MEASURED, differences, said
+from evalR.differences import HARMLESS, MEASURED, differences, facts, said
 from utils.distributed import from_main, is_main
 from utils.errors import UserError
 from utils.files import Lock
@@ -192,8 +192,8 @@ def _is_of(folder: Path, split: str) -> bool:
     record = find_record(folder)
     if record is None:
         return (folder / "Task1").is_dir() and not (folder / EVALUATION.draft).exists()
-    settings = (read_protocol(record) or {}).get("settings") or {}  # eval-x-2 may be the first of a split x-2
-    return Path(settings.get("eval.split", split)).stem == split
+    own = facts(read_protocol(record) or {}).get("eval.split")  # eval-x-2 may be the first of a split x-2
+    return Path(own).stem == split if isinstance(own, str) else True
 
 
 def _written(folder: Path) -> float:

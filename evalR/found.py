@@ -1,4 +1,4 @@
-"""What was found in an image, for Python: arrays of numpy, records, files of any format, a picture."""
+"""Found objects of an image, for Python: arrays of numpy, records, files of any format, a picture."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from evalR.outputs.geopackage import write_geopackage
 from evalR.outputs.measures import class_names_of, quads_of
 from evalR.outputs.overview import overview_of
 from evalR.outputs.pictures import annotate, legend, picture_of
-from evalR.outputs.table import COLUMNS, csv_rows, table_text
+from evalR.outputs.table import COLUMNS, csv_rows
 from utils.drawing import save_image, with_legend
 from utils.errors import UserError
 from utils.files import write_json, write_text
@@ -27,6 +27,7 @@ from utils.outlines import Image
 from utils.rasters import Raster, Window, array_raster
 from utils.records import Detections, SceneDetections
 from utils.scene_rasters import Reading, open_scene
+from utils.tables import table_text
 from utils.thresholds import Threshold
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".txt", ".csv", ".geojson", ".gpkg", ".json")

@@ -1,4 +1,4 @@
-"""A model over images: a split of a data set, or one picture of any size."""
+"""Inference over images: a split of a data set, or one picture of any size."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +8,6 @@ from itertools import cycle
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from cfg.schema import SIZE_STEP, Config
 from dataloadR.dataset import RotatedDataset
@@ -19,7 +18,8 @@ from dataloadR.splits import fitting_scale
 from evalR.predictor import Look, Predictor, evaluating
 from evalR.scenes.engine import find_in_scene
 from evalR.slicing import shrink_of, whole_scale
-from evalR.views import scaled_size
+from evalR.views import scaled_input
+from modelR.network import Network
 from utils.distributed import gather, interleave, is_main, own_rows
 from utils.images import Matrix, Size, image_size, letterbox_matrix, read_image, warp_image
 from utils.progress import counting
@@ -32,7 +32,7 @@ NOTHING = Annotation("", np.zeros((0, 4, 2), np.float32), np.zeros(0, np.int64),
 
 
 def predict_split(
-    model: nn.Module, annotations: Sequence[Annotation], config: Config, device: torch.device
+    model: Network, annotations: Sequence[Annotation], config: Config, device: torch.device
 ) -> list[Detections]:
     """Return the detections of every annotated image, in its own pixels and in the order of the annotations.
 
@@ -42,14 +42,14 @@ def predict_split(
 
 
 def predict_shared(
-    model: nn.Module, annotations: Sequence[Annotation], config: Config, device: torch.device
+    model: Network, annotations: Sequence[Annotation], config: Config, device: torch.device
 ) -> list[Detections]:
     """Return what `predict_split` does, each process having predicted its share of the batches."""
     return predict_settings(Predictor(model, config, device), annotations)[0]
 
 
 def predict_images(
-    model: nn.Module, images: Sequence[Image], config: Config, device: torch.device
+    model: Network, images: Sequence[Image], config: Config, device: torch.device
 ) -> list[Detections]:
     """Return what `predict_split` does for files of these images (H, W, 3) RGB, none of them far larger."""
     predictor = Predictor(model, config, device)
@@ -88,7 +88,7 @@ def _predict_all(predictor: Predictor, annotations: Sequence[Annotation]) -> lis
 def _order(predictor: Predictor, images: int) -> EvalBatches:
     """Return the batches of so many images, each in every scale."""
     config = predictor.config
-    first, *others = (scaled_size(config.data.input_size, scale) for scale, _ in predictor.scales)
+    first, *others = (scaled_input(config.data.input_size, scale) for scale, _ in predictor.scales)
     return EvalBatches(images, config.eval.batch_size, first, more_sizes=tuple(others))
 
 
@@ -145,14 +145,14 @@ def _predict_batches(predictor: Predictor, batches: Iterable[Batch], total: int)
     return found
 
 
-def predict_any(model: nn.Module, image: Image, config: Config, device: torch.device) -> Detections:
+def predict_any(model: Network, image: Image, config: Config, device: torch.device) -> Detections:
     """Return the detections of an image: whole, or in tiles where `evalR.slicing` cuts it."""
     is_whole = whole_scale((image.shape[0], image.shape[1]), config) is not None
     return (predict_image if is_whole else predict_tiles)(model, image, config, device)
 
 
 def predict_image(
-    model: nn.Module, image: Image, config: Config, device: torch.device, scale: float | None = None
+    model: Network, image: Image, config: Config, device: torch.device, scale: float | None = None
 ) -> Detections:
     """Return the detections of one (H, W, 3) uint8 RGB image, in all views of `eval`.
 
@@ -162,7 +162,7 @@ def predict_image(
     return _predict_image(Predictor(model, config, device), image, scale)[0]
 
 
-def predict_tiles(model: nn.Module, image: Image, config: Config, device: torch.device) -> Detections:
+def predict_tiles(model: Network, image: Image, config: Config, device: torch.device) -> Detections:
     """Return the detections of a large image, found on overlapping tiles and merged."""
     return _predict_tiles(Predictor(model, config, device), image)[0]
 

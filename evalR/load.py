@@ -1,4 +1,4 @@
-"""A trained detector from its checkpoint, ready to predict."""
+"""Loading of a trained detector from its checkpoint, ready to predict."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +12,10 @@ from cfg.schema import Config
 from evalR.predictor import Peak
 from evalR.thresholds import with_thresholds
 from modelR.build import build_model
-from modelR.gghl import GGHL
+from modelR.network import Network
 from utils import distributed
 from utils.checkpoint import CheckpointError, averaged_weights, find_weights, load_checkpoint, load_state
+from utils.checkpoint_values import check_usable
 from utils.cli import pick_device
 from utils.counts import counted
 
@@ -23,15 +24,16 @@ UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint
 
 
 class Trained(NamedTuple):
-    """What a checkpoint becomes."""
+    """A trained detector: what a checkpoint becomes."""
 
-    model: GGHL  # in evaluation mode, on `device`
+    model: Network  # in evaluation mode, on `device`
     classes: tuple[str, ...]
     config: Config  # of the training, with the overrides of the command line
     device: torch.device
     path: Path
     peak: Peak | None = None  # of what was not shown, for who asks why nothing was found
     thresholds: Mapping[str, float] | None = None  # of the best F1, as the checkpoint has them
+    count_tiles: Callable[[int], object] | None = None  # that are done; None: each scene has a bar
 
 
 def join(device: str) -> torch.device:
@@ -80,11 +82,12 @@ def load_detector(
     """Load `best.pt` or `last.pt` (its averaged weights), or the best of a run's folder.
 
     Raises:
-        CheckpointError: no checkpoint, or one of other classes than the configuration asks for.
+        CheckpointError: no checkpoint, a damaged one, or one of other classes than `data.classes`.
         ConfigError: an override that is not valid.
     """
     file = _best_of(path) if path.is_dir() else find_weights(path)
     checkpoint = load_checkpoint(file)
+    check_usable(checkpoint, file)
     config = load_config_text(checkpoint["config"], str(file), overrides)
     classes = tuple(checkpoint["classes"])
     wanted = config.data.classes
@@ -97,7 +100,9 @@ def load_detector(
     predict = with_thresholds(config.predict, thresholds, classes)
     config = config.model_copy(update={"predict": predict})
     device = pick_device(config.train.device)
-    model = build_model(config.model.model_copy(update=UNFILLED), len(classes))
+    model = build_model(
+        config.model_copy(update={"model": config.model.model_copy(update=UNFILLED)}), len(classes)
+    )
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
     return Trained(model, classes, config, device, file, Peak(), thresholds)

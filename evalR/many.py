@@ -1,4 +1,4 @@
-"""Objects in many images of any size: small ones in batches, large ones and rasters tile by tile."""
+"""Detection in many images of any size: small ones in batches, large ones and rasters tile by tile."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Which ground truth each detection means, once for all thresholds.  Source: spec/gghl.md 8.1 (FIX), 8.2."""
+"""Matching of each detection to its best ground truth, once for all thresholds.  Source: spec 8.1."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from evalR.pairs import Pairs
 
 I8 = NDArray[np.int8]
 FALSE, TRUE, NEITHER = 0, 1, -1  # what a detection is
+RIGHT_IOU = 0.5  # above it a detection is right, wherever figures are of one threshold
 
 
 class Matches(NamedTuple):
@@ -25,7 +26,7 @@ class Matches(NamedTuple):
 
 
 def match(found: Found, truth: Truth, pairs: Pairs, classes: int) -> Matches:
-    """Return every detection with the ground truth of its image and class that it overlaps most.
+    """Match every detection to the ground truth of its image and class that it overlaps most.
 
     The best ground truth is chosen before anyone asks whether it is taken, so a detection never falls
     through to its second best; ties go to the first.  The devkit's horizontal pre-filter is left out: it
@@ -39,7 +40,7 @@ def match(found: Found, truth: Truth, pairs: Pairs, classes: int) -> Matches:
 
 
 def of_one_class(found: Found, truth: Truth, pairs: Pairs) -> Bools:
-    """Return which pairs are of one class, (P,)."""
+    """Return a mask of the pairs of one class, (P,)."""
     return np.asarray(found.labels[pairs.found] == truth.labels[pairs.truth])
 
 
@@ -53,7 +54,7 @@ def best_of(pairs: Pairs, detections: int) -> tuple[F64, I64]:
 
 
 def judge(matches: Matches, threshold: float) -> I8:
-    """Return what each detection is, (D,): TRUE, FALSE or NEITHER.
+    """Return true positives, false positives and ignored detections as TRUE, FALSE and NEITHER, (D,).
 
     A detection whose best IoU is strictly above the threshold is true when it is the first, by score, on its
     ground truth and false when a later one; on a difficult ground truth it is neither.  All others are false.

@@ -1,4 +1,4 @@
-"""Every figure of an evaluation as plain values, for metrics.json and metrics.csv; n/a is None.
+"""Metrics of an evaluation as plain values, for metrics.json and metrics.csv; n/a is None.
 
 {"protocol": .., "task1": {"voc07": {"AP50": {"mean": .., "per_class": {NAME: ..}}, "AP55": ..,
 "AP50:95": ..}, "voc12": .., "slanted": .., "sizes": .., "aspect": ..,
@@ -6,9 +6,6 @@
 "angle": .., "calibration": ..}, "task2": ..}
 """
 
-import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,14 +21,14 @@ from evalR.columns import F64, Bools, Truth, to_boxes
 from evalR.confusion import confusion_matrix
 from evalR.errors import KINDS, MISSED, error_costs, find_errors, kind_counts
 from evalR.evaluate import EvalResult, Scored, known_mean, score, score_cuts, score_slanted
-from evalR.matching import I8, judge
+from evalR.matching import I8, RIGHT_IOU, judge
 from evalR.result_sets import Results
 from evalR.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
 from evalR.sizes import MAX_DETECTIONS, TABLES, Range, SizeResult, score_sizes
-from utils.files import replacing
+from utils.files import write_json, write_text
+from utils.tables import table_text
 
 Values = dict[str, Any]
-CUT = 0.5  # IoU of all that is said at one threshold
 SLANTED = 0.9  # area ratio: objects above it are read as horizontal boxes, those below need their quad
 COLUMNS = ("AP50", "AP75", "AP50:95")  # of metrics.csv
 
@@ -62,7 +59,7 @@ def measure(classes: Sequence[str], truth: Truth, results: Results, protocol: Va
 def task_metrics(scored: Scored) -> Values:
     """Return the figures of one task."""
     classes, result = scored.classes, scored.result
-    verdicts = judge(scored.matches, CUT)
+    verdicts = judge(scored.matches, RIGHT_IOU)
     best = best_f1(scored.found, scored.matches, verdicts)
     quads = scored.found.shapes.ndim == 3
     return {
@@ -153,14 +150,14 @@ def _best_f1(classes: Sequence[str], best: BestF1) -> Values:
 def _confusion(scored: Scored, verdicts: I8, least: F64) -> Values:
     """Return the table, a row for each true class; the least scores are those of the best F1."""
     return {
-        "iou": CUT,
+        "iou": RIGHT_IOU,
         "names": [*scored.classes, "background"],
-        "rows": plain(confusion_matrix(scored, verdicts, CUT, least)),
+        "rows": plain(confusion_matrix(scored, verdicts, RIGHT_IOU, least)),
     }
 
 
 def _errors(scored: Scored, verdicts: I8) -> Values:
-    errors = find_errors(scored, verdicts, CUT)
+    errors = find_errors(scored, verdicts, RIGHT_IOU)
     costs = error_costs(scored, verdicts, errors)
     counts = dict(zip((*KINDS, MISSED), kind_counts(scored, errors), strict=True))
     return {
@@ -204,23 +201,17 @@ def _calibration(scored: Scored, verdicts: I8) -> Values | None:
 
 def write_metrics(folder: Path, metrics: Values) -> None:
     """Write metrics.json and metrics.csv."""
-    text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    for name, content in (("metrics.json", text), ("metrics.csv", csv_text(metrics))):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
+    write_json(folder / "metrics.json", metrics, indent=1)
+    write_text(folder / "metrics.csv", csv_text(metrics))
 
 
 def csv_text(metrics: Values) -> str:
     """Return a table with a row for each task and class, and one for their mean; n/a is empty."""
     heads = [f"{metric}_{column}" for metric in METRICS for column in COLUMNS]
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     heads += ["best_f1", "precision", "recall", "score"]
-    writer.writerow(["task", "class", "objects", "detections", *heads])
-    for task in ("task1", "task2"):
-        for row in _csv_rows(metrics[task]) if metrics[task] else []:
-            writer.writerow([task, *row])
-    return stream.getvalue()
+    tasks = [task for task in ("task1", "task2") if metrics[task]]
+    rows = [[task, *row] for task in tasks for row in _csv_rows(metrics[task])]
+    return table_text(["task", "class", "objects", "detections", *heads], rows)
 
 
 def _csv_rows(values: Values) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""Which detections and ground truths of an image overlap, and how much: found once, used by every figure."""
+"""Overlapping pairs of detections and ground truths, with their IoU: found once, used by every figure."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class Pairs(NamedTuple):
 
 
 def find_pairs(found: Found, truth: Truth) -> Pairs:
-    """Return every detection with every ground truth of its image that it shares an area with.
+    """Return all overlapping pairs of a detection and a ground truth of its image, with their IoU.
 
     IoU of quads: of the shapes as they are, self-crossing ones by their signed area, as in DOTA_devkit.  Of
     boxes: with the devkit's pixels, in which a box from 10 to 19 is 10 wide.

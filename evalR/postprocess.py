@@ -1,6 +1,6 @@
-"""From raw predictions to detections in the pixels of the source images (spec 7).
+"""Post-processing: from the candidates of a detector to detections in source pixels (spec 7).
 
-Quads are built before anything else happens to the boxes, and nothing is clipped.
+Nothing is clipped.
 """
 
 from collections.abc import Sequence
@@ -9,34 +9,43 @@ import torch
 from torch import Tensor
 
 from cfg.schema import EvalConfig
-from modelR.heads.decode import decode_level
-from utils.glides import glides_to_quads, mask_glides, settle_glides
+from modelR.method import Method, Predictions
 from utils.quad_fusion import vote_quads
 from utils.quad_nms import batched_quad_groups
 from utils.quads import invert_affine, transform_points
-from utils.records import Detections, Frame, LevelPrediction
+from utils.records import Detections, Frame
 from utils.selection import to_host
 
 
+def candidates_of(
+    method: Method, predictions: Predictions, config: EvalConfig, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return every candidate of a batch: quads (B, K, 4, 2) px of the input and scores (B, K, C)."""
+    with torch.autocast(device.type, enabled=False):  # half precision steps by pixels
+        return method.candidates(predictions, config)
+
+
 def postprocess(
-    predictions: Sequence[LevelPrediction], frames: Sequence[Frame], config: EvalConfig
+    quads: Tensor, scores: Tensor, frames: Sequence[Frame], config: EvalConfig
 ) -> list[Detections]:
     """Return the detections of each image, on the CPU, highest score first.
 
-    Score = objectness^(1 - w) * class score^w with w of `eval.class_weight`, of the best class of a cell or
-    of each (`eval.multi_label`); quads that are not finite are dropped.  What suppression removes votes on
-    the quad that stays (`eval.vote_iou`) and may raise its score (`eval.support`).
+    Quads that are not finite are dropped.  What suppression removes votes on the quad that stays
+    (`eval.vote_iou`) and may raise its score (`eval.support`).
+
+    Args:
+        quads: every candidate of a detector, (B, K, 4, 2) pixels of the network input.
+        scores: (B, K, C).
+        frames: how each image became the network input.
+        config: thresholds.
     """
-    device = predictions[0].objectness_logit.device
-    with torch.autocast(device.type, enabled=False):  # half precision steps by pixels
-        return _detections(predictions, frames, config)
+    with torch.autocast(quads.device.type, enabled=False):
+        return _detections(quads, scores, frames, config)
 
 
 def _detections(
-    predictions: Sequence[LevelPrediction], frames: Sequence[Frame], config: EvalConfig
+    quads: Tensor, scores: Tensor, frames: Sequence[Frame], config: EvalConfig
 ) -> list[Detections]:
-    levels = [_candidates(prediction, config) for prediction in predictions]
-    quads, scores = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
     images, cells, labels = _best(quads, scores, config)
     quads, scores = quads[images, cells], scores[images, cells, labels]
     if len(frames):
@@ -56,30 +65,14 @@ def _detections(
     return [Detections(*found) for found in zip(*parts, strict=True)]
 
 
-def highest_score(predictions: Sequence[LevelPrediction], config: EvalConfig) -> float:
-    """Return the highest score of any cell of a batch, before suppression."""
-    device = predictions[0].objectness_logit.device
-    with torch.autocast(device.type, enabled=False):
-        scores = [_candidates(prediction, config)[1].flatten() for prediction in predictions]
-    return float(torch.cat([*scores, scores[0].new_zeros(1)]).nan_to_num(0.0).max())
+def highest_score(scores: Tensor) -> float:
+    """Return the highest score of any candidate of a batch, before suppression; 0 where there is none."""
+    return float(torch.cat([scores.flatten(), scores.new_zeros(1)]).nan_to_num(0.0).max())
 
 
 def _raised(scores: Tensor, votes: Tensor) -> Tensor:
     """Return 1 - (1 - score)^(1 + votes): as if so many more had looked; without votes exactly the score."""
     return torch.where(votes > 0, -torch.expm1(torch.log1p(-scores) * (1 + votes)), scores)
-
-
-def _candidates(prediction: LevelPrediction, config: EvalConfig) -> tuple[Tensor, Tensor]:
-    """Return every cell of a level as quads (B, H * W, 4, 2) and scores of its classes (B, H * W, C)."""
-    decoded = decode_level(prediction)
-    weight = config.class_weight
-    scores = decoded.objectness.unsqueeze(-1) ** (1 - weight) * decoded.class_scores**weight
-    if not config.multi_label:
-        best = decoded.class_scores.argmax(dim=-1, keepdim=True)
-        scores = torch.zeros_like(scores).scatter(-1, best, scores.gather(-1, best))
-    read = settle_glides if config.ratio_check else mask_glides
-    quads = glides_to_quads(decoded.hboxes, read(decoded.glides, decoded.area_ratio))
-    return quads.flatten(1, 2), scores.flatten(1, 2)
 
 
 def _best(quads: Tensor, scores: Tensor, config: EvalConfig) -> tuple[Tensor, Tensor, Tensor]:

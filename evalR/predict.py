@@ -1,4 +1,4 @@
-"""What is found in one image or raster of any size, and what of it is shown."""
+"""Prediction of one image or raster of any size, and what of it is shown."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def _find(
     check_pixels(raster.size, config, name)
     if whole_scale(raster.size, config) is None:
         predictor = Predictor(model, scene_config(trained), device, peak=trained.peak)
-        (found,) = find_in_scene(predictor, raster, journal, shared)
+        (found,) = find_in_scene(predictor, raster, journal, shared, trained.count_tiles)
     else:
         height, width = raster.size
         found = predict_image(model, raster.read(Window(0, 0, width, height)), config, device)

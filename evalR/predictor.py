@@ -1,4 +1,4 @@
-"""A network that looks at inputs in every view, and what suppression at several thresholds leaves."""
+"""Predictor: a network that looks at inputs in every view, and suppression at several thresholds."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from cfg.schema import Config, EvalConfig
-from evalR.postprocess import highest_score, postprocess
+from evalR.postprocess import candidates_of, highest_score, postprocess
 from evalR.stopwatch import Stopwatch
 from evalR.views import View, views_of
+from modelR.method import Predictions
+from modelR.network import Network
 from utils.precision import mixed_precision
 from utils.quad_fusion import fuse_quads
 from utils.quad_nms import quad_nms
-from utils.records import Detections, Frame, LevelPrediction
+from utils.records import Detections, Frame
 
 
 @contextmanager
@@ -31,9 +33,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class Look(NamedTuple):
-    """What a network said about a batch in one view."""
+    """Predictions of a network for a batch in one view."""
 
-    predictions: Sequence[LevelPrediction]
+    predictions: Predictions
     frames: Sequence[Frame]
 
 
@@ -52,7 +54,7 @@ class Peak:
 class Predictor:
     """A model and how it is used; gradients and modes are up to the caller (`evaluating`)."""
 
-    model: nn.Module
+    model: Network
     config: Config
     device: torch.device
     nms_ious: tuple[float, ...] = ()  # of more suppressions of the same predictions, besides eval.nms_iou
@@ -84,13 +86,15 @@ class Predictor:
     def detect(self, looks: Sequence[Look]) -> list[list[Detections]]:
         """Return the detections of each image of a batch, from all its views, one for each of `settings`."""
         by_setting = []
+        method, config = self.model.method, self.config.eval
+        found = [candidates_of(method, look.predictions, config, self.device) for look in looks]
         for setting in self.settings:
-            views = [postprocess(*look, setting) for look in looks]
+            views = [postprocess(*own, look.frames, setting) for own, look in zip(found, looks, strict=True)]
             merged = [merge(own, setting, len(views)) for own in zip(*views, strict=True)]
             by_setting.append(merged if len(views) > 1 else views[0])
             self.lap("sweep" if len(by_setting) > 1 else "postprocessing")
         if self.peak and looks and not any(len(found.scores) for found in by_setting[0]):
-            self.peak.note(max(highest_score(look.predictions, self.config.eval) for look in looks))
+            self.peak.note(max(highest_score(scores) for _, scores in found))
         return [list(own) for own in zip(*by_setting, strict=True)]
 
     def lap(self, part: str) -> None:
@@ -105,7 +109,7 @@ class Predictor:
 
 
 def merge(parts: Sequence[Detections], config: EvalConfig, views: int | None = None) -> Detections:
-    """Return the detections of several views or tiles of one image as one set, class by class.
+    """Merge the detections of several views or tiles of one image, class by class.
 
     Args:
         views: of the whole image, for `eval.merge=fuse` (`utils.quad_fusion.fuse_quads`); None: tiles.

@@ -1,4 +1,4 @@
-"""How figures were made, in words and numbers that stand beside them."""
+"""Protocol of an evaluation: how its figures were made, in words and numbers that stand beside them."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cfg.harmless import ALLOWED, SHOWN, SPEED
 from cfg.schema import Config, DataConfig
 from evalR.columns import Truth
 from evalR.differences import RANKING
@@ -30,25 +31,15 @@ RULES = {
 }
 SECTIONS = ("data", "eval", "predict")  # all their settings are recorded but these, each with the reason:
 LEFT_OUT = {
+    **SPEED,
+    **SHOWN,
+    **ALLOWED,
     "data.root": "stands in `data.root`",
     "data.train": "a name of a split; the one that is scored stands in `data.split`",
     "data.val": "as data.train",
     "data.test": "as data.train",
     "data.classes": "stands in `classes`",
-    "data.workers": "changes the speed alone",
-    "data.prefetch": "changes the speed alone",
-    "data.cache_gb": "changes the speed alone",
     "data.repeat_threshold": "of training",
-    "predict.score_threshold": "what predictions.jpg and predict.py show; figures are of all scores",
-    "predict.classes": "what predict.py shows",
-    "predict.formats": "what predict.py writes",
-    "predict.max_picture": "what predict.py draws",
-    "predict.crop_margin": "what predict.py writes",
-    "predict.crop_limit": "what predict.py writes",
-    "predict.quiet": "what is said",
-    "predict.remote": "what may be opened",
-    "predict.vrt_folders": "what may be opened",
-    "predict.max_pixels": "what may be opened",
 }
 
 

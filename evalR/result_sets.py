@@ -1,4 +1,4 @@
-"""A folder of result files, one per class, as the detections of known images; what cannot be is an error."""
+"""Result folders, one file per class, as the detections of known images; what cannot be is an error."""
 
 import logging
 from collections.abc import Hashable, Sequence

@@ -1,4 +1,4 @@
-"""Which ground truths are how long for their width, and which way they lie; AP is told for each such bin.
+"""Aspect ratios and directions of ground truths in bins; AP is told for each.
 
 Length, width and direction are those of the smallest edge-aligned rectangle around the quad.
 """

@@ -1,4 +1,4 @@
-"""AP by the size of the objects, as COCO and AI-TOD count it.  Source: spec/ga.md 6.
+"""AP by the size of the objects, as COCO and AI-TOD count it.  Source: spec 8.3.
 
 Not the matching of DOTA: per threshold, detections in the order of their scores take the free ground truth
 that they overlap most.  Ground truth outside the range of areas is ignored, and so are detections on it, and
@@ -93,7 +93,7 @@ def _to_result(verdicts: I8, starts: I64, counted: I64) -> SizeResult:
 def take_free(
     rows: I64, pairs: tuple[I64, I64, F64], kinds: tuple[Bools, Bools, Bools], thresholds: F64, verdicts: I8
 ) -> None:
-    """Write what each of some detections is, TRUE, FALSE or NEITHER, to `verdicts` (T, D).
+    """Match detections greedily to free ground truths; write TRUE, FALSE or NEITHER to `verdicts` (T, D).
 
     Args:
         rows: the detections, highest score first within an image and class.

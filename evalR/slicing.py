@@ -21,7 +21,7 @@ from utils.tiles import Grid, tile_count
 logger = logging.getLogger(__name__)
 WORTH_SAYING = 1 << 28  # px of an image whose tiles take a while
 TOLERANCE = 1.02  # of a scale: nobody sees the difference
-AS_IT_IS = (1.0,)
+FULL_SIZE = (1.0,)  # rates of who has learned at no known scale
 
 
 def whole_scale(size: Size, config: Config) -> float | None:
@@ -67,8 +67,13 @@ def scene_grid(config: Config) -> Grid:
             f"predict.overlap={predict.overlap:g}: expected less than the tile, which has {side} px"
         )
     learned = config.data.training_scale
-    chosen = predict.rates or (AS_IT_IS if learned is None else learned[1:2])
+    chosen = predict.rates or (FULL_SIZE if learned is None else learned[1:2])
     return Grid(side, overlap, tuple(dict.fromkeys(rate * s for rate in chosen for s in config.eval.scales)))
+
+
+def tiles_of(size: Size, config: Config) -> int:
+    """Return into how many tiles an image of this height and width is cut; 0: it is shown whole."""
+    return tile_count(size, scene_grid(config)) if whole_scale(size, config) is None else 0
 
 
 def log_slicing(sizes: Iterable[Size], config: Config) -> dict[str, Any]:

@@ -1,16 +1,23 @@
-"""What there is to predict on: the images and videos that the words of a command line mean."""
+"""Prediction sources: the images and videos that the words of a command line mean."""
 
 import glob
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
+from cfg.schema import Config
 from dataloadR.annotations import IMAGE_SUFFIXES, is_image
 from dataloadR.label_lines import read_lines
+from evalR.slicing import tiles_of
 from utils.counts import counted
 from utils.errors import Faults, UserError
+from utils.images import ImageError, Size
+from utils.progress import Bar, counting
+from utils.raster_files import Access
+from utils.rasters import raster_info
 
 SHARED_STEM = "detections"  # of the files that all images share
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts")
@@ -86,6 +93,28 @@ def _of_list(path: Path) -> list[Path]:
     if not found:
         raise UserError(f"{path}: expected a list with the path of an image on each line, found none")
     return found
+
+
+def known_sizes(images: Sequence[Path], access: Access, hidden: bool) -> dict[Path, Size]:
+    """Return height and width of the images that can be read; the others are found out in their turn."""
+    sizes = {}
+    with counting("sizes", len(images), "image", hidden) as count:
+        for path in images:
+            with suppress(ImageError):
+                sizes[path] = raster_info(path, access).size
+            count(1)
+    return sizes
+
+
+def count_tiles(progress: Bar, sizes: Mapping[Path, Size], config: Config) -> set[Path]:
+    """Return the images that are cut into tiles, and let the bar count those, one for each other source."""
+    tiles = {path: tiles_of(size, config) for path, size in sizes.items()}
+    cut = {path for path, count in tiles.items() if count}
+    if cut and not progress.disable:
+        progress.unit = "tile"
+        progress.total = (progress.total or 0) + sum(tiles.values()) - len(cut)
+        progress.refresh()
+    return cut
 
 
 def output_names(sources: Sequence[Path]) -> dict[Path, str]:

@@ -1,6 +1,5 @@
-"""Where the time of predicting goes."""
+"""Stopwatch: where the time of predicting goes."""
 
-import json
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from utils import distributed
-from utils.files import replacing
+from utils.files import write_json
 
 
 class Stopwatch:
@@ -64,6 +63,5 @@ def write_speed(folder: Path, images: int, seconds: float, watch: Stopwatch) -> 
         "processes": distributed.world_size(),
         **watch.summary(),
     }
-    with replacing(folder / "speed.json") as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "speed.json", values, indent=1)
     return values

@@ -1,11 +1,9 @@
-"""Figures over score thresholds and over thresholds of NMS: where a detector is best cut.
+"""Sweeps over score thresholds and over thresholds of NMS: where a detector is best cut.
 
 A table over scores costs nothing but counting, for a cut of the scores changes no match.  All cuts are said
 at an IoU of 0.5.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +15,13 @@ from matplotlib.figure import Figure
 from evalR.average_precision import Metric
 from evalR.columns import F64, to_found
 from evalR.evaluate import Scored, score, summary
-from evalR.matching import FALSE, TRUE, judge
+from evalR.matching import FALSE, RIGHT_IOU, TRUE, judge
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import write_text
 from utils.plots import class_line, panels, put_legend, put_wide_legend, save_figure
 from utils.records import Detections
+from utils.tables import table_text
 
-CUT = 0.5  # IoU
 SCORES = tuple(percent / 100 for percent in range(5, 100, 5))
 SCORE_ALONE = "score"
 POOLED = "all"  # all classes counted as they come, large ones more
@@ -66,7 +64,7 @@ def cut_table(scored: Scored, scores: Sequence[float] = SCORES) -> F64:
     The last row is that of all classes together.  NaN: precision without detections; recall and F1 without
     ground truth.
     """
-    verdicts, classes = judge(scored.matches, CUT), len(scored.classes)
+    verdicts, classes = judge(scored.matches, RIGHT_IOU), len(scored.classes)
     counts = np.zeros((2, classes + 1, len(scores)))
     for kind, verdict in enumerate((TRUE, FALSE)):
         rows = verdicts == verdict
@@ -93,8 +91,7 @@ def write_sweep(folder: Path, swept: Sequence[Swept], metric: Metric) -> str:
     """Write sweep.csv and sweep.png, and return a text table; of equals the first is best."""
     means = np.array([list(summary(s.scored.result, metric).values()) for s in swept])
     best = _best(means[:, 0])
-    with replacing(folder / "sweep.csv") as temporary:
-        temporary.write_text(csv_text(swept, metric), encoding="utf-8", newline="")
+    write_text(folder / "sweep.csv", csv_text(swept, metric))
     save_sweep(folder / "sweep.png", swept, means, best)
     return _text(swept, means, best)
 
@@ -105,7 +102,7 @@ def _text(swept: Sequence[Swept], means: F64, best: int) -> str:
         lines.append(f"{'NMS IoU':>10}" + "".join(f" {name:>9}" for name in AP_HEADS))
         lines += [_line(s.nms_iou or 0.0, means[k].tolist(), k == best) for k, s in enumerate(swept)]
     note = "" if swept[best].nms_iou is None else f", NMS IoU {swept[best].nms_iou:g}"
-    lines.append(f"all classes together, IoU {CUT:g}{note}")
+    lines.append(f"all classes together, IoU {RIGHT_IOU:g}{note}")
     lines.append(f"{'score from':>10}" + "".join(f" {name:>9}" for name in HEADS))
     table = cut_table(swept[best].scored)[-1]
     top = _best(table[:, -1])
@@ -129,31 +126,29 @@ def csv_text(swept: Sequence[Swept], metric: Metric) -> str:
     The AP is that of all detections, hence its row has no score.  The class `all` has the mean AP, and its
     cuts are those of all classes together.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["nms_iou", "class", "score", *HEADS, *AP_HEADS])
-    for nms_iou, scored in swept:
-        table = cut_table(scored)
-        ap = scored.result.ap[metric]
-        fifty, seventy_five = (scored.result.thresholds.index(value) for value in (0.5, 0.75))
-        by_class = [[row[fifty], row[seventy_five], row.mean()] for row in ap]
-        named = zip(
-            (*scored.classes, POOLED),
-            table,
-            [*by_class, list(summary(scored.result, metric).values())],
-            strict=True,
-        )
-        for name, cuts, precisions in named:
-            writer.writerow(_cells([nms_iou, name, None, *[None] * len(HEADS), *precisions]))
-            for least, cut in zip(SCORES, cuts, strict=True):
-                writer.writerow(_cells([nms_iou, name, least, *cut, *[None] * len(AP_HEADS)]))
-    return stream.getvalue()
+    heads = ["nms_iou", "class", "score", *HEADS, *AP_HEADS]
+    return table_text(heads, (_cells(row) for one in swept for row in _csv_rows(one, metric)))
 
 
-def _cells(values: Sequence[Any]) -> Iterator[str]:
-    for value in values:
-        number = isinstance(value, float)
-        yield "" if value is None or (number and np.isnan(value)) else f"{value:.6g}" if number else value
+def _csv_rows(swept: Swept, metric: Metric) -> Iterator[list[Any]]:
+    """Yield the values of the rows of one threshold of NMS."""
+    nms_iou, scored = swept
+    table, ap = cut_table(scored), scored.result.ap[metric]
+    fifty, seventy_five = (scored.result.thresholds.index(value) for value in (0.5, 0.75))
+    means = [[row[fifty], row[seventy_five], row.mean()] for row in ap]
+    means.append(list(summary(scored.result, metric).values()))
+    for name, cuts, precisions in zip((*scored.classes, POOLED), table, means, strict=True):
+        yield [nms_iou, name, None, *[None] * len(HEADS), *precisions]
+        for least, cut in zip(SCORES, cuts, strict=True):
+            yield [nms_iou, name, least, *cut, *[None] * len(AP_HEADS)]
+
+
+def _cells(values: Sequence[Any]) -> list[str]:
+    return ["" if value is None or value != value else _word(value) for value in values]  # NaN
+
+
+def _word(value: float | str) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def save_sweep(path: Path, swept: Sequence[Swept], means: F64, best: int) -> None:

@@ -8,20 +8,19 @@ import numpy as np
 from cfg.predict import DEFAULT_THRESHOLD, PredictConfig
 from evalR.best_f1 import best_f1, pooled_best_score
 from evalR.evaluate import Scored
-from evalR.matching import judge
+from evalR.matching import RIGHT_IOU, judge
 from utils.errors import UserError
 from utils.thresholds import OTHERS
 
 FEW = 10  # objects; the best cut of fewer is chance, that of all classes serves them better
-CUT = 0.5  # IoU from which a detection is right
 
 
 def best_thresholds(scored: Scored) -> dict[str, float]:
-    """Return the score of the highest F1 at an IoU of 0.5 for each class, and under `*` for all together.
+    """Return the score threshold of the best F1 at an IoU of 0.5 of each class, under `*` of all together.
 
     Classes with fewer than 10 objects, or never found, have none of their own; without detections none has.
     """
-    verdicts = judge(scored.matches, CUT)
+    verdicts = judge(scored.matches, RIGHT_IOU)
     pooled = pooled_best_score(scored.found, scored.matches, verdicts)
     if pooled is None:
         return {}

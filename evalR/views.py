@@ -65,7 +65,7 @@ def views_of(config: EvalConfig) -> list[View]:
     return list(dict.fromkeys(views))
 
 
-def scaled_size(size: Size, scale: float) -> Size:
+def scaled_input(size: Size, scale: float) -> Size:
     """Return the network input of a scale: the nearest multiples of 32, at least one."""
     height, width = (max(1, round(side * scale / SIZE_STEP)) * SIZE_STEP for side in size)
     return height, width

@@ -1,19 +1,22 @@
-"""The one place where settings become a network."""
+"""Model building: the one place where settings become a network, and where all methods are known."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cfg.schema import STRIDES, ModelConfig, TrainConfig
+from cfg.schema import Config, ModelConfig
 from modelR.backbones.darknet import Darknet
 from modelR.backbones.darknet_weights import load_darknet_weights
-from modelR.gghl import GGHL
-from modelR.heads.orc_head import OrcHead
-from modelR.necks.top_down import TopDownNeck
+from modelR.detectors.centernet_r.detector import centernet_r
+from modelR.detectors.fcos_r import fcos_r
+from modelR.detectors.gghl.detector import gghl
+from modelR.method import Method
+from modelR.network import Network
 from utils.checkpoint import Fit, averaged_weights, find_weights, load_checkpoint, load_fitting
+from utils.checkpoint_values import check_usable
 from utils.distributed import world_size
 from utils.errors import UserError
 
@@ -24,8 +27,19 @@ logger = logging.getLogger(__name__)
 TIMM = "timm/"  # before the name of a network of timm
 
 
-def build_model(config: ModelConfig, num_classes: int) -> GGHL:
-    """Return the network of this size or backbone, filled from `config.weights` and frozen where asked.
+def build_method(config: Config, num_classes: int) -> Method:
+    """Return the method that `model.detector` names, with its settings."""
+    match config.model.detector:
+        case "gghl":
+            return gghl(config.assign, config.loss, config.model.strides)
+        case "fcos_r":
+            return fcos_r(config.fcos, config.loss, config.model.strides)
+        case "centernet_r":
+            return centernet_r(config.centernet, num_classes)
+
+
+def build_model(config: Config, num_classes: int) -> Network:
+    """Return the network of this method, size and backbone, filled from `model.weights`, frozen where asked.
 
     Raises:
         CheckpointError: the weights are neither a file nor in weight/.
@@ -33,7 +47,7 @@ def build_model(config: ModelConfig, num_classes: int) -> GGHL:
         BackboneError: timm has no such network or weights, or they do not fit.
         UserError: a backbone of another kind.
     """
-    match config.size:
+    match config.model.size:
         case "nano":
             width, depth, default_dropblock = 0.25, 0.33, 0.0
         case "small":
@@ -42,32 +56,36 @@ def build_model(config: ModelConfig, num_classes: int) -> GGHL:
             width, depth, default_dropblock = 0.75, 0.67, 0.0
         case "large":
             width, depth, default_dropblock = 1.0, 1.0, 0.1
-    dropblock = default_dropblock if config.dropblock is None else config.dropblock
-    backbone = build_backbone(config, width, depth)
-    neck = TopDownNeck(backbone.channels, dropblock)
-    heads = [OrcHead(c, num_classes, s) for c, s in zip(neck.out_channels, STRIDES, strict=True)]
-    model = GGHL(backbone, neck, heads)
-    model.freeze(f"backbone.{name}" for name in backbone.early_parameters(config.freeze))
+    dropblock = default_dropblock if config.model.dropblock is None else config.model.dropblock
+    method = build_method(config, num_classes)
+    backbone = build_backbone(config.model, width, depth, method.taps)
+    neck: Any = method.neck(backbone.channels, len(method.strides), dropblock)
+    pairs = zip(neck.out_channels, method.strides, strict=True)
+    heads = [method.head(channels, num_classes, stride) for channels, stride in pairs]
+    model = Network(backbone, neck, heads, method)
+    model.freeze(f"backbone.{name}" for name in backbone.early_parameters(config.model.freeze))
     return model
 
 
-def build_backbone(config: ModelConfig, width: float, depth: float) -> "Darknet | TimmFeatures":
-    """Return what maps images to features at strides 8, 16 and 32; its errors are those of `build_model`."""
+def build_backbone(
+    config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]
+) -> "Darknet | TimmFeatures":
+    """Return what maps images to features at strides `taps`; its errors are those of `build_model`."""
     weights = None if config.weights is None else find_weights(config.weights)
     if config.backbone.startswith(TIMM):
         from modelR.backbones.timm_features import timm_features  # two seconds that others need not wait
 
-        return timm_features(config.backbone.removeprefix(TIMM), weights, config.pretrained)
+        return timm_features(config.backbone.removeprefix(TIMM), taps, weights, config.pretrained)
     if config.backbone != "darknet53":
         name = config.backbone
         raise UserError(f"model.backbone: expected darknet53 or timm/NAME, got '{name}'; timm/{name}?")
-    backbone = Darknet(width, depth)
+    backbone = Darknet(width, depth, taps)
     if weights is not None:
         load_darknet_weights(backbone, weights)
     return backbone
 
 
-def sync_batch_norms(model: GGHL) -> GGHL:
+def sync_batch_norms(model: Network) -> Network:
     """Return the model with batch norms over the images of all processes: of GPUs, torch has no other.
 
     Before DistributedDataParallel and the optimiser.  timm's conversion, because torch's loses the activation
@@ -76,11 +94,11 @@ def sync_batch_norms(model: GGHL) -> GGHL:
     from timm.layers.norm_act import convert_sync_batchnorm
 
     converted = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    assert isinstance(converted, GGHL)
+    assert isinstance(converted, Network)
     return converted
 
 
-def init_model(model: GGHL, name: str | Path, classes: Sequence[str]) -> Fit:
+def init_model(model: Network, name: str | Path, classes: Sequence[str]) -> Fit:
     """Start from the averaged weights of a run; with other classes, from all but its class outputs.
 
     Raises:
@@ -88,6 +106,7 @@ def init_model(model: GGHL, name: str | Path, classes: Sequence[str]) -> Fit:
     """
     file = find_weights(name)
     checkpoint = load_checkpoint(file)
+    check_usable(checkpoint, file)
     state = averaged_weights(checkpoint)
     if list(checkpoint["classes"]) != list(classes):
         outputs = set(model.class_outputs())
@@ -97,13 +116,15 @@ def init_model(model: GGHL, name: str | Path, classes: Sequence[str]) -> Fit:
 
 
 def build_for_training(
-    config: ModelConfig, train: TrainConfig, classes: Sequence[str], device: torch.device, resumed: bool
-) -> GGHL:
+    config: Config, classes: Sequence[str], device: torch.device, resumed: bool
+) -> Network:
     """Return the network on its device with the weights it starts from; a resumed one gets them later."""
-    unfilled = {"pretrained": False, "weights": None} if resumed else {}
-    model = build_model(config.model_copy(update=unfilled), len(classes))
-    if train.init and not resumed:
-        init_model(model, train.init, classes)
-    if train.sync_bn and world_size() > 1 and device.type == "cuda":
+    if resumed:
+        unfilled = config.model.model_copy(update={"pretrained": False, "weights": None})
+        config = config.model_copy(update={"model": unfilled})
+    model = build_model(config, len(classes))
+    if config.train.init and not resumed:
+        init_model(model, config.train.init, classes)
+    if config.train.sync_bn and world_size() > 1 and device.type == "cuda":
         model = sync_batch_norms(model)
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -1,4 +1,4 @@
-"""The building blocks of the network (spec 5.1, 5.2 and 5.4)."""
+"""Layers: the building blocks of the network (spec 5.1, 5.2 and 5.4)."""
 
 import torch
 import torch.nn.functional as F

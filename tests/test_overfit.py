@@ -52,15 +52,21 @@ def largest_objects(folder: Path) -> tuple[Path, list[str]]:
     ]
 
 
-@pytest.mark.slow
-def test_overfits_eight_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, names = largest_objects(tmp_path)
-    root = tmp_path / "eight"
+def eight_images(folder: Path) -> Path:
+    """Return a data set of eight images in `folder`, each many times in an epoch."""
+    source, names = largest_objects(folder)
+    root = folder / "eight"
     (root / "ImageSets").mkdir(parents=True)
     for folder in ("images", "labelTxt"):
         (root / folder).symlink_to(source / folder)
     (root / "ImageSets/train.txt").write_text("\n".join(names * REPEATS))
     (root / "ImageSets/val.txt").write_text("\n".join(names))
+    return root
+
+
+@pytest.mark.slow
+def test_overfits_eight_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = eight_images(tmp_path)
     monkeypatch.chdir(tmp_path)
     result = train_GGHL.train(load_config(None, [f"data.root={root}", *WORDS]), "eight")
     assert mean_ap(result, "voc12", 0.5) >= 0.90

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+import gghl
 from tests.evalR.tiny_checkpoint import write_tiny_checkpoint
 from tests.training_runs import ROOT
 
@@ -122,7 +123,7 @@ def test_the_wheel_has_one_name(wheel: Path) -> None:
         (record,) = [name for name in names if name.endswith("/RECORD")]
         listed = [line.split(",")[0] for line in file.read(record).decode().splitlines()]
         metadata = file.read(record.replace("RECORD", "METADATA")).decode()
-    assert {name.split("/")[0] for name in listed} == {"gghl", "gghl-0.8.0.dist-info"}
+    assert {name.split("/")[0] for name in listed} == {"gghl", f"gghl-{gghl.__version__}.dist-info"}
     expected = {
         f"gghl/{path.relative_to(ROOT)}"
         for name in build.MOVED

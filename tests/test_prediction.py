@@ -23,9 +23,10 @@ from cfg.schema import Config, DataConfig
 from evalR.load import Trained
 from evalR.outputs.kept import kept_path
 from evalR.outputs.pictures import class_legend
-from evalR.predictor import Predictor
+from evalR.predictor import Peak, Predictor
 from evalR.scenes.journal import Journal
 from modelR.build import build_model
+from tests.evalR.tiny_checkpoint import write_tiny_checkpoint
 from tests.training_runs import ROOT
 from utils.checkpoint import save_checkpoint
 from utils.cli import run_script
@@ -112,6 +113,7 @@ def test_quiet_leaves_the_table_alone(
     calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw(Path("a.png"), [(10, 10, 20, 20)])
+    monkeypatch.setattr("utils.progress.PATIENCE", 0.0)
     level = logging.getLogger().level
     try:
         assert run("a.png", "predict.quiet=true", "formats=[geojson]", monkeypatch=monkeypatch) == 0
@@ -122,6 +124,21 @@ def test_quiet_leaves_the_table_alone(
     assert err == ""
     assert "1 object in 1 image\n" in out
     assert len(calls) == 1
+
+
+def test_nothing_found_tells_the_highest_score_of_all_processes(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(Path("a.png"), [(10, 10, 20, 20)])
+    load, words = predict.load_detector, ("a.png", "predict.score_threshold=0.95", "overwrite=true")
+    monkeypatch.setattr(predict, "load_detector", lambda *given: load(*given)._replace(peak=Peak()))
+    assert run(*words, monkeypatch=monkeypatch) == 0
+    out, threshold = capsys.readouterr().out, "shown is score >= 0.95 (predict.score_threshold)"
+    assert f"0 objects in 1 images\n{threshold}; the highest score is 0.900\n" in out
+    assert len(calls) == 1
+    monkeypatch.setattr(predict.distributed, "gather", lambda value: [value, 0.93 if value else None])
+    assert run(*words, monkeypatch=monkeypatch) == 0
+    assert "the highest score is 0.930" in capsys.readouterr().out
 
 
 def test_every_format_of_a_folder(
@@ -452,7 +469,7 @@ def test_killed_and_shared_calls_give_the_same(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     config = load_config(None, ["model.size=nano", "data.image_size=64"])
-    state = build_model(config.model, len(CLASSES)).state_dict()
+    state = build_model(config, len(CLASSES)).state_dict()
     save_checkpoint(Path("best.pt"), {"config": config.model_dump_json(), "classes": CLASSES, "model": state})
     rng = np.random.default_rng(0)
     Path("in").mkdir()
@@ -480,3 +497,22 @@ def test_killed_and_shared_calls_give_the_same(tmp_path: Path, monkeypatch: pyte
     assert "going on" in errors
     assert texts(Path("three")) == texts(Path("one"))
     assert not list(Path("three/.predictions").glob("*journal*"))
+
+
+def test_one_bar_counts_the_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("utils.progress.PATIENCE", 0.0)  # any bar of its own would appear
+    write_tiny_checkpoint(tmp_path)
+    draw(Path("in/small.png"), [(10, 10, 20, 20)], (60, 60))
+    draw(Path("in/scene.png"), [(30, 40, 20, 20)], (200, 300))
+    tiles = 4 * 6 + 1  # from 0, 48, 96, 136 down, from 0, 48, .. 192, 236 right; and the small one
+    words = ["in", "out=o", "predict.tile=64", "predict.overlap=16", "formats=dota"]
+    for more, end in ((), f"{tiles}/{tiles}"), ((), "2/2"), (["overwrite=true"], f"{tiles}/{tiles}"):
+        assert run(*words, *more, monkeypatch=monkeypatch) == 0
+        lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+        bars = [line for line in lines if line.startswith(("predict", "tiles"))]
+        assert all(line.startswith("predict:") for line in bars)
+        assert f" {end} " in bars[-1]
+        assert ("tile" in bars[-1]) == (end != "2/2")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cfg.schema import DataConfig
 from dataloadR.annotations import read_split
@@ -13,12 +14,15 @@ from dataloadR.formats.shapes import MOST_VERTICES, crossings, polygon_quad
 from dataloadR.label_lines import AnnotationError
 from dataloadR.splits import load_split
 from datasets_tools import check, convert, show
+from evalR.outputs.kept import keep, read_kept
 from evalR.outputs.video import video_info
+from evalR.scenes.journal import Journal
 from tests.special_files import add_special_files, no_longer_than
 from tests.training_runs import WORDS
 from utils.errors import Faults, UserError
 from utils.images import ImageError, check_image, image_size, read_header, read_image
 from utils.rasters import raster_info
+from utils.records import Detections
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
 
@@ -66,6 +70,19 @@ def test_a_list_that_is_a_device(tmp_path: Path) -> None:
     for path in add_special_files(tmp_path, ".txt"):
         with no_longer_than(20), pytest.raises(UserError):
             read_split(path, "", faults=Faults(skip=True))
+
+
+def test_what_predict_keeps(tmp_path: Path) -> None:
+    detections = Detections(torch.zeros(1, 4, 2), torch.ones(1), torch.zeros(1, dtype=torch.int64))
+    for path in add_special_files(tmp_path, ".npz"):
+        with no_longer_than(20):
+            assert read_kept(path, "mark") is None
+            if path.is_symlink() or not path.is_dir():
+                keep(path, detections, "mark")
+                assert read_kept(path, "mark") is not None
+    for path in add_special_files(tmp_path, ".journal.0")[:4]:
+        with no_longer_than(20), pytest.raises(OSError, match=r"expected a file, got a"):
+            Journal(path.with_suffix(""), {}).read()
 
 
 def test_videos(tmp_path: Path) -> None:

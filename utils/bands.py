@@ -1,4 +1,4 @@
-"""Tiles of a raster at one rate, every pixel decoded about once."""
+"""Bands of rows: the tiles of a raster at one rate, every pixel decoded about once."""
 
 import math
 

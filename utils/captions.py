@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from utils.lettering import text_size, write_text
+from utils.lettering import draw_text, text_size
 from utils.outlines import F64, SUBPIXEL_BITS, Image, corners_of, fixed_points
 from utils.palette import Colour, ink_on
 
@@ -46,7 +46,7 @@ def write_captions(
     captions = place_captions(quads, choices, canvas.shape, size)
     for row, text, (x_min, y_min, x_max, y_max) in captions:
         canvas[y_min:y_max, x_min:x_max] = paints[row]
-        write_text(canvas, (x_min + PADDING, y_min), text, size, ink_on(paints[row]))
+        draw_text(canvas, (x_min + PADDING, y_min), text, size, ink_on(paints[row]))
     return captions
 
 

@@ -1,23 +1,30 @@
-"""What the scripts at the top level share: words of the command line, the device, and how errors end."""
+"""Command line of the scripts: words, the device, and how errors end."""
 
+import _thread
 import argparse
 import logging
 import math
+import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from cfg.listing import settings_text
 from cfg.load import ConfigError, check_keys
 from utils.errors import UserError, first_line
-from utils.exhaustion import close_output, exhaustion, open_output, say, system_line
+from utils.exhaustion import close_output, exhaustion, open_output, say
 from utils.interrupts import Interrupted
 from utils.option_words import Words
 
+if TYPE_CHECKING:
+    import torch
+
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes
 HelpFormatter = argparse.RawDescriptionHelpFormatter
+LISTING = "--settings"
 STYLE = """\
 Every option may be written --name value, --name=value or name=value; several values: name=a,b.
 """
@@ -47,13 +54,13 @@ def parse_words(
         ConfigError: a word that is neither an option nor a setting.
     """
     listing = "list all settings, or those that have a WORD in key or meaning, and end"
-    parser.add_argument("--settings", nargs="*", metavar="WORD", help=listing)
+    parser.add_argument(LISTING, nargs="*", metavar="WORD", help=listing)
     _show_style(parser, STYLE + SETTINGS_STYLE)
-    if "--settings" in words:
-        searched = words[list(words).index("--settings") + 1 :]
+    found = Words(parser, has_settings=True).sort(words)
+    if LISTING in found.rest:  # before anything is asked for that the script needs
+        searched = found.rest[found.rest.index(LISTING) + 1 :]
         sys.stdout.write(settings_text(searched, shutil.get_terminal_size().columns))
         raise SystemExit(0)
-    found = Words(parser, has_settings=True).sort(words)
     check_keys(found.settings, [*found.options])
     return parser.parse_intermixed_args(found.rest), found.settings  # a YAML may follow the options
 
@@ -87,12 +94,14 @@ def finite_number(text: str) -> float:
     return number
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> "torch.device":
     """Return the device that `name` means; ``auto`` is the first GPU, else the CPU.
 
     Raises:
         UserError: a name torch does not know, or a GPU that is not there.
     """
+    import torch  # two seconds that --help need not wait for
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -100,8 +109,9 @@ def pick_device(name: str) -> torch.device:
         gpus = torch.cuda.device_count()
         if device.type == "cuda" and (device.index or 0) >= gpus:
             raise UserError(f"no such GPU, there are {gpus}" if gpus else "there is no GPU")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, UserError) as error:
+        if torch.empty(0, device=device).is_meta:
+            raise UserError("it computes nothing")
+    except (RuntimeError, AssertionError, ImportError, UserError) as error:
         raise UserError(f"train.device={name}: not usable here: {first_line(error)}") from None
     return device
 
@@ -115,13 +125,17 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
     open_output()
     logging.raiseExceptions = False  # a log that cannot be written is no reason to stop
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    in_threads = interrupting_threads()
     try:
         code = main(sys.argv[1:]) or 0
         sys.stdout.flush()  # a full disk is seen here, not by Python at its end
         return code
-    except Interrupted as error:
-        return error.exit_code
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt) as error:
+        if in_threads:
+            say(f"error: {in_threads[0]}\n")
+            return BAD_INPUT
+        if isinstance(error, Interrupted):
+            return error.exit_code
         say("interrupted; what was saved before is complete\n")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -136,11 +150,35 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
         close_output()
 
 
+def interrupting_threads() -> list[str]:
+    """Let a background thread that ends for want of something interrupt the main one, which may wait for it.
+
+    Returns:
+        What they lacked, filled as it happens; a mistake in a thread shows its traceback, as ever.
+    """
+    lines: list[str] = []
+
+    def hook(ended: threading.ExceptHookArgs) -> None:
+        line = exhaustion(ended.exc_value) if ended.exc_value else None
+        if line is None:
+            threading.__excepthook__(ended)
+            return
+        lines.append(line)
+        if callable(signal.getsignal(signal.SIGINT)):
+            _thread.interrupt_main()
+        else:  # Ctrl-C is ignored, as behind nohup: nothing would reach the main thread
+            say(f"error: {line}\n")
+            os._exit(BAD_INPUT)
+
+    threading.excepthook = hook
+    return lines
+
+
 def error_line(error: Exception) -> str | None:
     """Return the line about an error of the input or of the machine; None for a mistake of the code."""
     if isinstance(error, ConfigError | UserError):
         return user_line(error)
-    return system_line(error) if isinstance(error, OSError) else exhaustion(error)
+    return exhaustion(error)
 
 
 def user_line(error: Exception) -> str:

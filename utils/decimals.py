@@ -1,4 +1,4 @@
-"""Numbers in text files: as many decimals as matter, and no needless zeros."""
+"""Decimals in text files: as many as matter, and no needless zeros."""
 
 from typing import Any
 

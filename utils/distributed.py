@@ -1,4 +1,4 @@
-"""Several processes that train as one, on torch.distributed; every function is harmless in a single process.
+"""Distributed training on torch.distributed; every function is harmless in a single process.
 
 `torchrun` starts the processes and says in the environment who they are.
 """

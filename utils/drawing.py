@@ -1,4 +1,4 @@
-"""Quads drawn on pictures, pictures put together, pictures saved; all are (H, W, 3) uint8 RGB."""
+"""Drawing of quads on pictures, pictures put together and saved; all are (H, W, 3) uint8 RGB."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from utils.captions import write_captions
 from utils.files import replacing
-from utils.lettering import shorten_start, text_size, write_text
+from utils.lettering import draw_text, shorten_start, text_size
 from utils.outlines import Image, draw_outlines
 from utils.palette import Colour, class_colour
 
@@ -105,7 +105,7 @@ def contact_sheet(images: Sequence[Image], columns: int = 4, titles: Sequence[st
         y, x = GAP + row * cell_height, GAP + column * cell_width
         if titles:
             title = shorten_start(titles[number], TITLE_SIZE, width)
-            write_text(sheet, (x, y + 3), title, TITLE_SIZE, INK)
+            draw_text(sheet, (x, y + 3), title, TITLE_SIZE, INK)
         sheet[y + head : y + head + image.shape[0], x : x + image.shape[1]] = image
     return sheet
 
@@ -137,7 +137,7 @@ def legend_strip(width: int, entries: Sequence[Entry]) -> Image:
             edge = top + (height - patch) // 2
             strip[edge : edge + patch, left : left + patch] = paint
             left += patch + GAP - 1
-        write_text(strip, (left, top + (height - text_size(text, size)[1]) // 2), text, size, INK)
+        draw_text(strip, (left, top + (height - text_size(text, size)[1]) // 2), text, size, INK)
     return strip
 
 

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine, code and command, as text."""
+"""Environment of a run: versions, machine, code and command, as text."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend: bad input, described in one clear line."""
+"""User errors: bad input, described in one clear line; the one kind that is the user's to mend."""
 
 import logging
 from collections.abc import Callable

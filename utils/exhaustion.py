@@ -1,4 +1,4 @@
-"""What a machine says that has run out of something, in one line; output that is closed or full."""
+"""Exhausted machines: what they say, in one line; output that is closed or full."""
 
 import errno
 import os
@@ -10,14 +10,20 @@ LACKS = (  # words of libraries in lower case, and what they mean
     (("cuda out of memory", "cuda error: out of memory", "hip out of memory"), "gpu memory"),
     (("unable to allocate", "can't allocate memory", "cannot allocate memory", "bad_alloc"), "memory"),
     (("failed to allocate", "not enough memory", "insufficient memory", "out of memory"), "memory"),
+    (("failed to map segment", "cannot map zero-fill pages"), "memory"),  # of a library that is loaded
     (("memory allocation failed", "std::bad_array_new_length", "mmap: cannot"), "memory"),
     (("can't start new thread", "resource temporarily unavailable", "cannot create thread"), "processes"),
     (("too many open files", "received 0 items of ancdata"), "files"),
     (("no space left on device", "file write failed", "errno 28", "disk quota exceeded"), "disk"),
+    (("file too large", "file size limit"), "size"),
     (("bus error", "insufficient shared memory", "unable to open shared memory"), "shm"),
     (("/torch_", "shm_open"), "shm"),
     (("killed by signal: segmentation", "killed by signal: killed"), "killed"),
-    (("file too large", "file size limit"), "size"),
+    ((f"exited unexpectedly with exit code {errno.EMFILE}",), "files"),  # see dataloadR/loader.py
+    ((f"exited unexpectedly with exit code {errno.EAGAIN}",), "processes"),
+    ((f"exited unexpectedly with exit code {errno.ENOMEM}",), "memory"),
+    ((f"exited unexpectedly with exit code {errno.ENOSPC}",), "shm"),
+    (("exited unexpectedly",), "ended"),
     (("symlink loop",), "loop"),
 )
 ADVICE = {
@@ -32,25 +38,36 @@ ADVICE = {
     "shm": "too little shared memory (/dev/shm), or none that can be written: try data.workers=0 or "
     "--processes 1; a container takes --shm-size",
     "killed": "a worker was killed, most likely for lack of memory: try data.workers=0",
+    "ended": "a worker has ended, most likely for lack of memory, open files or threads: try data.workers=0",
     "size": "a file became larger than is allowed (ulimit -f)",
     "loop": "a link leads to itself",
 }
+# what tells of a mistake in the code, whatever it was that the code was handling
+MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ArithmeticError, ValueError)
 WITH_ADVICE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)  # whose own words help little
 SHOWN = 160  # characters of what was said
 
 
 def exhaustion(error: BaseException) -> str | None:
-    """Return what the machine lacks and what may help; None where the error is about something else."""
+    """Return what the machine lacks and what may help; None where the error is about something else.
+
+    Libraries say it in errors of their own, raised from the system's or while handling it, and are believed.
+    A mistake of the code is never hidden: not by what came before it, and not by words in its message.
+    """
     for cause in _chain(error):
-        if isinstance(cause, MemoryError):
-            return _line("memory", cause)
-        text = str(cause).lower()
-        for words, lack in LACKS:
-            if any(word in text for word in words):
-                return _line(lack, cause)
-        if isinstance(cause, OSError) and cause.errno is not None:
-            return system_line(cause)
+        if isinstance(cause, MISTAKES):
+            return None
+        line = _lack_line(cause)
+        if line:
+            return line if cause is error else f"{line}; then {type(error).__name__}: {_said(error)}"
     return None
+
+
+def _lack_line(error: BaseException) -> str | None:
+    """Return the line about one error, whatever came before it."""
+    if isinstance(error, MemoryError):
+        return _line("memory", error)
+    return system_line(error) if isinstance(error, OSError) else exhaustion_of_text(error)
 
 
 def system_line(error: OSError) -> str | None:
@@ -65,19 +82,20 @@ def system_line(error: OSError) -> str | None:
 
 def exhaustion_of_text(error: BaseException) -> str | None:
     """Return what an error's own words mean, if they mean a lack of something."""
-    text = str(error).lower()
+    text = _message(error).lower()
     lack = next((lack for words, lack in LACKS if any(word in text for word in words)), None)
     return _line(lack, error) if lack else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from, or while."""
+    """Yield an error and what it was raised from, or while; `from None` says that this is past."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current
-        current = current.__cause__ or current.__context__
+        before = None if current.__suppress_context__ else current.__context__
+        current = current.__cause__ or before
 
 
 def _line(lack: str, error: BaseException) -> str:
@@ -86,10 +104,14 @@ def _line(lack: str, error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
-    """Return the last line of a message; of one from another process that is the error itself."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    is_trace = "Traceback" in str(error)
-    return (lines[-1 if is_trace else 0] if lines else "")[:SHOWN]
+    """Return the first line of a message; of one from another process, that of the error itself."""
+    return (_message(error).strip().splitlines() or [""])[0].strip()[:SHOWN]
+
+
+def _message(error: BaseException) -> str:
+    """Return the message, without the trace that one from another process has: lines of code are no words."""
+    text = str(error)
+    return text.rpartition("\n  ")[2].partition("\n")[2] if "Traceback" in text else text
 
 
 def say(text: str) -> None:

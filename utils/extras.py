@@ -1,4 +1,4 @@
-"""Libraries that are not always installed (requirements-extra.txt)."""
+"""Optional libraries, which are not always installed (requirements-extra.txt)."""
 
 import importlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""File writing: files appear whole or not at all."""
 
 import errno
 import hashlib
@@ -36,13 +36,25 @@ def replacing(path: str | Path, flush: bool = True) -> Iterator[Path]:
     clear_leftovers(target.parent)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
-        yield temporary
+        with _naming(target, temporary):
+            yield temporary
         if flush:
             with temporary.open("r+b") as file:  # Windows flushes only files open for writing
                 os.fsync(file.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(target: Path, temporary: Path) -> Iterator[None]:
+    """Name a file in the system's errors about its temporary one, and in those that name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary), temporary):
+            error.filename = str(target)
+        raise
 
 
 @lru_cache(maxsize=64)
@@ -58,11 +70,12 @@ def clear_leftovers(folder: Path) -> None:
             match = LEFTOVER.fullmatch(path.name)
             is_old = time.time() - path.lstat().st_mtime > LEFTOVER_AGE
             is_file = not stat.S_ISDIR(path.lstat().st_mode)
-            if match and is_old and is_file and not _is_alive(int(match["process"])):
+            if match and is_old and is_file and not is_alive(int(match["process"])):
                 path.unlink(missing_ok=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Say whether there is a process of this number here; always where it cannot be asked."""
     if os.name != "posix":
         return True  # to ask would end it
     try:
@@ -74,9 +87,9 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, flush: bool = True) -> None:
+    """Write a text file in UTF-8, whole or not at all; `flush` as in `replacing`."""
+    with replacing(path, flush) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 

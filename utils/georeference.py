@@ -1,4 +1,4 @@
-"""Pixels of a raster, coordinates of its map, longitude and latitude: each way exact in float64."""
+"""Geo-references: pixels of a raster, coordinates of its map, longitude and latitude; exact in float64."""
 
 import logging
 from contextlib import suppress

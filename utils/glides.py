@@ -1,8 +1,8 @@
-"""ORC: how a quad is written as its horizontal box and four glides, and read back.
+"""Glides (ORC): a quad as its horizontal box and four glides, and the way back.
 
 A glide is the share of each side of the box walked clockwise before its vertex is met (spec 1.2, Gliding
 Vertex arXiv:1911.09358).  That needs one vertex on each side; `approximate_quads` moves the few quads that
-have none onto the nearest such quad (spec 1.3.5).
+have none onto the nearest such quad (spec 1.3.2).
 """
 
 import torch
@@ -79,7 +79,7 @@ def approximate_quads(quads: Tensor) -> Tensor:
 
     Each of the four rotations of the clockwise vertices has the four perpendicular coordinates replaced by
     the sides; the one of highest IoU with the original stays, ties to the first.  Quads that need no change
-    are only rotated.  Source: spec 1.3.5.
+    are only rotated.  Source: spec 1.3.2.
     """
     clockwise = clockwise_quads(quads)
     rotations = torch.stack([clockwise.roll(-turn, dims=-2) for turn in range(4)])

@@ -1,4 +1,4 @@
-"""Quads cut off at the border of their image."""
+"""Quads clipped at the border of their image."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ def clip_to_image(quads: F64, size: Size) -> F64:
     """Return quads (N, 4, 2) with four points in the image each; those inside stay as they are.
 
     Of the others it is what the image shows, of the hull where a quad is not convex, as a quad: the shortest
-    edge becomes its middle until four vertices are left (specification 8.2); a triangle has one vertex twice.
+    edge becomes its middle until four vertices are left (spec 9.2); a triangle has one vertex twice.
     What lies outside altogether becomes points without area, see `shown_quads`.
 
     Args:

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C wait for a moment at which nothing is lost."""
+"""Interrupts: SIGTERM and Ctrl-C wait for a moment at which nothing is lost."""
 
 import signal
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Loops as machine code: compiled at their first call, and kept on disk for the next process."""
+"""Compiled kernels: loops as machine code, compiled at their first call and kept on disk."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast

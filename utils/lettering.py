@@ -1,4 +1,4 @@
-"""Text on pictures, in DejaVu Sans, which comes with matplotlib: the same everywhere, beyond ASCII, too."""
+"""Lettering on pictures, in DejaVu Sans of matplotlib: the same everywhere, beyond ASCII, too."""
 
 from functools import lru_cache
 from math import ceil
@@ -34,10 +34,10 @@ def _opacity(text: str, size: int) -> NDArray[np.float32]:
     return (np.asarray(sheet, np.float32) / 255).astype(np.float32)[..., np.newaxis]
 
 
-def write_text(
+def draw_text(
     canvas: NDArray[np.uint8], corner: tuple[int, int], text: str, size: int, colour: Colour
 ) -> None:
-    """Write a line onto the picture itself, its upper left corner at (x, y); what does not fit is cut."""
+    """Draw a line onto the picture itself, its upper left corner at (x, y); what does not fit is cut."""
     if not text:
         return
     x, y = corner

@@ -1,4 +1,4 @@
-"""Lines about a file that many files share: said for the first of them."""
+"""Notices about a file that many files share: said for the first of them."""
 
 import logging
 from collections import Counter

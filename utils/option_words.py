@@ -52,7 +52,7 @@ class Words:
             self._give(option, value)
         elif option.nargs in SEVERAL:
             self._open = option
-            self.rest.append(word)
+            self.rest.append(option.option_strings[-1])  # which may have been typed in part
         else:
             self.rest += [word, *_pop(queue if option.nargs is None else None)]
 

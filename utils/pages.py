@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.files import replacing
+from utils.files import write_text
 from utils.images import FILL, U8, Matrix, compose, shift, warp_image
 
 SHARED = Path(__file__).parent  # of pages.html
@@ -31,9 +31,7 @@ class Picture(NamedTuple):
 
 def write_page(path: Path, template: Path, values: Mapping[str, object]) -> None:
     """Write what `render_page` returns."""
-    text = render_page(template, values)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, render_page(template, values))
 
 
 def render_page(template: Path, values: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""Colours of classes: one for each place in the list of class names that training has used."""
+"""Palette of the classes: a colour for each place in the list of class names that training has used."""
 
 Colour = tuple[int, int, int]  # RGB
 

@@ -1,4 +1,4 @@
-"""What figures of matplotlib share: legends off the curves, colours of classes, whole numbers on axes."""
+"""Plots of matplotlib: legends off the curves, colours of classes, whole numbers on axes."""
 
 from collections.abc import Sequence
 from pathlib import Path

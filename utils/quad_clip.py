@@ -1,4 +1,4 @@
-"""Overlap of quads by clipping, vectorised torch on any device (Sutherland and Hodgman, 1974).
+"""Clipping and overlap of quads, vectorised torch on any device (Sutherland and Hodgman, 1974).
 
 The GPU's way to the numbers of `quad_kernels`, and what the label assignment uses on either device.
 """

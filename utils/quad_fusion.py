@@ -1,4 +1,4 @@
-"""What a group of overlapping quads says about its object: the mean of views, and votes among candidates."""
+"""Fusion of overlapping quads: the mean of views, and votes among the candidates of an object."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,14 @@ TINY = 1e-300  # where all scores of a group are 0, its leader stays as it is
 
 
 class Voted(NamedTuple):
-    """What the groups say about the quads that stay."""
+    """Votes of the groups on the quads that stay."""
 
     quads: Tensor  # (K, 4, 2) the means of the groups, in the vertex order of the quads that stay
     support: Tensor  # (K,) sum of score times IoU over the others of each group
 
 
 def vote_quads(quads: Tensor, scores: Tensor, groups: Groups, iou_threshold: float) -> Voted:
-    """Let the candidates that were suppressed move the quads that stay.
+    """Box voting: let the candidates that were suppressed move the quads that stay.
 
     The voters of a quad are itself and those it removed whose IoU with it is above the threshold, weighted
     by the squares of their scores.  Vertices are matched in the rotation that moves them least; a mean that

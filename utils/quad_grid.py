@@ -1,4 +1,4 @@
-"""A spatial index over horizontal boxes: one uniform grid for each size class.
+"""Spatial index over horizontal boxes: one uniform grid for each size class.
 
 A box stands in the cell of its upper left corner, in a grid whose cells are no smaller than the boxes of the
 class.  Who meets a window therefore stands in the cells under the window or one to the left or above, and

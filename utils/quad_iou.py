@@ -1,10 +1,10 @@
-"""Exact overlap of quads: intersection over union of the two shapes as they are, any vertex direction.
+"""Exact IoU of quads: intersection over union of the two shapes as they are, any vertex direction.
 
 A concave quad counts as its two triangles, a self-crossing one as its convex hull, and a quad without area
 has IoU 0 with everything.  DOTA_devkit takes the signed area of a self-crossing quad, in which one of its two
 triangles counts negative: `crossing="signed"` gives its numbers.
 CPU tensors go through machine code (`quad_kernels`), those of a GPU through torch (`quad_clip`), both in
-float64.  Source: spec/gghl.md 8.1 (FIX: the union, not the hull of both).
+float64.  Source: spec 8.1.
 """
 
 from typing import Literal

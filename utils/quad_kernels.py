@@ -1,4 +1,4 @@
-"""Machine code for exact quad overlaps and suppression on the CPU, float64; compiled once, cached on disk.
+"""Kernels of exact quad overlaps and suppression on the CPU, float64; compiled once, cached on disk.
 
 Every kernel that calls another stands in this file beside it: numba does not notice that a cached kernel's
 callee changed elsewhere.  Two quads share what their convex parts share, found by clipping (Sutherland and

@@ -30,10 +30,10 @@ def quad_nms(
     max_detections: int | None = None,
     over: Over = "union",
 ) -> Tensor:
-    """Return the indices that stay, (K,) int64, highest score first, equal scores by index.
+    """Return the indices that NMS keeps, (K,) int64, highest score first, equal scores by index.
 
     Greedy and class by class: the best remaining quad stays and removes the others of its class whose IoU
-    with it is above the threshold.  Source: spec/gghl.md 7.7 (FIX).
+    with it is above the threshold.  Source: spec 7.7.
 
     Args:
         quads: (N, 4, 2) pixels, any vertex direction.
@@ -50,7 +50,7 @@ def quad_nms(
 
 
 class Groups(NamedTuple):
-    """Quads that stay, and which of them stands for each quad."""
+    """Suppression groups: quads that stay, and which of them stands for each quad."""
 
     kept: Tensor  # (K,) int64 rows, image by image, highest score first
     owners: Tensor  # (N,) int64, the best row that removes each, itself where none does; beyond a limit, too
@@ -65,7 +65,7 @@ def batched_quad_groups(  # noqa: PLR0913
     max_detections: int | None = None,
     over: Over = "union",
 ) -> Groups:
-    """Return what `quad_nms` keeps of each image, image by image, and what stands for the rest.
+    """Suppress image by image as `quad_nms`; return what is kept, and what stands for the rest.
 
     Args:
         quads: (N, 4, 2) candidates of all images, in any order.

@@ -1,4 +1,4 @@
-"""Greedy suppression of quads on a GPU, without a loop over quads.
+"""Greedy NMS of quads on a GPU, without a loop over quads.
 
 First every pair that could suppress is found and measured, then the greedy order is settled in rounds: a quad
 stays as soon as all that could remove it are gone, and goes as soon as one of them stays.  A round settles

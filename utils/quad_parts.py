@@ -1,4 +1,4 @@
-"""Quads as rows of numbers, in convex pieces: what the exact operators work on, in machine code for the CPU.
+"""Convex parts of quads as rows of numbers, which the exact operators work on, in machine code for the CPU.
 
 A concave quad becomes two triangles, a self-crossing one its hull or two triangles of opposite sign; a
 triangle repeats a vertex.  Kernels take and give plain arrays alone: references are then not counted pair by

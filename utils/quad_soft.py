@@ -1,4 +1,4 @@
-"""The order of soft-NMS in machine code."""
+"""Soft-NMS: the order in which it takes quads, in machine code."""
 
 import heapq
 import math

@@ -42,7 +42,7 @@ def clockwise_quads(quads: Tensor) -> Tensor:
 
 
 def self_crossing(quads: Tensor) -> Tensor:
-    """Return which quads (N, 4, 2) have opposite edges that cross, (N,) bool; touching does not count."""
+    """Return a mask (N,) of self-crossing quads (N, 4, 2): opposite edges cross, touching does not count."""
     return part_cases(quads) >= FIRST_CROSSING
 
 
@@ -90,7 +90,7 @@ def long_side_directions(quads: Tensor) -> Tensor:
     """Return unit vectors (N, 2) along the long side of the smallest edge-aligned enclosing rectangle.
 
     One rectangle per edge, ties to the first edge; quads whose vertices coincide give (1, 0).
-    The sign of the direction has no meaning.  Source: design, section 6; replaces the angle of spec 1.4.
+    The sign of the direction has no meaning.  Source: spec 1.4.
     """
     along = _smallest_direction(quads, quads.roll(-1, dims=-2) - quads)
     across = _right_of(along)
@@ -167,7 +167,7 @@ def reduce_to_quads(polygons: Tensor) -> Tensor:
     """Return polygons (N, V, 2), V >= 4, as quads: the shortest edge becomes its middle until four are left.
 
     Repeated vertices go first, so what has four vertices stays as it is; a triangle repeats one.
-    Source: spec/gghl.md 8.2 (the devkit's rule for five vertices, for any number).
+    Source: spec 9.2, the devkit's rule for five vertices.
     """
     while polygons.shape[1] > 4:
         count = polygons.shape[1]

@@ -1,4 +1,4 @@
-"""Which files rasterio may open, and with which of GDAL's drivers.
+"""Raster files that rasterio may open, and with which of GDAL's drivers.
 
 GDAL asks all of its drivers what a file is, and many mean another place: a text of a few lines that is called
 `a.tif` may name files anywhere on the disk, or addresses in the network.  So a file is opened by the drivers
@@ -25,6 +25,8 @@ MAGIC = (
 )
 SIDECARS = (".msk", ".ovr")  # beside a file, which GDAL opens as it likes
 NAMES = ("SourceFilename", "SourceDataset", "CutlineDSName", "DEMPath")  # elements of a VRT that name files
+OVERVIEWS = ("OVERVIEW_FILE",)  # keys of metadata that name files
+PLACES = ("X_DATASET", "Y_DATASET")  # likewise, in a VRT that is warped by them
 MOST_VRT = 1 << 28  # bytes; a mosaic of a million files has as many
 DEEPEST = 8  # VRTs of VRTs
 # what GDAL is told besides: whatever asks for the network finds none, and a VRT runs no code
@@ -90,7 +92,7 @@ def _check_sidecars(path: Path) -> None:
     notes = path.with_name(f"{path.name}.aux.xml")
     if os.path.lexists(notes):
         root = _parsed(notes, path)
-        for name in _metadata_names(root):
+        for name in _metadata_names(root, OVERVIEWS):
             raise ImageError(f"{notes}: names the file {name!r}, which is not opened; remove it from there")
 
 
@@ -119,46 +121,59 @@ def _check_vrt(path: Path, folders: list[Path], first: Path, depth: int) -> None
         raise ImageError(f"{first}: VRTs that name VRTs, more than {DEEPEST} deep")
     root = _parsed(path, first)
     seen = set()
-    for name in _names(root):
-        if name in seen:
+    for named in _names(root):
+        if named in seen:
             continue
-        seen.add(name)
-        file = _local(path, name)
-        if file is None:
+        seen.add(named)
+        files = _local(path, named)
+        if not files:
             raise ImageError(
-                f"{path}: names {name!r}, which is no local file; what is remote needs predict.remote=true"
+                f"{path}: names {named.text!r}, which is no local file; what is remote needs "
+                "predict.remote=true"
             )
-        if not any(file.is_relative_to(folder) for folder in folders):
-            raise ImageError(
-                f"{path}: names {name!r}, which is not below {folders[0]}; allow its folder with "
-                f"predict.vrt_folders={file.parent}"
-            )
-        if file.suffix.lower() == VRT:
-            _check_vrt(file, folders, first, depth + 1)
-        elif not _is_pixels(file):
-            raise ImageError(f"{path}: names {name!r}, which is no image of a kind that a VRT may read")
-        _check_sidecars(file)
+        for file in files:
+            _check_named(path, named.text, file, folders)
+            if file.suffix.lower() == VRT:
+                _check_vrt(file, folders, first, depth + 1)
+            _check_sidecars(file)
 
 
-def _local(path: Path, name: str) -> Path | None:
-    """Return the file that a name in a VRT means, links resolved; None: no file of this disk."""
-    if "\0" in name or name.startswith(("/vsi", "<", "vrt:")):
-        return None
-    file = path.parent / name
-    return file.resolve() if os.path.isfile(file) else None  # noqa: PTH113 - raises never
+def _check_named(path: Path, name: str, file: Path, folders: list[Path]) -> None:
+    if not any(file.is_relative_to(folder) for folder in folders):
+        raise ImageError(
+            f"{path}: names {name!r}, which is not below {folders[0]} but {file}; allow its folder with "
+            f"predict.vrt_folders={file.parent}"
+        )
+    if file.suffix.lower() != VRT and not _is_pixels(file):
+        raise ImageError(f"{path}: names {name!r}, which is no image of a kind that a VRT may read")
 
 
-def _names(root: ET.Element) -> Iterator[str]:
+class _Name(NamedTuple):
+    """A name of a file in a VRT."""
+
+    text: str
+    is_relative: bool = False  # surely to the VRT; else to the working folder, or to either
+
+
+def _local(path: Path, name: _Name) -> list[Path]:
+    """Return the files that a name in a VRT may mean, links resolved; none of this disk: nothing."""
+    if "\0" in name.text or name.text.startswith(("/vsi", "<", "vrt:")):
+        return []
+    places = [path.parent / name.text, *([] if name.is_relative else [Path(name.text)])]
+    files = [place.resolve() for place in places if os.path.isfile(place)]  # noqa: PTH113 - raises never
+    return list(dict.fromkeys(files))
+
+
+def _names(root: ET.Element) -> Iterator[_Name]:
     """Yield every name of a file, and whatever else looks like an address."""
     for element in root.iter():
         text = (element.text or "").strip()
-        if element.tag in NAMES:
-            yield text
-        elif _is_metadata(element):
-            continue
-        else:
-            yield from (word for word in (text, *element.attrib.values()) if _is_address(word))
-    yield from _metadata_names(root)
+        if element.tag in NAMES or (element.tag == "Argument" and "filename" in element.get("name", "")):
+            yield _Name(text, element.get("relativeToVRT") == "1")
+        elif not _is_metadata(element):
+            words = (text, *element.attrib.values())
+            yield from (_Name(word) for word in words if _is_address(word))
+    yield from map(_Name, _metadata_names(root, (*OVERVIEWS, *PLACES)))
 
 
 def _is_metadata(element: ET.Element) -> bool:
@@ -166,11 +181,11 @@ def _is_metadata(element: ET.Element) -> bool:
 
 
 def _is_address(text: str) -> bool:
-    return "/vsi" in text or ("://" in text and not text.startswith("http://www."))
+    return "/vsi" in text or ("://" in text and not text.startswith("http://www.opengis.net/"))
 
 
-def _metadata_names(root: ET.Element) -> Iterator[str]:
-    """Yield files of overviews that are named in metadata."""
+def _metadata_names(root: ET.Element, keys: tuple[str, ...]) -> Iterator[str]:
+    """Yield files that are named in metadata."""
     for element in root.iter("MDI"):
-        if element.get("key") == "OVERVIEW_FILE":
+        if element.get("key") in keys:
             yield (element.text or "").strip()

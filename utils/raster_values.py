@@ -1,4 +1,4 @@
-"""The numbers of rasterio's datasets: windows of them, which mean something, and a sample of all."""
+"""Raster values of rasterio's datasets: windows of them, which mean something, and a sample of all."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Images of any size, read window by window.
+"""Rasters: images of any size, read window by window.
 
 OpenCV decodes ordinary images whole.  Larger ones, and what OpenCV cannot read, are left to rasterio, which
 is optional and reads only what is asked for.

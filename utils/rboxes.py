@@ -10,7 +10,7 @@ range:
 | le135 | the long side | [-pi/4, 3pi/4) | MMRotate, S2ANet |
 | oc | the side met first | (0, pi/2] | MMRotate, OpenCV 4.5.1 to 4.12 |
 
-Source: spec/gghl.md 1.4 (FIX); Zhou et al., MMRotate, 2022 (arXiv:2204.13317), section 3.
+Source: spec 1.4; Zhou et al., MMRotate, 2022 (arXiv:2204.13317), section 3.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The records that travel between the packages; every field states shape, dtype, unit and order.
+"""Records that travel between the packages; every field states shape, dtype, unit and order.
 
 NamedTuples of arrays survive DataLoader workers, ``torch.compile`` and ``torch.export``.
 Letters used below: N objects of one image, M objects of a batch, K detections of one image,
@@ -25,7 +25,7 @@ class Annotation(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """How the image as read became the network input."""
+    """Affine frame: how the image as read became the network input."""
 
     matrix: F32  # (2, 3) maps source pixels to input pixels, pixel centres at i + 0.5
     source_size: tuple[int, int]  # height, width of the image as read
@@ -55,7 +55,7 @@ class Objects(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a training or evaluation step consumes."""
+    """A batch: what a training or evaluation step consumes."""
 
     images: Tensor  # (B, 3, H, W) uint8 RGB
     objects: Objects
@@ -86,7 +86,7 @@ class DecodedLevel(NamedTuple):
 
 
 class LevelTargets(NamedTuple):
-    """What one pyramid level shall learn; rows of cells without an owner are zero unless said otherwise."""
+    """Targets of one pyramid level; rows of cells without an owner are zero unless said otherwise."""
 
     objectness: Tensor  # (B, H, W) float32: 1 positive, 0 background, between for fuzzy cells of rule `paper`
     ignore: Tensor  # (B, H, W) bool: no objectness and no class loss
@@ -103,7 +103,7 @@ class LevelTargets(NamedTuple):
 
 
 class Detections(NamedTuple):
-    """What was found in one image, highest score first."""
+    """Detections of one image, highest score first."""
 
     quads: Tensor  # (K, 4, 2) float32 or float64 pixels of the source image, convex
     scores: Tensor  # (K,) in [0, 1]
@@ -111,7 +111,7 @@ class Detections(NamedTuple):
 
 
 class GeoReference(NamedTuple):
-    """Where a raster lies on the ground."""
+    """Geo-reference of a raster: where it lies on the ground."""
 
     # a, b, c, d, e, f: x = a * column + b * row + c, y = d * column + e * row + f, as rasterio's Affine
     # orders them; columns and rows are pixels, (0, 0) is the upper left corner of the first pixel
@@ -120,7 +120,7 @@ class GeoReference(NamedTuple):
 
 
 class SceneDetections(NamedTuple):
-    """What was found in one image or raster."""
+    """Detections of one image or raster, with what writing them needs."""
 
     source: str  # path as given
     size: tuple[int, int]  # height, width in pixels

@@ -1,4 +1,4 @@
-"""Where a run stands, how that is kept, and how it goes on."""
+"""Resume of a run: where it stands, how that is kept, and how it goes on."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from cfg.harmless import EVERYWHERE
 from cfg.load import ConfigError, config_settings, load_config_text
 from cfg.schema import Config
 from utils.checkpoint import CheckpointError, load_checkpoint, load_optimizer, load_state
@@ -23,14 +25,15 @@ from utils.resume_check import Expected, check_fit, check_state, refusal
 
 logger = logging.getLogger(__name__)
 LAST = "last.pt"
-# settings that cannot change what is learned: how fast data come, where it runs, what pictures show
-HARMLESS = frozenset(
-    {"data.workers", "data.prefetch", "data.cache_gb", "train.device", "train.save_every", "train.resume"}
-    | {"train.name", "train.max_bad_steps", "predict.score_threshold", "predict.classes", "predict.formats"}
-    | {"predict.max_picture", "predict.crop_margin", "predict.crop_limit", "predict.quiet"}
-    | {"predict.batch_size", "eval.batch_size"}
-    | {"predict.remote", "predict.vrt_folders", "predict.max_pixels"}
-)
+# the losses of checkpoints from before they had names
+UNNAMED = ("total", "foreground", "background", "positive", "negative", "iou", "glide", "ratio", "distance")
+HARMLESS = EVERYWHERE | {  # what may differ from the settings that a run began with, and why
+    "train.device": "where it runs",
+    "train.name": "a name",
+    "train.resume": "what it goes on with",
+    "train.save_every": "when it can go on",
+    "train.max_bad_steps": "when it gives up",
+}
 # settings by which somebody wants more of the same run, or the same in less memory
 INTENDED = frozenset({"train.epochs", "train.patience", "train.accumulate"})
 MOVED = "data.root"  # of the same data, as their hash says
@@ -55,7 +58,7 @@ class Position(NamedTuple):
 
     epoch: int = 0  # from 0, the one that is under way
     done: int = 0  # its steps that are done
-    sums: Tensor = torch.zeros(0)  # of the losses of the epoch over its steps
+    sums: Mapping[str, Tensor] = MappingProxyType({})  # of the losses of the epoch over its steps, by name
     steps: int = 0  # of these that have losses: all but the bad ones
     seconds: float = 0.0  # of training in this epoch
     waited: float = 0.0  # seconds of these for data
@@ -121,6 +124,22 @@ class Earlier(NamedTuple):
         return Position(**self.checkpoint["position"])
 
 
+def load_state_of_run(source: Path) -> dict[str, Any]:
+    """Return the last checkpoint of a run, checked; losses without names, as they once were, get them.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    checkpoint = load_checkpoint(source, check=False)
+    position = checkpoint.get("position")
+    sums = position.get("sums") if isinstance(position, dict) else None
+    if isinstance(position, dict) and isinstance(sums, Tensor) and sums.ndim == 1:
+        names = [*UNNAMED, *(f"loss {place}" for place in range(len(UNNAMED), len(sums)))]
+        position["sums"] = dict(zip(names, sums, strict=False))
+    check_state(checkpoint, source)
+    return checkpoint
+
+
 def read_run(folder: Path) -> Earlier:
     """Return a run as its last checkpoint describes it.
 
@@ -128,8 +147,7 @@ def read_run(folder: Path) -> Earlier:
         CheckpointError: there is none, or it is damaged.
     """
     source = folder / LAST
-    checkpoint = load_checkpoint(source)
-    check_state(checkpoint, source)
+    checkpoint = load_state_of_run(source)
     try:
         config = load_config_text(checkpoint["config"], str(source))
     except ConfigError as error:
@@ -154,14 +172,16 @@ def continued(earlier: Earlier, wanted: Config) -> Config:
     refused = [key for key in changed if key not in INTENDED | {MOVED}]
     refused += [key for key in changed if key == MOVED and refused]
     if refused:
-        named = ", ".join(f"{key}={_plain(now[key])} (the run has {_plain(before[key])})" for key in refused)
+        named = ", ".join(
+            f"{key}={_plain(now.get(key))} (the run has {_plain(before.get(key))})" for key in refused
+        )
         raise UserError(
             f"train.resume={earlier.folder}: a run goes on with its own settings, got {named}; leave them "
             f"out, or start a new run from its weights: train.init={earlier.folder / LAST}"
         )
     _check_rest(earlier, wanted, changed)
     for key in changed:
-        was, becomes = _plain(before[key]), _plain(now[key])
+        was, becomes = _plain(before.get(key)), _plain(now.get(key))
         logger.info("%s: going on with %s=%s instead of %s", earlier.folder, key, becomes, was)
     return wanted.model_copy(update={"train": wanted.train.model_copy(update={"resume": None})})
 
@@ -174,7 +194,8 @@ def _plain(value: Any) -> str:
 def changed_settings(before: Config, now: Config) -> list[str]:
     """Return the keys of the settings that differ, but for harmless ones."""
     old, new = config_settings(before), config_settings(now)
-    return [key for key in new if new[key] != old[key] and key not in HARMLESS]
+    every = [*new, *(key for key in old if key not in new)]  # those of another detector
+    return [key for key in every if new.get(key) != old.get(key) and key not in HARMLESS]
 
 
 def _check_rest(earlier: Earlier, wanted: Config, changed: Sequence[str]) -> None:
@@ -236,8 +257,7 @@ def find_run(resume: str, runs: Path, name: str, unfinished: bool = False) -> Pa
 
 def _is_usable(path: Path, unfinished: bool) -> bool:
     try:
-        checkpoint = load_checkpoint(path)
-        check_state(checkpoint, path)
+        checkpoint = load_state_of_run(path)
     except CheckpointError as error:
         logger.warning("passed over: %s", error)
         return False

@@ -1,6 +1,5 @@
-"""Whether a checkpoint holds all that a run goes on from: every key, its type and its bounds."""
+"""Resume check: a checkpoint holds all that a run goes on from, every key, its type and its bounds."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,25 +8,17 @@ import torch
 from torch import Tensor
 
 from utils.checkpoint import CheckpointError
+from utils.checkpoint_values import Fault, are_thresholds, is_number, is_sound, shown
 
 WHOLE = ("epoch", "done", "steps", "bad_steps", "stale")  # of the position, from 0
 TIMES = ("seconds", "waited")  # from 0
 PARTS = ("model", "ema", "optimizer", "scheduler", "scaler")
-SHOWN = 60  # characters of a value
-
-
-class Fault(NamedTuple):
-    """What is wrong with a state."""
-
-    key: str
-    expected: str
-    found: str
 
 
 class Expected(NamedTuple):
     """What a position must fit."""
 
-    losses: int  # terms of the loss
+    terms: tuple[str, ...]  # names of the losses
     steps: int  # of an epoch
 
 
@@ -62,7 +53,7 @@ def refusal(source: Path, what: str) -> CheckpointError:
 def _raise_first(faults: Iterator[Fault], source: Path) -> None:
     fault = next(faults, None)
     if fault:
-        raise refusal(source, f"{fault.key}: expected {fault.expected}, found {fault.found}")
+        raise refusal(source, str(fault))
 
 
 def _state_faults(state: Mapping[str, Any]) -> Iterator[Fault]:
@@ -82,14 +73,14 @@ def _state_faults(state: Mapping[str, Any]) -> Iterator[Fault]:
 def _origin_faults(state: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with keys that older checkpoints lack."""
     if not all(isinstance(name, str) for name in state["classes"]):
-        yield Fault("classes", "names", _shown(state["classes"]))
+        yield Fault("classes", "names", shown(state["classes"]))
     said = state.get("said", [])
     if not isinstance(said, list) or not all(isinstance(word, str) for word in said):
-        yield Fault("said", "a list of keys", _shown(said))
+        yield Fault("said", "a list of keys", shown(said))
     if not isinstance(state.get("complete", False), bool):
-        yield Fault("complete", "true or false", _shown(state["complete"]))
+        yield Fault("complete", "true or false", shown(state["complete"]))
     if not isinstance(state.get("data_hash"), str | None):
-        yield Fault("data_hash", "a text", _shown(state["data_hash"]))
+        yield Fault("data_hash", "a text", shown(state["data_hash"]))
 
 
 def _position_faults(position: Mapping[str, Any]) -> Iterator[Fault]:
@@ -99,29 +90,25 @@ def _position_faults(position: Mapping[str, Any]) -> Iterator[Fault]:
     yield from (Fault(f"position.{key}", "no such key", "one") for key in sorted(map(str, strange)))
     for key in WHOLE:
         if not _is_whole(position[key]):
-            yield Fault(f"position.{key}", "a whole number from 0", _shown(position[key]))
+            yield Fault(f"position.{key}", "a whole number from 0", shown(position[key]))
     for key in TIMES:
-        if not _is_number(position[key]) or position[key] < 0:
-            yield Fault(f"position.{key}", "a number from 0", _shown(position[key]))
+        if not is_number(position[key]) or position[key] < 0:
+            yield Fault(f"position.{key}", "a number from 0", shown(position[key]))
     yield from _record_faults(position)
 
 
 def _record_faults(position: Mapping[str, Any]) -> Iterator[Fault]:
     best, sums = position["best"], position["sums"]
     if not isinstance(best, int | float) or isinstance(best, bool):  # NaN, where there was no truth
-        yield Fault("position.best", "a number", _shown(best))
-    if not isinstance(sums, Tensor) or sums.ndim != 1 or not _is_sound(sums):
-        yield Fault("position.sums", "a tensor of finite losses", _shown(sums))
-    if not _are_thresholds(position.get("thresholds")):
-        yield Fault("position.thresholds", "a score from 0 to 1 by class", _shown(position["thresholds"]))
+        yield Fault("position.best", "a number", shown(best))
+    if not isinstance(sums, Mapping) or not all(_is_loss(*pair) for pair in sums.items()):
+        yield Fault("position.sums", "a finite loss by name", shown(sums))
+    if not are_thresholds(position.get("thresholds")):
+        yield Fault("position.thresholds", "a score from 0 to 1 by class", shown(position["thresholds"]))
 
 
-def _are_thresholds(found: object) -> bool:
-    if found is None:
-        return True
-    return isinstance(found, Mapping) and all(
-        isinstance(name, str) and _is_number(value) and 0 <= value <= 1 for name, value in found.items()
-    )
+def _is_loss(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor) and value.ndim == 0 and is_sound(value)
 
 
 def _random_faults(states: list[Any]) -> Iterator[Fault]:
@@ -131,7 +118,7 @@ def _random_faults(states: list[Any]) -> Iterator[Fault]:
     for process, state in enumerate(states):
         key = f"random_states[{process}]"
         if not isinstance(state, list) or not state or not all(_are_bytes(part) for part in state):
-            yield Fault(key, "a list of tensors of bytes", _shown(state))
+            yield Fault(key, "a list of tensors of bytes", shown(state))
         elif state[0].numel() != size:
             yield Fault(f"{key}[0]", f"{size} bytes", str(state[0].numel()))
 
@@ -144,12 +131,12 @@ def _fit_faults(
     state: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]], expected: Expected
 ) -> Iterator[Fault]:
     position = state["position"]
-    if len(position["sums"]) != expected.losses:
-        yield Fault("position.sums", f"{expected.losses} terms of the loss", str(len(position["sums"])))
+    if tuple(position["sums"]) != expected.terms:
+        yield Fault("position.sums", f"the losses {', '.join(expected.terms)}", ", ".join(position["sums"]))
     if position["done"] > expected.steps:
         yield Fault("position.done", f"at most {expected.steps} steps of an epoch", str(position["done"]))
-    for key in ("model", "ema", "scheduler"):
-        yield from _unlike(state[key], own[key], key)
+    for key in ("model", "ema", "scheduler", *(["loss"] if "loss" in own else [])):
+        yield from _unlike(state.get(key), own[key], key)
     if own["scaler"] and state["scaler"]:  # empty where nothing is scaled
         yield from _unlike(state["scaler"], own["scaler"], "scaler")
     if state["scheduler"]["last_epoch"] < 0:
@@ -161,7 +148,7 @@ def _optimizer_faults(found: Mapping[str, Any], own: Mapping[str, Any]) -> Itera
     yield from _unlike(found.get("param_groups"), own["param_groups"], "optimizer.param_groups")
     moments = found.get("state")
     if not isinstance(moments, Mapping):
-        yield Fault("optimizer.state", "a dictionary", _shown(moments))
+        yield Fault("optimizer.state", "a dictionary", shown(moments))
         return
     groups = [group["params"] for group in found["param_groups"]]
     numbers = {number for group in groups for number in group}
@@ -170,7 +157,7 @@ def _optimizer_faults(found: Mapping[str, Any], own: Mapping[str, Any]) -> Itera
         if number not in numbers:
             yield Fault(key, "the number of a tensor", "another")
         elif not isinstance(state, Mapping):
-            yield Fault(key, "a dictionary", _shown(state))
+            yield Fault(key, "a dictionary", shown(state))
         else:
             yield from _moment_faults(state, key)
     for group in groups:  # all tensors of a group are moved alike
@@ -182,11 +169,11 @@ def _optimizer_faults(found: Mapping[str, Any], own: Mapping[str, Any]) -> Itera
 
 def _moment_faults(state: Mapping[str, Any], key: str) -> Iterator[Fault]:
     for name, value in state.items():
-        is_sound = _is_sound(value) if isinstance(value, Tensor) else _is_number(value)
-        if not is_sound:
-            yield Fault(f"{key}.{name}", "finite numbers", _shown(value))
+        is_right = is_sound(value) if isinstance(value, Tensor) else is_number(value)
+        if not is_right:
+            yield Fault(f"{key}.{name}", "finite numbers", shown(value))
         elif name == "step" and float(value) < 0:
-            yield Fault(f"{key}.{name}", "a number from 0", _shown(value))
+            yield Fault(f"{key}.{name}", "a number from 0", shown(value))
 
 
 def _unlike(found: Any, own: Any, key: str) -> Iterator[Fault]:
@@ -204,7 +191,7 @@ def _unlike(found: Any, own: Any, key: str) -> Iterator[Fault]:
 
 def _unlike_list(found: Any, own: Sequence[Any], key: str) -> Iterator[Fault]:
     if not isinstance(found, list | tuple) or len(found) != len(own):
-        yield Fault(key, f"{len(own)} values", _shown(found))
+        yield Fault(key, f"{len(own)} values", shown(found))
         return
     for place, (value, expected) in enumerate(zip(found, own, strict=True)):
         yield from _unlike(value, expected, f"{key}[{place}]")
@@ -212,15 +199,15 @@ def _unlike_list(found: Any, own: Sequence[Any], key: str) -> Iterator[Fault]:
 
 def _unlike_value(found: Any, own: Any, key: str) -> Iterator[Fault]:
     if isinstance(own, int | float) and not isinstance(own, bool):
-        if not _is_number(found):
-            yield Fault(key, "a finite number", _shown(found))
+        if not is_number(found):
+            yield Fault(key, "a finite number", shown(found))
     elif type(found) is not type(own):
-        yield Fault(key, f"a {type(own).__name__}" if own is not None else "nothing", _shown(found))
+        yield Fault(key, f"a {type(own).__name__}" if own is not None else "nothing", shown(found))
 
 
 def _unlike_mapping(found: Any, own: Mapping[str, Any], key: str) -> Iterator[Fault]:
     if not isinstance(found, Mapping):
-        yield Fault(key, "a dictionary", _shown(found))
+        yield Fault(key, "a dictionary", shown(found))
         return
     for name in own:
         if name not in found:
@@ -235,33 +222,14 @@ def _unlike_mapping(found: Any, own: Mapping[str, Any], key: str) -> Iterator[Fa
 def _unlike_tensor(found: Any, own: Tensor, key: str) -> Iterator[Fault]:
     shape = tuple(own.shape)
     if not isinstance(found, Tensor) or found.shape != own.shape or found.dtype != own.dtype:
-        yield Fault(key, f"a tensor {shape} of {str(own.dtype).removeprefix('torch.')}", _shown(found))
-    elif not _is_sound(found):
+        yield Fault(key, f"a tensor {shape} of {str(own.dtype).removeprefix('torch.')}", shown(found))
+    elif not is_sound(found):
         yield Fault(key, "finite numbers", "others")
-
-
-def _is_sound(value: Tensor) -> bool:
-    """Say whether a tensor is an ordinary one, of finite numbers."""
-    return value.layout == torch.strided and bool(value.isfinite().all())
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
 
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) < 1 << 53 and math.isfinite(value)
-
-
 def _said(state: Mapping[str, Any], key: str) -> str:
-    return _shown(state[key]) if key in state else "nothing"
-
-
-def _shown(value: object) -> str:
-    """Return a value in few words."""
-    if isinstance(value, Tensor):
-        return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
-    if isinstance(value, Mapping | list | tuple):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"{type(value).__name__} {str(value)[:SHOWN]!r}" if value is not None else "nothing"
+    return shown(state[key]) if key in state else "nothing"

@@ -1,4 +1,4 @@
-"""With which settings, and under what name, a training starts or goes on."""
+"""Run settings: those, and the name, with which a training starts or goes on."""
 
 import json
 import re
@@ -26,14 +26,15 @@ class RunSettings(NamedTuple):
     auto: bool  # whatever run of this name there is goes on
 
 
-def run_settings(yaml: str | None, words: Sequence[str], runs: Path, restarted: bool) -> RunSettings:
+def run_settings(yamls: Sequence[str], words: Sequence[str], runs: Path, restarted: bool) -> RunSettings:
     """Return the settings of a new run, or those of an earlier one where `train.resume` finds one.
 
-    A new run has those of the YAML; without one, the defaults for data that the command line names, else
-    those of the demo.  A run that goes on has its own: see `utils.resume.continued` for what may differ.
+    A new run has those of the YAMLs, of which later ones win; without one, the defaults for data that the
+    command line names, else those of the demo.  A run that goes on has its own: see `utils.resume.continued`
+    for what may differ.
 
     Args:
-        yaml: a configuration file; None: none was named.
+        yamls: configuration files.
         words: `section.key=value` of the command line.
         runs: the folder of all runs.
         restarted: the launcher started this process again after a failure: an unfinished run goes on.
@@ -42,32 +43,34 @@ def run_settings(yaml: str | None, words: Sequence[str], runs: Path, restarted: 
         ConfigError: a setting that cannot be used.
         UserError: no run to go on with.
     """
-    check_yaml(yaml)
-    said = {word.partition("=")[0] for word in words} - HARMLESS
+    for yaml in yamls:
+        check_yaml(yaml)
+    said = {word.partition("=")[0] for word in words} - HARMLESS.keys()
     named = load_config(None, words)
     resume = named.train.resume or ("auto" if restarted else None)
-    if yaml is None and "data.root" not in said and resume in (None, "auto"):
-        yaml = str(DEMO_CONFIG)
-    config = load_config(yaml, words)
+    if not yamls and "data.root" not in said and resume in (None, "auto"):
+        yamls = [str(DEMO_CONFIG)]
+    config = load_config(yamls, words)
     resume = config.train.resume or resume
-    name = config.train.name or (Path(yaml).stem if yaml else name_of(config.data.root))
+    stems = "-".join(Path(yaml).stem for yaml in yamls)
+    name = config.train.name or stems or name_of(config.data.root)
     folder = find_run(resume, runs, name, unfinished=not config.train.resume) if resume else None
     auto = resume == "auto"
     if folder is None:
-        free = FREE - said if yaml is None else frozenset()
+        free = frozenset() if yamls else FREE - said
         return RunSettings(config, name, tuple(sorted(said)), free, auto)
     earlier = read_run(folder)
     began = set(earlier.checkpoint.get("said", ()))
-    lines = [word for word in (file_words(yaml) if yaml else []) if word.partition("=")[0] not in began]
+    lines = [word for word in file_words(yamls) if word.partition("=")[0] not in began]
     own = [*lines, *words, f"train.resume={json.dumps(str(folder))}"]
     config = load_config_text(earlier.checkpoint["config"], str(folder / LAST), own)
     return RunSettings(config, name, tuple(sorted(began | (said & INTENDED))), frozenset(), auto)
 
 
-def check_yaml(yaml: str | None) -> None:
+def check_yaml(yaml: str) -> None:
     """Raise a UserError where the word that should name a YAML of settings names data."""
-    path = Path(yaml) if yaml else None
-    if path is None or not path.exists():
+    path = Path(yaml)
+    if not path.exists():
         return
     is_yaml = path.suffix.lower() in (".yaml", ".yml") and path.is_file()
     if not is_yaml or re.search(r"^(names|nc)\s*:", path.read_text(errors="replace"), re.MULTILINE):

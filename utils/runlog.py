@@ -1,4 +1,4 @@
-"""The numbers of a run: a table, TensorBoard, one picture of the curves, and the folder they live in."""
+"""Run log: a table, TensorBoard, one picture of the curves, and the folder they live in."""
 
 import csv
 import io
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from utils.files import replacing
+from utils.errors import UserError, first_line
+from utils.files import write_text
 from utils.plots import count_along, panels, put_legend, save_figure
 
 RESULTS = "results.csv"
@@ -28,10 +29,10 @@ def new_run_folder(base: str | Path, name: str) -> Path:
     """Make and return base/NAME, or NAME-2, NAME-3 and so on where that is taken; nothing is overwritten.
 
     Raises:
-        ValueError: the name is no plain folder name.
+        UserError: the name is no plain folder name.
     """
     if name in ("", ".", "..") or Path(name).name != name:
-        raise ValueError(f"train.name: expected a plain folder name, found {name!r}")
+        raise UserError(f"train.name: expected a plain folder name, found {name!r}")
     base = Path(base)
     base.mkdir(parents=True, exist_ok=True)
     number = 1
@@ -50,6 +51,9 @@ class RunLog:
 
     An existing table is continued: columns keep their order, new ones come last, a line cut off by a crash is
     dropped, and with `resume_epoch` so are the rows of that epoch and later, which will be written again.
+
+    Raises:
+        UserError: what is there is no table.
     """
 
     def __init__(self, folder: str | Path, resume_epoch: int | None = None) -> None:
@@ -106,8 +110,7 @@ class RunLog:
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         lines = [self._columns, *([row.get(key, "") for key in self._columns] for row in rows)]
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(_csv_line(line) for line in lines), newline="")
+        write_text(self.path, "".join(_csv_line(line) for line in lines))
 
 
 def _csv_line(cells: list[str]) -> str:
@@ -130,9 +133,16 @@ def _number(text: str) -> float:
 
 
 def _whole_lines(path: Path) -> list[list[str]]:
-    """Return the cells of all lines that end: a crash may leave half a line."""
-    text = path.read_text()
-    return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    """Return the cells of all lines that end: a crash may leave half a line.
+
+    Raises:
+        UserError: it is no table.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: expected the table of a run, found {first_line(error)}") from None
 
 
 def _header(path: Path) -> list[str]:

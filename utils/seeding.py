@@ -1,4 +1,4 @@
-"""One seed for everything that draws."""
+"""Seeding of everything that draws."""
 
 import numpy as np
 import torch

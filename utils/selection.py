@@ -1,4 +1,4 @@
-"""Rows chosen by masks, with as few waits for a GPU as can be.
+"""Row selection by masks, with as few waits for a GPU as can be.
 
 The size of what a mask chooses is known to the device alone; every `nonzero` and every index by a mask makes
 the host wait until all work before it is done.

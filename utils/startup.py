@@ -1,13 +1,16 @@
-"""The first import of every script: what must happen before the libraries are loaded.
+"""Startup, the first import of every script: what must happen before the libraries are loaded.
 
-One clear line where they are not installed, and no traceback; and how their threads wait.  It imports nothing
-that may be missing.
+One clear line where they are not installed, or where the machine cannot load them, and no traceback; and how
+their threads wait.  It imports nothing that may be missing.
 """
 
 import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import TracebackType
+
+from utils.exhaustion import exhaustion, say
 
 ROOT = Path(__file__).parents[1]
 NEEDED = {  # module, and what pip calls it
@@ -46,6 +49,24 @@ def stop_if_missing() -> None:
         raise SystemExit(2)
 
 
+def end_in_a_line() -> None:
+    """Let what the machine lacks while libraries are loaded end in one line and with exit code 2.
+
+    From then on `utils.cli.run_script` sees to that.
+    """
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        line = exhaustion(error)
+        if line is None:
+            before(kind, error, trace)
+            return
+        say(f"error: {line}\n")
+        os._exit(2)
+
+    sys.excepthook = hook
+
+
 def spin_briefly() -> None:
     """Let the threads of OpenMP sleep soon while they wait for each other, unless the environment says else.
 
@@ -57,5 +78,6 @@ def spin_briefly() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
+end_in_a_line()
 stop_if_missing()
 spin_briefly()

@@ -1,4 +1,4 @@
-"""How numbers of more than 8 bits become 8: one rule for training, test.py, prediction and the tools.
+"""Contrast stretch to 8 bits: one rule for training, test.py, prediction and the tools.
 
 16 bits that hold fewer, as those of most satellites and thermal cameras do, would be nearly black at 1 / 257:
 2,047 becomes 8.  They are stretched between percentiles of a bounded sample whose places depend on the size

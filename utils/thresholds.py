@@ -1,4 +1,4 @@
-"""Thresholds of scores: in words, and one per class."""
+"""Score thresholds: in words, and one per class."""
 
 from collections.abc import Mapping, Sequence
 

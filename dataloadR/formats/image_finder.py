@@ -1,4 +1,4 @@
-"""The image files that labels belong to, found by the names that label files call them."""
+"""Image lookup: the files that labels belong to, by the names that label files call them."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ class ImageFinder:
             UserError: several would do, or the only one lies outside the folders that were given.
         """
         outside = None
-        for folder in self.direct:
+        for folder in self.direct[: 1 if Path(name).name == name else 2]:
             path = folder / name
             if is_image(path) and os.path.isfile(path):  # noqa: PTH113 - raises never
                 if stays_below(path, folder):

@@ -1,4 +1,4 @@
-"""Values of JSON files that know where they stand, so that each error names file and key."""
+"""JSON values that know where they stand, so that each error names file and key."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What the folders of label formats have in common: files below a folder, names."""
+"""Folder layouts of label formats: files below a folder, and names."""
 
 from pathlib import Path
 

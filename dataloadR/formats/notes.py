@@ -1,4 +1,4 @@
-"""What a conversion loses: counted by kind, said once."""
+"""Conversion losses: counted by kind, said once."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What every label format is read into and written from."""
+"""Labelled images: the record that every label format is read into and written from."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

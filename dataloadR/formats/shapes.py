@@ -1,4 +1,4 @@
-"""What annotation programs draw - polygons and rotated rectangles - as the quads of an image."""
+"""Polygons and rotated rectangles of annotation programs as the quads of an image."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

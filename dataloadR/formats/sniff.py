@@ -1,4 +1,4 @@
-"""What a file is, told from its first and last bytes; whatever cannot be read is nothing."""
+"""File type detection by the first and last bytes; whatever cannot be read is nothing."""
 
 import os
 import re

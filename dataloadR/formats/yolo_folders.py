@@ -1,4 +1,4 @@
-"""Where the images and the class names of a YOLO data set are: data.yaml, or folders alone."""
+"""YOLO folders: where images and class names are, by data.yaml or by the folders alone."""
 
 import os
 from pathlib import Path

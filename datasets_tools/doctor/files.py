@@ -1,4 +1,4 @@
-"""Which images and label files a data set has, split by split, and what is wrong with their names.
+"""Images and label files of a data set, split by split, and what is wrong with their names.
 
 Reading goes on after each fault; an image that is not there keeps its entry, so that its labels are examined.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dataloadR.annotations import LAYOUTS, AnnotationError, Folder, LabelledImage, is_image, read_list
+from dataloadR.annotations import LAYOUTS, AnnotationError, Folder, WrittenImage, is_image, read_list
 from dataloadR.direct import Split, direct_splits, read_direct
 from dataloadR.foreign import recognise
 from dataloadR.label_lines import LabelledQuad, read_lines
@@ -152,7 +152,7 @@ def _read_source(source: Source, faults: Faults) -> list[Entry]:
     if isinstance(source, Folder):
         return _read_folder(source, faults)
     if isinstance(source, Split):
-        images: list[LabelledImage] | None = read_direct(source, faults, needed=False).images
+        images: list[WrittenImage] | None = read_direct(source, faults, needed=False).images
     else:
         images = faults.attempt(lambda: read_list(source, faults))
     return [

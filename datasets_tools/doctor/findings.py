@@ -1,4 +1,4 @@
-"""What the doctor can find: codes, how grave each is, what it means and what to do about it."""
+"""Findings of the doctor: codes, how grave each is, what it means and what to do about it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

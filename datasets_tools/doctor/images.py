@@ -1,4 +1,4 @@
-"""What the image files say: sizes, faults, odd kinds, and small fingerprints of their contents."""
+"""Image files examined: sizes, faults, odd kinds, and small fingerprints of their contents."""
 
 import hashlib
 import warnings
@@ -86,7 +86,7 @@ def _look(image: U8, kinds: tuple[str, ...]) -> Facts:
 
 
 def picture_hash(grey: U8) -> NDArray[np.bool_]:
-    """Return (512,) bits: whether the picture, on a 17 x 17 grid, grows brighter to the right and downwards.
+    """Return a difference hash of (512,) bits: a 17 x 17 grid grows brighter to the right, and downwards.
 
     Survives scaling, compression and changes of brightness.  Source: the difference hash (dHash) of
     Krawetz, Kind of like that, 2013, in both directions.

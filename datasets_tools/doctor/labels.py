@@ -1,4 +1,4 @@
-"""The objects of a data set in columns, and what is wrong with their lines and classes."""
+"""Objects of a data set in columns, and what is wrong with their lines and classes."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The HTML page: findings, pictures of the worst cases and figures, in one file that needs no network."""
+"""HTML page of the doctor: findings, pictures of the worst cases, figures; in one file without a network."""
 
 from pathlib import Path
 from typing import NamedTuple

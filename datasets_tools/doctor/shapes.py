@@ -1,4 +1,4 @@
-"""What is wrong with the quads: where they lie, how they are drawn, how well the network can express them."""
+"""Faults of quads: where they lie, how they are drawn, how well the network can express them."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from dataloadR.geometric import KEEP_SHARE, visible_shares
 from datasets_tools.doctor.findings import Finding, found_objects
 from datasets_tools.doctor.labels import F64, Labelled
+from datasets_tools.tile_objects import CUT
 from utils.glides import approximate_quads
 from utils.quad_clip import convex_intersection_areas
 from utils.quads import (
@@ -22,7 +23,6 @@ from utils.quads import (
     uncrossed_quads,
 )
 
-CUT = 2  # the flag of an object cut by tiling
 MIN_SIDE = 4  # px; `assign.min_side`
 OVER_THE_EDGE = 1.0  # px by which an object may reach out of its image unnoticed: rounding
 NO_SHAPE = 1e-6  # px^2
@@ -38,7 +38,7 @@ Mask = NDArray[np.bool_]
 
 
 class Approximation(NamedTuple):
-    """How the network expresses quads, spec 1.3."""
+    """Approximation of quads by box and glides (spec 1.3)."""
 
     needed: Mask  # (N,) a vertex would have to move
     ious: F64  # (N,) with the original; 1 where nothing moves

@@ -1,4 +1,4 @@
-"""Whether a data set has the splits that training looks for, and the command that makes them."""
+"""Missing splits: those that training looks for, and the command that makes them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a data set holds: counts, sizes, shapes and directions of its objects, split by split."""
+"""Statistics of a data set: counts, sizes, shapes and directions of its objects, split by split."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Images that stand twice: in one split, or in two that must not share any."""
+"""Duplicates and near-duplicates of images: in one split, or in two that must not share any."""
 
 from collections.abc import Sequence
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""Text files of comma-separated lines: the quads of ICDAR's text detection, the boxes of VisDrone.
+"""Comma-separated lines: the quads of ICDAR's text detection, the boxes of VisDrone.
 
 377,117,463,117,465,130,378,130,Genaxis Theatre     ICDAR 2015: corners and what is written; ### is illegible
 377,117,463,117,465,130,378,130,Latin,###           ICDAR MLT: the script before it

@@ -1,4 +1,4 @@
-"""VOC XML: what roLabelImg, DIOR-R and SSDD have in common; they differ in how an object's shape is written.
+"""VOC XML: the part that roLabelImg, DIOR-R and SSDD share; they differ in how a shape is written.
 
 <annotation>
   <filename>P1.png</filename>

@@ -1,4 +1,4 @@
-"""Shapes of objects whose numbers stand in elements of their own, as outlines."""
+"""XML outlines of objects whose numbers stand in elements of their own."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Folders with one XML file per image: which files there are, what they are called, and of which split.
+"""XML label folders with one file per image: their files, names and splits.
 
 What is common to the formats of one file per image stands here; each format says how one file is read.
 """

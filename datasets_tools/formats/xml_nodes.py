@@ -1,4 +1,4 @@
-"""XML files as trees whose nodes know their line, so that an error can name it.
+"""XML trees whose nodes know their line, so that an error can name it.
 
 A DOCTYPE is refused, and with it every entity that a file could define: none is ever resolved or expanded.
 """

@@ -1,4 +1,4 @@
-"""XML files that appear whole, and their names."""
+"""XML writing: files that appear whole, and their names."""
 
 import re
 import xml.etree.ElementTree as ET

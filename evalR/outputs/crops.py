@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from evalR.outputs.measures import quads_of
-from evalR.outputs.table import write_table
 from utils.drawing import save_image
 from utils.georeference import F64
 from utils.images import invert, warp_image
@@ -15,6 +14,7 @@ from utils.outlines import Image
 from utils.quads import edge_aligned_sides, long_side_directions
 from utils.rasters import Raster, Window
 from utils.records import SceneDetections
+from utils.tables import write_table
 
 COLUMNS = ("crop", "class", "score", "x_min", "y_min", "x_max", "y_max")
 NUMBER = r"_\d{4,}\.jpg"
@@ -59,8 +59,12 @@ def remove_crops(folder: Path, name: str) -> None:
 
 
 def class_folder(name: str) -> str:
-    """Return the name of a class as that of a folder."""
-    return re.sub(r"[/\\:]", "-", name)
+    """Return the name of a class as that of a folder, which lies in the one of the crops.
+
+    >>> class_folder("small/car"), class_folder("..")
+    ('small-car', '--')
+    """
+    return "-" * len(name) if not name.strip(".") else re.sub(r"[/\\:\0]", "-", name)
 
 
 def crop_upright(raster: Raster, quad: F64, margin: float) -> Image | None:

@@ -1,4 +1,4 @@
-"""Outputs of earlier calls that are not of the settings of this one."""
+"""Earlier outputs, of calls that had other settings than this one."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -17,6 +17,7 @@ from utils.georeference import F64, pixels_to_map
 from utils.records import SceneDetections
 
 LAYER = "detections"
+PROBE = 1 << 20  # bytes
 TEXTS = ("image", "class", "coordinates", "path")
 
 
@@ -58,14 +59,25 @@ def write_layer(path: Path, parts: Iterable[Features], crs: str | None) -> None:
 
     Raises:
         UserError: pyogrio is not installed.
+        OSError: the disk of temporary files is full, or whatever else the system says.
     """
     pyogrio = need_extra("pyogrio.raw", "a GeoPackage")
     with TemporaryDirectory() as folder:
         file = Path(folder) / "layer.gpkg"
-        for part in parts:
-            _append(pyogrio, file, part, crs)
+        try:
+            for part in parts:
+                _append(pyogrio, file, part, crs)
+        except RuntimeError:  # GDAL does not say whether it was the disk
+            _probe(file.with_name("layer"))
+            raise
         with replacing(path) as temporary:
             shutil.copyfile(file, temporary)
+
+
+def _probe(path: Path) -> None:
+    """Raise what the system says to a file of a few bytes more than SQLite asks for at once."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(bytes(PROBE))
 
 
 def _append(pyogrio: Any, file: Path, part: Features, crs: str | None) -> None:

@@ -1,18 +1,26 @@
-"""What was found, kept beside the outputs: a call that is repeated goes on there."""
+"""Kept detections beside the outputs: a call that is repeated goes on there."""
 
 import hashlib
+import json
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from cfg.harmless import ALLOWED, BATCHES
+from cfg.load import config_settings
 from cfg.schema import Config
-from utils.files import replacing
+from utils.files import read_bytes, replacing
 from utils.records import Detections
 from utils.stretch import RULE
 
 FOLDER = ".predictions"  # in the folder of the outputs; it marks them as ours, too
+OTHERS = ("data.image_size", "data.max_downscale", "data.training_scale", "train.amp")
+# of eval and predict: what makes no output another one.  Who then allows one larger image does not wait for
+# all others again; formats that are missing are written from what is kept.
+UNSEEN = frozenset({*BATCHES, *ALLOWED, "predict.formats", "eval.split", "eval.metric"})
 
 
 def mark_of(source: Path, weights: Path, config: Config) -> str:
@@ -20,17 +28,16 @@ def mark_of(source: Path, weights: Path, config: Config) -> str:
 
     An image that is not there, a dangling link for instance, is left to whoever reads it.
     """
-    parts = [
-        f"{config.data.input_size} {config.data.max_downscale} {config.data.training_scale}",
-        f"{config.train.amp}",
-        config.eval.model_dump_json(),
-        config.predict.model_dump_json(exclude={"formats", "quiet"}),
-        f"stretch {RULE}",
-    ]
+    settings = {key: value for key, value in config_settings(config).items() if _matters(key)}
+    parts = [json.dumps(settings), f"stretch {RULE}"]
     for path in filter(Path.exists, (source, weights)):
         status = path.stat()
         parts.append(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _matters(key: str) -> bool:
+    return key in OTHERS or (key.startswith(("eval.", "predict.")) and key not in UNSEEN)
 
 
 def kept_path(out: Path, name: str) -> Path:
@@ -48,12 +55,15 @@ def keep(path: Path, detections: Detections, mark: str) -> None:
 def read_kept(path: Path, mark: str) -> Detections | None:
     """Return what was kept under this mark; None without it."""
     try:
-        with np.load(path) as values:
+        with np.load(BytesIO(read_bytes(path))) as values:
             if str(values["mark"]) != mark:
                 return None
-            return Detections(*(torch.from_numpy(values[name]) for name in ("quads", "scores", "labels")))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+            found = Detections(*(torch.from_numpy(values[name]) for name in ("quads", "scores", "labels")))
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
         return None  # missing or broken: found again
+    count = len(found.scores)
+    is_whole = found.quads.shape == (count, 4, 2) and found.scores.shape == found.labels.shape == (count,)
+    return found if is_whole else None
 
 
 def is_newer(path: Path, kept: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What is measured of objects: centre, length, width, heading and area, in pixels or on the ground."""
+"""Measures of objects: centre, length, width, heading and area, in pixels or on the ground."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Scenes too large to draw: an overview, and their densest windows at full size."""
+"""Overview of a scene too large to draw, and its densest windows at full size."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from evalR.outputs.measures import quads_of
 from evalR.outputs.pictures import annotate, legend, paints_of, part_of
 from utils.drawing import Entry, save_image, with_legend
 from utils.georeference import F64
-from utils.lettering import text_size, write_text
+from utils.lettering import draw_text, text_size
 from utils.outlines import Image, draw_outlines
 from utils.rasters import Raster, Window
 from utils.records import SceneDetections
@@ -85,7 +85,7 @@ def draw_frames(canvas: Image, windows: Sequence[Window], factor: int) -> None:
             cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), paint, width)
         wide, high = text_size(str(number), size)
         cv2.rectangle(canvas, (left, top), (left + wide + 7, top + high + 1), PAPER, cv2.FILLED)
-        write_text(canvas, (left + 4, top), str(number), size, BLACK)
+        draw_text(canvas, (left + 4, top), str(number), size, BLACK)
 
 
 def overview_of(raster: Raster, found: SceneDetections) -> Image:

@@ -9,17 +9,18 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from cfg.schema import OutputFormat
 from evalR.outputs.dota import dota_lines
 from evalR.outputs.pictures import annotate
-from evalR.outputs.table import CORNERS, PIXELS, csv_rows, write_table
+from evalR.outputs.table import CORNERS, PIXELS, csv_rows
 from utils.drawing import Entry, legend_strip, with_legend
 from utils.errors import UserError
 from utils.files import replacing, strange_kind, write_text
 from utils.outlines import Image
+from utils.progress import bar_over
 from utils.records import Detections, SceneDetections
+from utils.tables import write_table
 
 log = logging.getLogger(__name__)
 RATE = 25.0  # frames a second, of videos that do not say
@@ -109,10 +110,8 @@ def predict_video(
     with ExitStack() as stack:
         show = stack.enter_context(_writing(paths["pictures"], info, legend)) if "pictures" in paths else None
         frames = stack.enter_context(closing(read_frames(source)))
-        progress = tqdm(
-            frames, source.name, info.frames or None, unit="frame", dynamic_ncols=True, disable=quiet
-        )
-        for number, frame in enumerate(progress):
+        progress = bar_over(frames, source.name, "frame", info.frames or None, quiet)
+        for number, frame in enumerate(stack.enter_context(closing(progress))):
             found = SceneDetections(str(source), info.size, find(frame), tuple(classes), None)
             if show:
                 show(annotate(frame, found))

@@ -1,4 +1,4 @@
-"""All outputs of an image, and those that all images share; any set of formats."""
+"""Writing of all outputs of an image, and of those that all images share; any set of formats."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

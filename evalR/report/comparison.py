@@ -1,7 +1,5 @@
-"""What is left of a comparison: a table as text, compare.json, compare.csv, and a page for the browser."""
+"""Comparison report: a table as text, compare.json, compare.csv, and a page for the browser."""
 
-import csv
-import io
 import json
 import math
 from pathlib import Path
@@ -9,8 +7,9 @@ from typing import Any
 
 from evalR.compare import Comparison, Row
 from evalR.metrics import plain
-from utils.files import replacing
+from utils.files import write_json, write_text
 from utils.pages import render_page
+from utils.tables import write_table
 
 TEMPLATE = Path(__file__).with_name("comparison.html")
 SHOWN = 20  # images of the page
@@ -25,18 +24,9 @@ def write_comparison(folder: Path, comparison: Comparison, protocol: dict[str, A
         "rows": [_plain_row(row) for row in comparison.rows],
         "images": [row._asdict() | {"fewer_errors": row.fewer_errors} for row in comparison.images],
     }
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(_plain_row(row).values() for row in comparison.rows)
-    texts = {
-        "compare.json": json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "compare.csv": stream.getvalue(),
-        "compare.html": page(comparison, protocol),
-    }
-    for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
+    write_json(folder / "compare.json", values, indent=1)
+    write_table(folder / "compare.csv", Row._fields, ([*_plain_row(row).values()] for row in comparison.rows))
+    write_text(folder / "compare.html", page(comparison, protocol))
 
 
 def _plain_row(row: Row) -> dict[str, Any]:

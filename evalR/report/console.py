@@ -1,18 +1,17 @@
-"""The table and the means as text, for the screen and for metrics.txt."""
+"""Text report: the table and the means, for the screen and for metrics.txt."""
 
 from pathlib import Path
 
 from evalR.average_precision import Metric
 from evalR.evaluate import BOX_IOU, QUAD_IOU, format_table
 from evalR.metrics import SLANTED, Evaluation
-from utils.files import replacing
+from utils.files import write_text
 
 
-def write_text(folder: Path, evaluation: Evaluation, metric: Metric) -> str:
+def write_metrics_text(folder: Path, evaluation: Evaluation, metric: Metric) -> str:
     """Write metrics.txt and return what is in it: task 1, or task 2 where there is nothing else."""
     text = metrics_text(evaluation, metric)
-    with replacing(folder / "metrics.txt") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(folder / "metrics.txt", text)
     return text
 
 

@@ -1,4 +1,4 @@
-"""The curves of a report, as charts: precision over recall, F1 over score, precision beside score."""
+"""Curves of a report, as charts: precision over recall, F1 over score, precision beside score."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

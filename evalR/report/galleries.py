@@ -1,4 +1,4 @@
-"""Pictures of the worst errors: false detections of the highest scores, and objects that were not found."""
+"""Error galleries: false detections of the highest scores, and objects that were not found."""
 
 import logging
 from collections.abc import Sequence

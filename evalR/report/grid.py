@@ -1,4 +1,4 @@
-"""Pictures of predictions beside the truth."""
+"""Grid of pictures: predictions beside the truth."""
 
 from collections.abc import Sequence
 from pathlib import Path

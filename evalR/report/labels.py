@@ -1,4 +1,4 @@
-"""A picture of one image with its objects, to see whether the labels are right."""
+"""Label picture of one image with its objects, to see whether the labels are right."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that needs no network."""
+"""Report page of an evaluation: one HTML file that needs no network."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ import numpy as np
 from evalR.average_precision import Metric
 from evalR.errors import find_errors
 from evalR.evaluate import Scored
-from evalR.matching import judge
-from evalR.metrics import CUT, Evaluation, Values
+from evalR.matching import RIGHT_IOU, judge
+from evalR.metrics import Evaluation, Values
 from evalR.report import galleries, tables
 from evalR.report.curves import class_curves, reliability_chart
 from utils.pages import write_page
@@ -99,11 +99,11 @@ def _curves(scored: Scored, values: Values) -> dict[str, Any]:
 
 
 def _galleries(scored: Scored, values: Values, image_paths: Sequence[str]) -> dict[str, Any]:
-    verdicts = judge(scored.matches, CUT)
+    verdicts = judge(scored.matches, RIGHT_IOU)
     scores = values["best_f1"]["score"].values()
     least = np.array([np.nan if score is None else score for score in scores], np.float64)
     shown = scored.found.scores >= least[scored.found.labels]
-    errors = find_errors(scored, verdicts, CUT)
+    errors = find_errors(scored, verdicts, RIGHT_IOU)
     wrong = galleries.false_positives(scored, verdicts, errors)
     missed, misses = galleries.misses(scored, verdicts, least)
     pictures = galleries.show([*wrong, *missed], scored, image_paths, shown)

@@ -1,4 +1,4 @@
-"""The tables of a report: figures of metrics.json as rows of cells."""
+"""Tables of a report: figures of metrics.json as rows of cells."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

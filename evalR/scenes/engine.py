@@ -1,11 +1,11 @@
-"""Objects in images and rasters of any size, found tile by tile.
+"""Tiled detection in images and rasters of any size.
 
 Three things happen at the same time: a thread reads and scales the next tiles, another has the network look
 at those before, and the caller's own turns what it saw into detections.  Memory holds a row of tiles, a few
 batches of them and what was found, however large the scene is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from evalR.slicing import scene_grid
 from utils.bands import Bands
 from utils.distributed import gather, is_main, main_first, rank, world_size
 from utils.images import FILL, U8, Size
-from utils.progress import counting
+from utils.progress import counting, counting_for_all
 from utils.rasters import Raster
 from utils.records import Detections, Frame
 from utils.threads import read_ahead
@@ -43,7 +43,11 @@ class Tiles(NamedTuple):
 
 
 def find_in_scene(
-    predictor: Predictor, raster: Raster, journal: Journal | None = None, shared: bool = False
+    predictor: Predictor,
+    raster: Raster,
+    journal: Journal | None = None,
+    shared: bool = False,
+    count: Callable[[int], object] | None = None,
 ) -> list[Detections]:
     """Return the objects of a scene, float64 quads in its pixels, highest score first; for each setting.
 
@@ -55,6 +59,8 @@ def find_in_scene(
         raster: open; it is read by another thread.
         journal: of one setting; where finished batches are kept, and taken from; None: nowhere.
         shared: every process of a launch does its share of the tiles, and all return the same.
+        count: takes the number of tiles that are done, all in all those of the scene, those of the journal at
+            once; None: they are shown by a bar.
 
     Raises:
         UserError: the overlap is as large as a tile, or the raster cannot be read.
@@ -65,7 +71,11 @@ def find_in_scene(
     missing = [number for number in range(len(batches)) if number not in done]
     own = np.array_split(missing, world_size())[rank()].tolist() if shared else missing
     silent = replace(predictor, watch=None)  # its laps are of one thread
-    found = _find(silent, raster, [(number, batches[number]) for number in own], journal)
+    if count:
+        count(sum(len(batches[number]) for number in done))
+        tiles = (sum(len(batches[number]) for number in numbers) for numbers in (own, missing))
+        count = counting_for_all(count, *tiles)
+    found = _find(silent, raster, [(number, batches[number]) for number in own], journal, count)
     predictor.lap("network")
     for part in gather(found) if shared else [found]:
         done |= part
@@ -90,7 +100,11 @@ def _done(journal: Journal | None, shared: bool) -> dict[int, list[Found]]:
 
 
 def _find(
-    predictor: Predictor, raster: Raster, batches: Sequence[tuple[int, Batch]], journal: Journal | None
+    predictor: Predictor,
+    raster: Raster,
+    batches: Sequence[tuple[int, Batch]],
+    journal: Journal | None,
+    into: Callable[[int], object] | None,
 ) -> dict[int, list[Found]]:
     """Return what each batch shows, and put it into the journal."""
     found: dict[int, list[Found]] = {}
@@ -98,7 +112,7 @@ def _find(
     seen = read_ahead(_look(predictor, read))
     total = sum(len(tiles) for _, tiles in batches)
     hidden = predictor.config.predict.quiet or not is_main()
-    progress = counting("tiles", total, "tile", hidden)
+    progress = nullcontext(into) if into else counting("tiles", total, "tile", hidden)
     with closing(read), closing(seen), progress as count, torch.inference_mode():
         for tiles, looks in seen:
             found[tiles.number] = _to_found(tiles, looks, raster.size, predictor)
@@ -154,10 +168,11 @@ def _to_found(tiles: Tiles, looks: Sequence[Look], scene: Size, predictor: Predi
         return [join_found([]) for _ in predictor.settings]
     scaled = scaled_size(scene, tiles.shown[0][0].rate)
     by_tile = predictor.detect(looks)
+    edge = predictor.model.method.strides[0] / 2  # half a cell of the finest level
     return [
         join_found(
             [
-                found_in_tile(own[k], tile, window, scaled)
+                found_in_tile(own[k], tile, window, scaled, edge)
                 for own, (tile, window) in zip(by_tile, tiles.shown, strict=True)
             ]
         )

@@ -1,4 +1,4 @@
-"""What is finished of a scene, kept beside the output until that is written.
+"""Journal of a scene: what is finished of it, kept beside the output until that is written.
 
 A file of records, each with its length and checksum, that is only ever appended to: after the end of the
 process at any moment all but the last record is whole.  The first says what the scene, the weights and the
@@ -19,7 +19,7 @@ from evalR.load import Trained
 from evalR.scenes.tiling import Found
 from evalR.slicing import scene_grid
 from utils.distributed import rank
-from utils.files import file_hash
+from utils.files import file_hash, read_bytes
 from utils.stretch import RULE
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def _unpack(record: bytes) -> tuple[int, Found]:
 
 def _read(path: Path) -> _Content:
     """Return the whole records of a file; what follows the first that is not is left out."""
-    data = path.read_bytes()
+    data = read_bytes(path)
     records, at = [], 0
     while at + HEAD.size <= len(data):
         size, checksum = HEAD.unpack_from(data, at)

@@ -1,4 +1,4 @@
-"""What overlapping tiles and several rates tell about a scene becomes one set: every object once.
+"""Merging of the detections of overlapping tiles and several rates into one set: every object once.
 
 What lies whole in a tile speaks first.  A part, which a border of its tile cuts, is dropped where a whole
 one shows the same object; parts of one object that no tile holds whole become one quad.  Two detections show

@@ -1,4 +1,4 @@
-"""How a scene is cut for the network, and what its tiles tell about it."""
+"""Tiling of a scene for the network, and what its tiles tell about it."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -13,7 +13,6 @@ from utils.rasters import Window
 from utils.records import F32, Detections
 from utils.tiles import Grid, Tile, tile_windows
 
-EDGE = 4.0  # px of a tile: what comes as near to its border may be cut, half a cell of the finest stride
 Batch = list[tuple[Tile, Window]]  # tiles that the network sees at once, all of one size
 
 
@@ -39,7 +38,7 @@ def tile_batches(size: Size, grid: Grid, count: int) -> list[Batch]:
     return batches
 
 
-def found_in_tile(local: Detections, tile: Tile, window: Window, scaled: Size) -> Found:
+def found_in_tile(local: Detections, tile: Tile, window: Window, scaled: Size, edge: float) -> Found:
     """Return the detections of a tile, in its own pixels, as those of the scene.
 
     Args:
@@ -47,12 +46,13 @@ def found_in_tile(local: Detections, tile: Tile, window: Window, scaled: Size) -
         tile: its rate and place.
         window: the same, in pixels of the scaled scene.
         scaled: height and width of the scaled scene.
+        edge: px of the tile; what comes as near to its border may be cut.
     """
     quads = local.quads.cpu().double().numpy() + np.array(window[:2])
     low, high = quads.min(axis=1), quads.max(axis=1)
     limits = scaled[1], scaled[0]
     starts, ends = np.array(window[:2]), np.array(window[2:])
-    cut = ((low < starts + EDGE) & (starts > 0)) | ((high > ends - EDGE) & (ends < limits))
+    cut = ((low < starts + edge) & (starts > 0)) | ((high > ends - edge) & (ends < limits))
     windows = np.tile(np.array(window, np.float64) / tile.rate, (len(quads), 1))
     scores, labels = local.scores.cpu().numpy().astype(np.float32), local.labels.cpu().numpy()
     return Found(quads / tile.rate, scores, labels.astype(np.int64), cut.any(axis=1), windows)

@@ -9,13 +9,13 @@ STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # channels, residua
 
 
 class Darknet(nn.Module):
-    """Maps images to features at strides 8, 16 and 32.
+    """Maps images to features at the strides `taps`, each half the next, up to 32.
 
     `width` multiplies channels (rounded to multiples of 8), `depth` the number of residual units of a
-    stage; (1, 1) is Darknet-53.  `channels` are those of the three outputs.
+    stage; (1, 1) is Darknet-53.  `channels` are those of the outputs.
     """
 
-    def __init__(self, width: float = 1.0, depth: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, depth: float = 1.0, taps: tuple[int, ...] = (8, 16, 32)) -> None:
         super().__init__()
         inputs = scaled_channels(STEM_CHANNELS, width)
         self.stem = ConvUnit(3, inputs, 3)
@@ -25,8 +25,7 @@ class Darknet(nn.Module):
             residuals = [ResidualUnit(outputs) for _ in range(scaled_repeats(repeats, depth))]
             self.stages.append(nn.Sequential(ConvUnit(inputs, outputs, 3, stride=2), *residuals))
             inputs = outputs
-        fine, middle, coarse = (scaled_channels(channels, width) for channels, _ in STAGES[2:])
-        self.channels = (fine, middle, coarse)
+        self.channels = tuple(scaled_channels(channels, width) for channels, _ in STAGES[-len(taps) :])
 
     def early_parameters(self, stages: int) -> list[str]:
         """Return the names of the parameters of the first stages, the stem included; of none for 0."""
@@ -40,4 +39,4 @@ class Darknet(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        return features[2:]
+        return features[-len(self.channels) :]

@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from cfg.schema import STRIDES
 from utils.checkpoint import DAMAGE, SHOWN, read_fault
 from utils.errors import UserError, first_line
 
@@ -30,10 +29,10 @@ class BackboneError(UserError):
 
 
 class TimmFeatures(nn.Module):
-    """Maps images in [0, 1] to features at strides 8, 16 and 32 by a network of timm.
+    """Maps images in [0, 1] to features at the strides it was built for, by a network of timm.
 
     The mean and deviation that its weights were trained with are taken off here, and are part of the
-    checkpoint: outside, images stay bytes or [0, 1].  `channels` are those of the three outputs.
+    checkpoint: outside, images stay bytes or [0, 1].  `channels` are those of the outputs.
     """
 
     mean: Tensor  # (1, 3, 1, 1) of RGB in [0, 1]
@@ -43,8 +42,7 @@ class TimmFeatures(nn.Module):
         super().__init__()
         self.name = name
         self.body = body
-        fine, middle, coarse = body.feature_info.channels()
-        self.channels: tuple[int, int, int] = (fine, middle, coarse)
+        self.channels: tuple[int, ...] = tuple(body.feature_info.channels())
         for key in ("mean", "std"):
             self.register_buffer(key, torch.tensor(body.pretrained_cfg[key]).view(1, 3, 1, 1))
 
@@ -77,15 +75,17 @@ class TimmFeatures(nn.Module):
         return [f"body.{key}" for key, value in probe.named_parameters() if value.grad is not None]
 
 
-def timm_features(name: str, weights: Path | None = None, pretrained: bool = False) -> TimmFeatures:
+def timm_features(
+    name: str, strides: tuple[int, ...], weights: Path | None = None, pretrained: bool = False
+) -> TimmFeatures:
     """Return timm's network `name` up to its last feature, from a local file or timm's hub where asked.
 
     Raises:
-        BackboneError: no such network, no features at strides 8, 16 and 32, weights that cannot be had,
+        BackboneError: no such network, no features at these strides, weights that cannot be had,
             read or fitted.
     """
     check_name(name)
-    taps = find_taps(name)
+    taps = find_taps(name, strides)
     if weights is not None:
         with quiet_timm():
             body = load_body(name, taps, weights)
@@ -126,32 +126,31 @@ def feature_strides(name: str) -> list[int]:
     return [feature["reduction"] for feature in extractor.feature_info.info]
 
 
-def find_taps(name: str) -> tuple[int, ...]:
-    """Return the numbers of the last features at strides 8, 16 and 32, checked on a small image.
+def find_taps(name: str, strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the numbers of the last features at some strides, checked on a small image.
 
     Raises:
         BackboneError: a stride is missing, or the network takes images of its own size only.
     """
-    strides = feature_strides(name)
-    last = {stride: tap for tap, stride in enumerate(strides)}
-    if not set(STRIDES) <= set(last):
-        found = ", ".join(map(str, last))
+    last = {stride: tap for tap, stride in enumerate(feature_strides(name))}
+    if not set(strides) <= set(last):
+        expected, found = (", ".join(map(str, own)) for own in (strides, last))
         raise BackboneError(
-            f"model.backbone: expected features at strides 8, 16, 32, timm/{name} has {found}"
+            f"model.backbone: expected features at strides {expected}, timm/{name} has {found}"
         )
-    taps = tuple(last[stride] for stride in STRIDES)
+    taps = tuple(last[stride] for stride in strides)
     try:
         probe, features = probe_features(name, taps)
     except NOT_BUILT as error:
         raise BackboneError(
             f"model.backbone: timm/{name} does not take images of any size ({first_line(error)})"
         ) from None
-    sides = [PROBE_SIDE // stride for stride in STRIDES]
-    expected = [(1, c, side, side) for c, side in zip(probe.feature_info.channels(), sides, strict=True)]
+    sides = [PROBE_SIDE // stride for stride in strides]
+    shapes_due = [(1, c, side, side) for c, side in zip(probe.feature_info.channels(), sides, strict=True)]
     shapes = [tuple(feature.shape) for feature in features]
-    if shapes != expected:
+    if shapes != shapes_due:
         raise BackboneError(
-            f"model.backbone: expected features {expected} of {PROBE_SIDE} px, timm/{name} gives {shapes}"
+            f"model.backbone: expected features {shapes_due} of {PROBE_SIDE} px, timm/{name} gives {shapes}"
         )
     return taps
 

@@ -1,4 +1,4 @@
-"""The top-down neck: coarse features flow to the finer levels (spec 5.2)."""
+"""Top-down neck: coarse features flow to the finer levels (spec 5.2)."""
 
 from collections.abc import Sequence
 
@@ -8,30 +8,41 @@ from torch import Tensor, nn
 
 from modelR.layers import ConvUnit, DropBlock, SpatialPyramidPooling
 
+NAMES = ("coarse", "middle", "fine", "finest")  # of the levels in the keys of weights, coarsest first
+
 
 class TopDownNeck(nn.Module):
-    """Maps backbone features at strides 8, 16 and 32 to features of half their channels, finest first.
+    """Maps backbone features, finest first, to features of half their channels, finest first.
 
-    `channels` holds those of the inputs, `out_channels` those of the outputs.
+    Args:
+        channels: of the inputs; each has half the stride of the next.
+        levels: so many of the finest are returned; `out_channels` are theirs.
+        dropblock: probability that a block of features is dropped in training.
     """
 
-    def __init__(self, channels: tuple[int, int, int], dropblock: float = 0.0) -> None:
+    def __init__(self, channels: Sequence[int], levels: int, dropblock: float = 0.0) -> None:
         super().__init__()
-        fine, middle, coarse = channels
-        self.out_channels = (fine // 2, middle // 2, coarse // 2)
-        out_fine, out_middle, out_coarse = self.out_channels
-        self.coarse = level_block(coarse, out_coarse, dropblock, SpatialPyramidPooling(out_coarse))
-        self.coarse_to_middle = ConvUnit(out_coarse, out_middle, 1)
-        self.middle = level_block(out_middle + middle, out_middle, dropblock)
-        self.middle_to_fine = ConvUnit(out_middle, out_fine, 1)
-        self.fine = level_block(out_fine + fine, out_fine, dropblock)
+        self.out_channels = tuple(c // 2 for c in channels[:levels])
+        *finer, coarsest = channels
+        self.names = NAMES[: len(channels)]
+        outputs = coarsest // 2
+        self.add_module(
+            self.names[0], level_block(coarsest, outputs, dropblock, SpatialPyramidPooling(outputs))
+        )
+        for above, name, own in zip(self.names, self.names[1:], reversed(finer), strict=False):
+            inputs, outputs = outputs, own // 2
+            self.add_module(f"{above}_to_{name}", ConvUnit(inputs, outputs, 1))
+            self.add_module(name, level_block(outputs + own, outputs, dropblock))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        fine, middle, coarse = features
-        coarse = self.coarse(coarse)
-        middle = self.middle(torch.cat([upsample(self.coarse_to_middle(coarse)), middle], dim=1))
-        fine = self.fine(torch.cat([upsample(self.middle_to_fine(middle)), fine], dim=1))
-        return [fine, middle, coarse]
+        *finer, x = features
+        x = self.get_submodule(self.names[0])(x)
+        found = [x]
+        for above, name, own in zip(self.names, self.names[1:], reversed(finer), strict=False):
+            lifted = upsample(self.get_submodule(f"{above}_to_{name}")(x))
+            x = self.get_submodule(name)(torch.cat([lifted, own], dim=1))
+            found.append(x)
+        return found[: -len(self.out_channels) - 1 : -1]
 
 
 def level_block(inputs: int, channels: int, dropblock: float, *after_first: nn.Module) -> nn.Sequential:

@@ -11,8 +11,11 @@ import pytest
 
 from cfg.schema import Config
 from dataloadR.annotations import read_split
-from datasets_tools import convert
-from datasets_tools.convert import readers, writers
+from dataloadR.formats.angles import ANGLES
+from dataloadR.formats.notes import Notes
+from datasets_tools import convert, converting
+from datasets_tools.convert import SOURCES, TARGETS
+from datasets_tools.known_formats import readers, writers
 from tests.datasets_tools.formats.text_samples import (
     EXPECTED,
     QUAD,
@@ -23,7 +26,7 @@ from tests.datasets_tools.formats.text_samples import (
     write_files,
 )
 from utils.cli import run_script
-from utils.errors import UserError
+from utils.errors import Faults, UserError
 from utils.images import read_image
 
 TRAINS_ON = ("dota", "list")
@@ -59,7 +62,7 @@ def test_every_pair_of_formats(source_format: str, tmp_path: Path) -> None:
 
 def objects_of(root: Path, form: str) -> dict[str, list[str]]:
     """Return the classes of each image that has its file."""
-    images = readers((), "degrees")[form](root, convert.Faults(skip=False), convert.Notes())
+    images = readers((), "degrees")[form](root, Faults(skip=False), Notes())
     assert form == "dota"
     found = {}
     for image in images:
@@ -306,7 +309,7 @@ def test_an_interrupted_run_leaves_no_labels_and_the_next_one_finishes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(convert, "move_files", interrupt)
+        patch.setattr(converting, "move_files", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(source, target, "dota", "dota")
     assert sorted(files_of(target)) == ["train/images/P1.png", "val/images/P2.v2.png"]
@@ -393,3 +396,10 @@ def test_quads_in_huge_images_keep_a_hundredth_of_a_pixel(tmp_path: Path) -> Non
         back = np.array([line.split()[:8] for line in path.read_text().splitlines()], float)
         order = np.sort if form == "list" else np.asarray  # a list turns the vertices
         np.testing.assert_allclose(order(back), order(quads), atol=1e-4)
+
+
+def test_the_words_of_the_command_line_are_those_that_are_known() -> None:
+    """They stand in `convert` as text, so that --help need not load what reads and writes them."""
+    assert sorted(readers((), "")) == list(SOURCES)
+    assert sorted(writers((), "degrees")) == list(TARGETS)
+    assert sorted(ANGLES) == list(convert.ANGLES)

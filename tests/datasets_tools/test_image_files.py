@@ -17,3 +17,14 @@ def test_an_image_that_differs_in_a_byte_is_another(tmp_path: Path) -> None:
     target.unlink()
     assert place_image((source, target), "link") == "linked"
     assert place_image((source, target), "link") == "kept"
+
+
+def test_a_link_that_a_killed_process_had_begun_is_cleared(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.bmp", tmp_path / "out/b.bmp"
+    source.write_bytes(b"BM12")
+    target.parent.mkdir()
+    begun = target.with_name(".a.bmp.999999999.tmp")
+    begun.hardlink_to(source)
+    os.utime(begun, (1e9, 1e9))
+    assert place_image((source, target), "link") == "linked"
+    assert list(target.parent.iterdir()) == [target]

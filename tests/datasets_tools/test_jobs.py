@@ -1,4 +1,7 @@
+import errno
+import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -53,3 +56,44 @@ def test_a_process_that_dies_is_an_error_and_no_wait() -> None:
 
 def test_a_process_has_one_thread() -> None:
     assert set(run_jobs(threads, range(4), 2, "threads")) == {(1, 1)}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSYS, "Function not implemented"), ImportError("sem_open"), NotImplementedError("few")],
+)
+def test_without_semaphores_there_is_one_process(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where /dev/shm is missing or read-only."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(multiprocessing.context.BaseContext, "Lock", refuse)
+    assert list(run_jobs(square, range(5), 2, "squares")) == [0, 1, 4, 9, 16]
+    (record,) = caplog.records
+    assert str(error) in record.getMessage()
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_without_threads_there_is_one_process_and_no_wait(
+    threads: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As under `ulimit -u`: processes start, and then not the threads that feed them."""
+    start, started = threading.Thread.start, []
+
+    def start_few(self: threading.Thread) -> None:
+        if len(started) == threads:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        start(self)
+
+    before = set(multiprocessing.active_children())
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    if threads == 0:
+        assert list(run_jobs(square, range(5), 2, "squares")) == [0, 1, 4, 9, 16]
+        assert "can't start new thread" in caplog.text
+    for child in set(multiprocessing.active_children()) - before:
+        child.join(10)
+    assert set(multiprocessing.active_children()) == before

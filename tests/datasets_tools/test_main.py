@@ -53,3 +53,21 @@ def test_from_the_outside() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "  convert  " in done.stdout.replace("convert    ", "convert  ")
+
+
+LIGHT = """
+import contextlib, importlib, io, sys
+for name in sys.argv[1:]:
+    tool, shown = importlib.import_module("datasets_tools." + name), io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        tool.main(["--help"])
+    assert "usage: python -m datasets_tools." + name in shown.getvalue()
+    heavy = {"torch", "numpy", "cv2", "numba", "shapely", "timm", "matplotlib"} & set(sys.modules)
+    assert not heavy, (name, heavy)
+"""
+
+
+def test_help_loads_no_library_that_takes_seconds() -> None:
+    command = [sys.executable, "-c", LIGHT, *tools()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapely
 
-from datasets_tools import merge
+from datasets_tools import merge, merging
 from evalR.dota_results import find_results, result_text
 from utils.errors import UserError
 from utils.tiles import Tile
@@ -212,7 +212,7 @@ def test_mutated_files_are_read_or_named(tmp_path: Path) -> None:
             data[place : place + length] = new
         path.write_bytes(data)
         try:
-            merged = merge.merge_file(find_results(path.parent)[0], merge.Rule())
+            merged = merging.merge_file(find_results(path.parent)[0], merging.Rule())
         except UserError as error:
             errors.append(str(error))
         else:

@@ -85,3 +85,14 @@ def test_a_split_that_would_lead_out_of_the_target(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected .*, got '\.\./\.\./evil'"):
         convert_it(root, tmp_path / "deep/er/out", "cvat")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_bare_name_is_not_looked_up_in_the_folder_above(tmp_path: Path) -> None:
+    """Where a data set was unpacked lie other things of the user."""
+    image(tmp_path / "passport.png")
+    root = write(
+        tmp_path / "data", {"images/other.png": None, "annotations/train.json": coco_of("passport.png")}
+    )
+    with pytest.raises(UserError, match=r"found no image 'passport.png'; say where it is with --image-dir"):
+        convert_it(root, tmp_path / "out", "coco")
+    assert not (tmp_path / "out").exists()

@@ -7,7 +7,8 @@ import torch
 
 from cfg.load import config_text
 from cfg.schema import Config, DataConfig, ModelConfig
-from datasets_tools.show import MARK, choose, main, picture_names
+from datasets_tools.show import main
+from datasets_tools.showing import MARK, choose, picture_names
 from evalR.dota_results import write_task1
 from modelR.build import build_model
 from tests.paths import DATA
@@ -152,7 +153,7 @@ def test_predictions_from_result_files(root: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     config = Config(data=DataConfig(image_size=128), model=ModelConfig(size="nano"))
-    model = build_model(config.model, 2).eval()
+    model = build_model(config, 2).eval()
     path = tmp_path / "best.pt"
     content = {"config": config_text(config), "classes": ["plane", "ship"], "model": model.state_dict()}
     save_checkpoint(path, content)

@@ -17,7 +17,7 @@ import shapely
 from cfg.schema import DataConfig
 from dataloadR.annotations import read_split
 from dataloadR.splits import split_command
-from datasets_tools import split
+from datasets_tools import cutting, split
 from datasets_tools.split_jobs import split_image
 from tests.paths import DATA
 from utils import rasters
@@ -64,13 +64,13 @@ def data(tmp_path: Path) -> Path:
 
 def run(source: Path, out: Path, *words: str) -> dict[str, int]:
     split.main([str(source), str(out), *SMALL, "--processes", "1", *words])
-    summary: dict[str, int] = json.loads((out / split.RECORD).read_text())["summary"]
+    summary: dict[str, int] = json.loads((out / cutting.RECORD).read_text())["summary"]
     return summary
 
 
 def files(folder: Path) -> dict[str, bytes]:
     """Return the contents of every file but the record of the options, by path."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != split.RECORD]
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != cutting.RECORD]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
@@ -304,12 +304,12 @@ def test_processes_change_nothing(
         write_scene(data / "images", data / "labelTxt", "a.tif", (900, 500), objects=200)
         (data / "ImageSets/train.txt").write_text("a.tif\nempty\n")
         monkeypatch.setattr(rasters, "WHOLE_PIXELS", 0)
-        monkeypatch.setattr(split, "ROWS_AT_ONCE", 2)
+        monkeypatch.setattr(cutting, "ROWS_AT_ONCE", 2)
     words = ["--rates", "0.5", "1", "--empty", "0.5"]
     run(data, tmp_path / "one", *words)
     run(data, tmp_path / "two", *words, "--processes", "2")
     assert files(tmp_path / "one") == files(tmp_path / "two")
-    summaries = [json.loads((tmp_path / p / split.RECORD).read_text())["summary"] for p in ("one", "two")]
+    summaries = [json.loads((tmp_path / p / cutting.RECORD).read_text())["summary"] for p in ("one", "two")]
     assert summaries[0] == summaries[1]
 
 
@@ -339,7 +339,7 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
 
 PEAK = """
 import resource, sys
-from datasets_tools import split
+from datasets_tools import cutting, split  # what it imports is no raster
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 split.main(sys.argv[1:])

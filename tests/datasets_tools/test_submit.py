@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets_tools import merge, submit
+from evalR.result_sets import image_names
 from utils.errors import UserError
 
 SQUARE = "0 0 9 0 9 9 0 9"
@@ -177,7 +178,7 @@ def test_a_folder_of_images(place: Path) -> None:
     (place / "images").mkdir()
     for name in ("P1.png", "P2.TIF", "readme.md"):
         (place / "images" / name).touch()
-    assert submit.image_names(place / "images") == ["P1", "P2"]
+    assert image_names(place / "images") == ["P1", "P2"]
     assert run(place, "--images", str(place / "images"))["Task1_ship.txt"]
 
 

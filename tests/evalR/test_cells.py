@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from cfg.schema import AssignConfig
-from dataloadR.targets import Grid, build_targets
 from evalR.report.cells import assigned_cells, heat_maps
+from tests.methods import gaussian_targets
 from utils.palette import class_colour
 from utils.records import Batch, Frame, Objects
 
@@ -28,25 +28,30 @@ def batch_of(quads: list[list[float]], images: list[int], count: int) -> Batch:
 
 def test_dots_lie_on_the_cells_that_own_the_object() -> None:
     batch = batch_of([[20, 20, 70, 20, 70, 50, 20, 50]], [1], 2)
-    targets = build_targets(batch.objects, Grid.of(batch.images), AssignConfig())
+    targets = gaussian_targets(batch.objects, (len(batch.images), *batch.images.shape[2:]), AssignConfig())
     sheet = assigned_cells(batch, targets)
     assert (sheet == np.array(class_colour(1))).all(axis=-1).sum() > 40
     empty = batch_of([], [], 2)
-    alone = assigned_cells(empty, build_targets(empty.objects, Grid.of(empty.images), AssignConfig()))
+    alone = assigned_cells(
+        empty,
+        gaussian_targets(empty.objects, (len(empty.images), *empty.images.shape[2:]), AssignConfig()),
+    )
     assert not (alone == np.array(class_colour(1))).all(axis=-1).any()
 
 
 def test_at_most_four_images_and_none() -> None:
     many, none = batch_of([], [], 6), batch_of([], [], 0)
     for batch in (many, none):
-        targets = build_targets(batch.objects, Grid.of(batch.images), AssignConfig())
+        targets = gaussian_targets(
+            batch.objects, (len(batch.images), *batch.images.shape[2:]), AssignConfig()
+        )
         assert assigned_cells(batch, targets).ndim == 3
 
 
 def test_heat_is_tinted_on_the_cells_that_own_and_on_no_others() -> None:
     batch = batch_of([[20, 20, 70, 20, 70, 50, 20, 50]], [0], 1)
     batch.images.fill_(100)
-    targets = build_targets(batch.objects, Grid.of(batch.images), AssignConfig())
+    targets = gaussian_targets(batch.objects, (len(batch.images), *batch.images.shape[2:]), AssignConfig())
     sheet = heat_maps(batch, targets, 0).astype(int)
     assert sheet.shape[1] >= 3 * 96
     tinted = (np.ptp(sheet, axis=-1) > 60) & (np.abs(sheet - class_colour(1)).max(axis=-1) > 60)
@@ -54,12 +59,16 @@ def test_heat_is_tinted_on_the_cells_that_own_and_on_no_others() -> None:
     assert cells > 0
     assert 0.5 * cells < tinted.sum() <= cells  # the quad covers some
     ignored = batch._replace(objects=batch.objects._replace(ignore=torch.ones(1, dtype=torch.bool)))
-    grey = heat_maps(ignored, build_targets(ignored.objects, Grid.of(batch.images), AssignConfig()), 0)
+    grey = heat_maps(
+        ignored,
+        gaussian_targets(ignored.objects, (len(batch.images), *batch.images.shape[2:]), AssignConfig()),
+        0,
+    )
     assert not np.ptp(grey.astype(int), axis=-1).any()
     assert (grey == 135).all(axis=-1).sum() > 3 * 30 * 20  # half of 100 and of 170
 
 
 def test_heat_without_objects_is_the_image() -> None:
     batch = batch_of([], [], 1)
-    targets = build_targets(batch.objects, Grid.of(batch.images), AssignConfig())
+    targets = gaussian_targets(batch.objects, (len(batch.images), *batch.images.shape[2:]), AssignConfig())
     assert (heat_maps(batch, targets, 0) == 0).all(axis=-1).sum() >= 3 * 96 * 96

@@ -7,7 +7,7 @@ import pytest
 
 from evalR.columns import to_truth
 from evalR.metrics import measure
-from evalR.report.console import write_text
+from evalR.report.console import write_metrics_text
 from evalR.result_sets import Results, read_results
 from utils.records import Annotation
 
@@ -20,7 +20,7 @@ def test_table_and_means(task: int, shape: str, tmp_path: Path) -> None:
     quads = np.array(QUAD.split(), np.float32).reshape(1, 4, 2)
     truth = to_truth([Annotation("P1.png", quads, np.array([0]), np.array([0], np.int8))])
     evaluation = measure(("ship",), truth, read_results(tmp_path, ("ship",), ["P1"]), {})
-    text = write_text(tmp_path / "out", evaluation, "voc12")
+    text = write_metrics_text(tmp_path / "out", evaluation, "voc12")
     assert (tmp_path / "out/metrics.txt").read_text() == text
     lines = text.splitlines()
     assert ("quads" in lines[0]) == (task == 1)
@@ -33,5 +33,5 @@ def test_nothing_at_all(tmp_path: Path) -> None:
     truth = to_truth([])
     (tmp_path / "Task1_ship.txt").write_text("")
     found: Results = read_results(tmp_path, ("ship",), [])
-    text = write_text(tmp_path, measure(("ship",), truth, found, {}), "voc07")
+    text = write_metrics_text(tmp_path, measure(("ship",), truth, found, {}), "voc07")
     assert text.endswith("mAP50:95 n/a\nmAP50 n/a\nmAP75 n/a\n")

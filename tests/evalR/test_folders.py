@@ -157,3 +157,9 @@ def test_the_newest_evaluation_of_a_split() -> None:
     assert find_evaluations(Path(), "val") == [Path("eval-val-3"), Path("eval-val")]
     assert find_evaluations(Path(), "val-2") == [Path("eval-val-2")]
     assert find_evaluations(Path(), "va") == find_evaluations(Path("nowhere"), "val") == []
+
+
+@pytest.mark.parametrize("settings", [None, "text", 3, [], [{}], {"eval.split": None}, {"eval.split": [1]}])
+def test_a_record_that_does_not_say_its_split_is_of_that_of_its_folder(settings: object) -> None:
+    write("eval-val", {"settings": settings})
+    assert find_evaluations(Path(), "val") == [Path("eval-val")]

@@ -26,7 +26,7 @@ MORE = ["eval.pre_nms=100", "predict.quiet=true", "predict.tile=64", "predict.ov
 def test_prediction_on_the_gpu(views: list[str], tiles: bool) -> None:
     torch.manual_seed(0)
     config = load_config(None, [*SETTINGS, *MORE, *views])
-    model = build_model(config.model, 2)
+    model = build_model(config, 2)
     image = np.random.default_rng(0).integers(0, 256, (64, 96 if tiles else 64, 3), dtype=np.uint8)
     predict = predict_tiles if tiles else predict_image
     expected = predict(model, image, config, torch.device("cpu"))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cfg.load import load_config
 from evalR.inference import predict_image, predict_settings, predict_split, predict_tiles
 from evalR.predictor import Predictor, merge
+from tests.methods import GGHL
 from utils.records import Annotation, Detections, LevelPrediction
 
 CPU = torch.device("cpu")
@@ -21,6 +22,8 @@ HALF = 8.0  # px: every square is 16 px wide
 
 class SquareFinder(nn.Module):
     """Finds a square of 16 px where the pixel at a cell's centre is white."""
+
+    method = GGHL
 
     def forward(self, images: Tensor) -> list[LevelPrediction]:
         shine = images[:, 0, 4::8, 4::8] > 250

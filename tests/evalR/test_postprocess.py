@@ -1,6 +1,7 @@
 """From logits written by hand to quads in source pixels."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -9,13 +10,20 @@ import torch
 from torch import Tensor
 
 from cfg.schema import EvalConfig
-from evalR.postprocess import postprocess
+from evalR.postprocess import candidates_of, postprocess
+from tests.methods import GGHL
 from utils.records import Detections, Frame, LevelPrediction
 
 INPUT = (128, 192)  # height, width
 IDENTITY = Frame(np.eye(2, 3, dtype=np.float32), INPUT, INPUT)
 QUAD = [[60.0, 40.0], [84.0, 50.0], [66.0, 62.0], [50.0, 46.0]]  # top, right, bottom, left
 CONFIG = EvalConfig(score_threshold=0.3)
+
+
+def detect(
+    levels: Sequence[LevelPrediction], frames: Sequence[Frame], config: EvalConfig
+) -> list[Detections]:
+    return postprocess(*candidates_of(GGHL, levels, config, torch.device("cpu")), frames, config)
 
 
 def silent_levels(images: int = 1, classes: int = 3) -> list[LevelPrediction]:
@@ -70,7 +78,7 @@ def test_one_cell_gives_the_quad_that_was_encoded(index: int) -> None:
     levels = silent_levels()
     stride = levels[index].stride
     score = shout(levels[index], (0, 52 // stride, 66 // stride), QUAD, label=2)
-    (found,) = postprocess(levels, [IDENTITY], CONFIG)
+    (found,) = detect(levels, [IDENTITY], CONFIG)
     close(found.quads, [QUAD])
     close(found.scores, [score])
     assert found.labels.tolist() == [2]
@@ -84,7 +92,7 @@ def test_quads_return_to_source_pixels() -> None:
     scaled = np.array([[0.5, 0, 16], [0, 0.5, 8]], np.float32)
     turned = np.array([[-1, 0, 192], [0, -1, 128]], np.float32)
     frames = [Frame(matrix, (240, 352), INPUT) for matrix in (scaled, turned)]
-    first, second = postprocess(levels, frames, CONFIG)
+    first, second = detect(levels, frames, CONFIG)
     close(first.quads, [[[(x - 16) * 2, (y - 8) * 2] for x, y in QUAD]])
     close(second.quads, [[[192 - x, 128 - y] for x, y in QUAD]])
 
@@ -93,14 +101,14 @@ def test_a_quad_partly_outside_is_not_clipped() -> None:
     levels = silent_levels()
     quad = [[-20.0, -30.0], [40.0, -10.0], [20.0, 25.0], [-35.0, 5.0]]
     shout(levels[0], (0, 0, 0), quad)
-    (found,) = postprocess(levels, [IDENTITY], CONFIG)
+    (found,) = detect(levels, [IDENTITY], CONFIG)
     close(found.quads, [quad])
 
 
 def test_a_high_area_ratio_means_the_horizontal_box() -> None:
     levels = silent_levels()
     shout(levels[0], (0, 6, 8), QUAD, ratio=0.91)
-    (found,) = postprocess(levels, [IDENTITY], CONFIG)
+    (found,) = detect(levels, [IDENTITY], CONFIG)
     close(found.quads, [[[50, 40], [84, 40], [84, 62], [50, 62]]])
 
 
@@ -115,7 +123,7 @@ def test_suppressed_cells_move_the_quad_and_may_raise_its_score() -> None:
     assert second < best < far
 
     def found(**settings: float) -> Detections:
-        return postprocess(levels, [IDENTITY] * 2, CONFIG.model_copy(update=settings))[1]
+        return detect(levels, [IDENTITY] * 2, CONFIG.model_copy(update=settings))[1]
 
     shift, iou = 4 * second**2 / (best**2 + second**2), polygon_iou(QUAD, moved)
     assert 0.5 < iou < 0.9
@@ -133,7 +141,7 @@ def test_glides_that_contradict_the_area_ratio_mean_the_horizontal_box() -> None
     levels = silent_levels()
     shout(levels[0], (0, 6, 8), diamond, ratio=0.8)
     (found,), (published,) = (
-        postprocess(levels, [IDENTITY], CONFIG.model_copy(update={"ratio_check": on})) for on in (True, False)
+        detect(levels, [IDENTITY], CONFIG.model_copy(update={"ratio_check": on})) for on in (True, False)
     )
     close(found.quads, [[[50, 40], [84, 40], [84, 62], [50, 62]]])
     close(published.quads, [diamond])
@@ -154,7 +162,7 @@ def test_threshold_candidates_and_limit() -> None:
     scores = shout_apart(levels, 6)
 
     def found(**settings: float) -> Detections:
-        (detections,) = postprocess(levels, [IDENTITY], EvalConfig.model_validate(settings))
+        (detections,) = detect(levels, [IDENTITY], EvalConfig.model_validate(settings))
         return detections
 
     close(found(score_threshold=0.05).scores, scores)
@@ -169,7 +177,7 @@ def test_the_same_quad_twice_is_one_detection_per_class() -> None:
     best = shout(levels[0], (0, 6, 8), QUAD, 1, (3.0, 2.0))
     shout(levels[0], (0, 6, 7), QUAD, 1)
     other = shout(levels[1], (0, 3, 4), QUAD, 2)
-    (found,) = postprocess(levels, [IDENTITY], CONFIG)
+    (found,) = detect(levels, [IDENTITY], CONFIG)
     assert found.labels.tolist() == [1, 2]
     close(found.scores, [best, other])
 
@@ -180,9 +188,9 @@ def test_before_suppression_the_best_candidates_stay() -> None:
     shout(levels[0], (0, 6, 8), QUAD, 1, (3.0, 2.0))
     shout(levels[0], (0, 6, 7), QUAD, 1, (2.9, 2.0))
     shout(levels[0], (0, 1, 1), [[5, 5], [20, 10], [15, 20], [3, 8]], 1, (1.0, 2.0))
-    assert [len(d.scores) for d in postprocess(levels, [IDENTITY], CONFIG)] == [2]
+    assert [len(d.scores) for d in detect(levels, [IDENTITY], CONFIG)] == [2]
     few = EvalConfig(score_threshold=0.3, pre_nms=2)
-    assert [len(d.scores) for d in postprocess(levels, [IDENTITY], few)] == [1]
+    assert [len(d.scores) for d in detect(levels, [IDENTITY], few)] == [1]
 
 
 def test_the_weight_of_the_class_score_and_several_classes_per_cell() -> None:
@@ -192,7 +200,7 @@ def test_the_weight_of_the_class_score_and_several_classes_per_cell() -> None:
     objectness, first, second = (1 / (1 + math.exp(-v)) for v in (2.0, 1.0, 0.5))
 
     def found(**settings: float) -> Detections:
-        (detections,) = postprocess(
+        (detections,) = detect(
             levels, [IDENTITY], EvalConfig.model_validate({"score_threshold": 0.3} | settings)
         )
         return detections
@@ -214,24 +222,24 @@ def test_broken_cells_are_dropped() -> None:
     shout(levels[0], (0, 6, 7), QUAD, 2)
     levels[0].edge_logits[0, 6, 7] = math.nan
     levels[0].objectness_logit[0, 3, 3] = math.nan
-    (found,) = postprocess(levels, [IDENTITY], CONFIG)
+    (found,) = detect(levels, [IDENTITY], CONFIG)
     close(found.quads, [QUAD])
 
 
 def test_nothing_found_and_no_images() -> None:
-    first, second = postprocess(silent_levels(images=2), [IDENTITY] * 2, CONFIG)
+    first, second = detect(silent_levels(images=2), [IDENTITY] * 2, CONFIG)
     for found in (first, second):
         assert found.quads.shape == (0, 4, 2)
         assert found.scores.shape == found.labels.shape == (0,)
         assert found.labels.dtype == torch.int64
-    assert postprocess(silent_levels(images=0), [], CONFIG) == []
+    assert detect(silent_levels(images=0), [], CONFIG) == []
 
 
 def test_half_precision_gives_float32() -> None:
     levels = silent_levels()
     shout(levels[0], (0, 6, 8), QUAD)
     halves = [LevelPrediction(*(f.half() for f in level[:-1]), stride=level.stride) for level in levels]
-    (found,) = postprocess(halves, [IDENTITY], CONFIG)
+    (found,) = detect(halves, [IDENTITY], CONFIG)
     assert found.quads.dtype == torch.float32
     np.testing.assert_allclose(found.quads.numpy(), [QUAD], atol=0.05)
 
@@ -241,7 +249,7 @@ def test_coordinates_are_exact_under_autocast() -> None:
     shout(levels[0], (0, 6, 8), QUAD)
     frame = Frame(np.array([[0.5, 0, 16], [0, 0.5, 8]], np.float32), (240, 352), INPUT)
     singles = [LevelPrediction(*(f.float() for f in level[:-1]), stride=level.stride) for level in levels]
-    expected = postprocess(singles, [frame], CONFIG)[0].quads
+    expected = detect(singles, [frame], CONFIG)[0].quads
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(postprocess(singles, [frame], CONFIG)[0].quads, expected)
+        assert torch.equal(detect(singles, [frame], CONFIG)[0].quads, expected)
     np.testing.assert_allclose(expected, [[[(x - 16) * 2, (y - 8) * 2] for x, y in QUAD]], atol=1e-3)

@@ -15,6 +15,7 @@ from cfg.load import config_settings, load_config, load_config_text
 from cfg.schema import Config
 from evalR.inference import predict_any, predict_split
 from evalR.slicing import check_pixels, log_slicing, scene_grid, whole_scale
+from tests.methods import GGHL
 from utils.images import ImageError
 from utils.records import Annotation, LevelPrediction
 
@@ -106,6 +107,8 @@ def test_a_checkpoint_without_the_figure_says_so(caplog: pytest.LogCaptureFixtur
 
 class Scales(nn.Module):
     """Remembers how wide the white square of each input is."""
+
+    method = GGHL
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,8 +8,8 @@ import pytest
 
 from evalR.columns import Found, Truth
 from evalR.evaluate import Scored, score
-from evalR.matching import FALSE, TRUE, judge
-from evalR.sweep import CUT, POOLED, SCORES, Swept, cut_table, parse_sweep, write_sweep
+from evalR.matching import FALSE, RIGHT_IOU, TRUE, judge
+from evalR.sweep import POOLED, SCORES, Swept, cut_table, parse_sweep, write_sweep
 from tests.evalR.small_scenes import CLASSES, scene, square
 from utils.errors import UserError
 
@@ -35,7 +35,7 @@ def test_a_cut_is_an_evaluation_of_what_is_left(seed: int) -> None:
     table = cut_table(scored)
     for column, least in enumerate(SCORES):
         left = cut_before(scored, least)
-        verdicts = judge(left.matches, CUT)
+        verdicts = judge(left.matches, RIGHT_IOU)
         for row, labels in enumerate(([0], [1], [0, 1])):
             own = np.isin(left.found.labels, labels)
             true, false = int((verdicts[own] == TRUE).sum()), int((verdicts[own] == FALSE).sum())

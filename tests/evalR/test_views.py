@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cfg.load import ConfigError, load_config
-from evalR.views import View, scaled_size, views_of
+from evalR.views import View, scaled_input, views_of
 from utils.images import compose, invert, letterbox_matrix, transform_quads
 from utils.quads import invert_affine, transform_points
 from utils.records import Frame
@@ -57,7 +57,7 @@ def test_whole_coordinates_come_back_exactly(view: View, points: list[int]) -> N
 def test_frames_lead_back_to_the_source(view: View, seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
     source = (int(rng.integers(20, 2000)), int(rng.integers(20, 2000)))
-    size = scaled_size(SIZE, scale)
+    size = scaled_input(SIZE, scale)
     frame = Frame(letterbox_matrix(source, size).astype(np.float32), source, size)
     turned = view.frame(frame)
     images = view.turned(torch.zeros(1, 3, *size))
@@ -104,7 +104,7 @@ def test_bad_settings_are_named(word: str) -> None:
 
 
 def test_scaled_sizes_are_multiples_of_32() -> None:
-    assert scaled_size((512, 640), 1.0) == (512, 640)
-    assert scaled_size((512, 640), 0.8) == (416, 512)
-    assert scaled_size((512, 640), 1.3) == (672, 832)
-    assert scaled_size((64, 64), 0.1) == (32, 32)
+    assert scaled_input((512, 640), 1.0) == (512, 640)
+    assert scaled_input((512, 640), 0.8) == (416, 512)
+    assert scaled_input((512, 640), 1.3) == (672, 832)
+    assert scaled_input((64, 64), 0.1) == (32, 32)

@@ -22,7 +22,7 @@ def write_tiny_checkpoint(folder: Path, sure: bool = False) -> Path:
     torch.manual_seed(0)
     config = load_config(None, ["model.size=nano", "data.image_size=64"])
     path = folder / "best.pt"
-    model = build_model(config.model, len(CLASSES))
+    model = build_model(config, len(CLASSES))
     for name, value in model.named_parameters():
         if sure and name.endswith("location.1.bias"):
             value.data[-1] += 6.0  # objectness, which begins at ln(0.01 / 0.99)

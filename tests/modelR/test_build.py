@@ -6,25 +6,25 @@ import pytest
 import torch
 from torch import nn
 
-from cfg.schema import ModelConfig
+from cfg.schema import Config, ModelConfig
 from modelR.build import build_model, init_model, sync_batch_norms
-from modelR.gghl import GGHL
-from tests.modelR.test_gghl import tensors
+from modelR.network import Network
+from tests.modelR.test_network import tensors
 from utils.checkpoint import CheckpointError, save_checkpoint
 
 
-def model_of(num_classes: int, backbone: str = "darknet53") -> GGHL:
-    return build_model(ModelConfig(size="nano", backbone=backbone), num_classes)
+def model_of(num_classes: int, backbone: str = "darknet53") -> Network:
+    return build_model(Config(model=ModelConfig(size="nano", backbone=backbone)), num_classes)
 
 
-def saved(path: Path, classes: list[str], backbone: str = "darknet53") -> GGHL:
+def saved(path: Path, classes: list[str], backbone: str = "darknet53") -> Network:
     torch.manual_seed(5)
     model = model_of(len(classes), backbone)
     save_checkpoint(path, {"config": "", "classes": classes, "model": model.state_dict()})
     return model
 
 
-def differing(a: GGHL, b: GGHL) -> set[str]:
+def differing(a: Network, b: Network) -> set[str]:
     left, right = a.state_dict(), b.state_dict()
     return {
         key for key in left if left[key].shape != right[key].shape or not torch.equal(left[key], right[key])
@@ -46,7 +46,7 @@ def test_other_classes_keep_all_but_the_class_outputs(tmp_path: Path, classes: l
 
 def test_another_size_loads_what_fits_and_another_network_nothing(tmp_path: Path) -> None:
     saved(tmp_path / "best.pt", ["a"])
-    medium = build_model(ModelConfig(size="small"), 1)
+    medium = build_model(Config(model=ModelConfig(size="small")), 1)
     fit = init_model(medium, tmp_path / "best.pt", ["a"])
     assert len(fit.misfits) > len(fit.loaded) > 0
     with pytest.raises(CheckpointError, match=r"none\.pt: no such file"):
@@ -66,7 +66,7 @@ def test_the_averaged_weights_of_a_last_checkpoint_are_taken(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("backbone", ["darknet53", "timm/mobilenetv3_small_050", "timm/resnet10t"])
 def test_synchronised_norms_compute_the_same(backbone: str) -> None:
-    model = build_model(ModelConfig(size="nano", backbone=backbone, freeze=2), 1).eval()
+    model = build_model(Config(model=ModelConfig(size="nano", backbone=backbone, freeze=2)), 1).eval()
     norms = sum(isinstance(part, nn.BatchNorm2d) for part in model.modules())
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from cfg.schema import AssignConfig, LossConfig, ModelConfig, TrainConfig
-from dataloadR.targets import Grid, build_targets
+from cfg.load import load_config
+from cfg.schema import AssignConfig, Config, LossConfig, ModelConfig, TrainConfig
 from modelR.build import build_model
-from modelR.losses.joint import JointLoss, Losses
-from modelR.stepper import Stepper
-from tests.dataloadR.test_targets import CURRENT, PAPER, objects_of, random_objects
+from modelR.detectors.gghl.loss import TERMS, JointLoss, positive_count
+from modelR.training.stepper import Stepper
+from tests.dataloadR.assign.test_targets import CURRENT, PAPER, objects_of, random_objects
 from tests.fake_gpu import FakeGpu, GpuTensor
+from tests.methods import gaussian_targets
 from utils.distributed import any_rank
-from utils.records import LevelPrediction, LevelTargets, Objects
+from utils.records import Batch, LevelPrediction, LevelTargets, Objects
 from utils.selection import expanded_rows, rows_where
 
 MOST_WAITS = 12  # of targets, loss and step
@@ -39,11 +40,15 @@ def assert_same(expected: Sequence[object], found: Sequence[object], rounding: f
             assert a == b
 
 
+def batch_of(images: Tensor, objects: Objects) -> Batch:
+    return Batch(images, objects, [], torch.arange(len(images)))
+
+
 @pytest.mark.parametrize("rule", [CURRENT, PAPER], ids=lambda rule: rule.rule)
 @pytest.mark.parametrize("seed", range(6))
 def test_targets_and_loss_on_the_gpu(rule: AssignConfig, seed: int) -> None:
     objects = scene(seed)
-    targets = build_targets(objects, Grid(2, 128, 128), rule)
+    targets = gaussian_targets(objects, (2, 128, 128), rule)
     generator = torch.Generator().manual_seed(seed)
     shapes = [[(*level.owner.shape, *more) for more in ((4,), (4,), (), (), (4,))] for level in targets]
     logits = [[torch.randn(shape, generator=generator) for shape in own] for own in shapes]
@@ -52,67 +57,64 @@ def test_targets_and_loss_on_the_gpu(rule: AssignConfig, seed: int) -> None:
         for x in (x for own in logits for x in own):
             x.requires_grad_()
         predictions = [LevelPrediction(*own, t.stride) for own, t in zip(logits, targets, strict=True)]
-        terms = JointLoss(LossConfig())(predictions, targets)
-        terms.total.backward()
+        terms = JointLoss(LossConfig())(predictions, targets, positive_count(targets).clamp(min=1))
+        torch.stack(list(terms.values())).sum().backward()
         gradients = [x.grad for own in logits for x in own]
-        return [*(term.detach() for term in terms), *(g for g in gradients if g is not None)]
+        return [*(term.detach() for term in terms.values()), *(g for g in gradients if g is not None)]
 
     with FakeGpu() as gpu:
-        found = build_targets(gpu.put(objects), Grid(2, 128, 128), rule)
+        found = gaussian_targets(gpu.put(objects), (2, 128, 128), rule)
         found_losses = losses(gpu.put(logits), found)
         assert len(gpu.waits) <= MOST_WAITS - 1, gpu.counts()
     for level, own in zip(targets, found, strict=True):
         assert_same(level, own)
     expected = losses(logits, targets)
-    terms = len(Losses._fields)
+    terms = len(TERMS)
     assert_same(expected[:terms], found_losses[:terms])
     assert_same(expected[terms:], found_losses[terms:], rounding=1e-6)
 
 
 @pytest.mark.parametrize(("optimizer", "rounding"), [("sgd", 1e-3), ("adamw", 1e-2)])
-@pytest.mark.parametrize("rule", [CURRENT, PAPER], ids=lambda rule: rule.rule)
-def test_a_step_waits_for_the_gpu_a_dozen_times_at_most(
-    optimizer: str, rounding: float, rule: AssignConfig
-) -> None:
+@pytest.mark.parametrize("words", ["", "assign.rule=paper", "gghl_pro", "fcos_r", "centernet_r"])
+def test_a_step_waits_for_the_gpu_a_dozen_times_at_most(optimizer: str, rounding: float, words: str) -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(size="nano"), 4)
+    yamls = [] if "=" in words or not words else [f"cfg/detectors/{words}.yaml"]
+    model = build_model(load_config(yamls, ["model.size=nano", *([words] if "=" in words else [])]), 4)
     twin, train = copy.deepcopy(model), TrainConfig(amp=False, optimizer=optimizer, warmup_epochs=0)
-    ours = Stepper(model, train, LossConfig(), CPU, 10)
+    ours = Stepper(model, train, CPU, 10)
     with FakeGpu() as gpu:
-        theirs = Stepper(gpu.put(twin), train, LossConfig(), GPU, 10)
+        theirs = Stepper(gpu.put(twin), train, GPU, 10)
         for stepper in (ours, theirs):
             stepper.train_mode()
         for seed in (5, 0, 7):
             images, objects = torch.rand(2, 3, 128, 128), scene(seed)
-            expected = ours.step([images], [build_targets(objects, Grid.of(images), rule)])
+            expected = ours.step([batch_of(images, objects)])
             gpu.waits.clear()
             moved, there = gpu.put((images, objects))
-            found = theirs.step([moved], [build_targets(there, Grid.of(moved), rule)])
+            found = theirs.step([batch_of(moved, there)])
             assert len(gpu.waits) <= MOST_WAITS, gpu.counts()
             assert expected is not None
             assert found is not None
-            assert not isinstance(found, GpuTensor)
+            assert not any(isinstance(loss, GpuTensor) for loss in found.values())
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     for own, other in ((model, twin), (ours.ema.module, theirs.ema.module)):
         assert_same(list(own.state_dict().values()), list(other.state_dict().values()), rounding)
 
 
 def test_a_loss_that_is_not_finite_leaves_the_scale_of_half_precision_alone() -> None:
-    model = build_model(ModelConfig(size="nano"), 4)
-    stepper = Stepper(model, TrainConfig(amp=False), LossConfig(), CPU, 10)
+    model = build_model(Config(model=ModelConfig(size="nano")), 4)
+    stepper = Stepper(model, TrainConfig(amp=False), CPU, 10)
     stepper.train_mode()
     stepper.scaler = torch.amp.GradScaler("cpu", init_scale=4096.0)
     before = [value.clone() for value in model.state_dict().values()]
     good, bad = torch.rand(2, 1, 3, 64, 64).unbind()
     bad[0, 0, 0, 0] = torch.nan
-    targets = build_targets(scene(0), Grid(1, 64, 64), CURRENT)
-    targets = [
-        LevelTargets(*(f.float() if f.is_floating_point() else f for f in t[:-1]), t.stride) for t in targets
-    ]
-    assert stepper.step([good, bad], [targets, targets]) is None
+    objects = scene(0)
+    first, second = batch_of(good, objects), batch_of(bad, objects)
+    assert stepper.step([first, second]) is None
     assert stepper.scaler.get_scale() == 4096.0
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), before, strict=True))
-    assert stepper.step([good], [targets]) is not None
+    assert stepper.step([first]) is not None
 
 
 @pytest.mark.parametrize("flag", [False, True])

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cfg.schema import ModelConfig
+from cfg.schema import Config, ModelConfig
 from modelR.backbones import timm_features as module
 from modelR.backbones.darknet import Darknet
 from modelR.backbones.timm_features import BackboneError, timm_features
 from modelR.build import build_model
-from modelR.gghl import GGHL
-from tests.modelR.test_gghl import tensors
+from modelR.network import Network
+from tests.methods import STRIDES
+from tests.modelR.test_network import tensors
 from utils.errors import UserError
 
 SMALL = "mobilenetv3_small_050"
@@ -36,9 +37,9 @@ CHANNELS = {
 }
 
 
-def model_of(name: str, **settings: Any) -> GGHL:
+def model_of(name: str, **settings: Any) -> Network:
     torch.manual_seed(0)
-    return build_model(ModelConfig(backbone=f"timm/{name}", dropblock=0.0, **settings), 3)
+    return build_model(Config(model=ModelConfig(backbone=f"timm/{name}", dropblock=0.0, **settings)), 3)
 
 
 def write(name: str, path: Path) -> dict[str, torch.Tensor]:
@@ -56,7 +57,7 @@ def write(name: str, path: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_counts_and_channels(name: str) -> None:
     with torch.device("meta"):
-        backbone = timm_features(name)
+        backbone = timm_features(name, STRIDES)
     assert sum(p.numel() for p in backbone.parameters()) == PARAMETERS[name]
     assert backbone.channels == CHANNELS[name]
 
@@ -74,7 +75,7 @@ def test_forward_and_backward(name: str) -> None:
 
 
 def test_images_are_normalised_inside() -> None:
-    backbone = timm_features(SMALL).eval()
+    backbone = timm_features(SMALL, STRIDES).eval()
     images = torch.rand(1, 3, 64, 64)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
     by_hand = torch.stack([(images[:, c] - mean[c]) / std[c] for c in range(3)], dim=1)
@@ -163,7 +164,7 @@ def test_a_damaged_safetensors_file(tmp_path: Path) -> None:
 )
 def test_names_that_are_no_backbone(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        build_model(ModelConfig(backbone=name), 1)
+        build_model(Config(model=ModelConfig(backbone=name)), 1)
     assert "\n" not in str(caught.value)
 
 
@@ -202,9 +203,9 @@ def test_a_stage_finer_than_the_first_features_cannot_be_frozen() -> None:
         model_of("convnext_atto", freeze=1)
 
 
-def backbone_of(name: str, stages: int) -> GGHL:
+def backbone_of(name: str, stages: int) -> Network:
     if name == "darknet53":
-        return build_model(ModelConfig(size="nano", freeze=stages), 3)
+        return build_model(Config(model=ModelConfig(size="nano", freeze=stages)), 3)
     return model_of(name, freeze=stages)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from modelR.training.muon import Muon
 from utils import checkpoint as module
 from utils.checkpoint import (
     CheckpointError,
@@ -18,7 +19,6 @@ from utils.checkpoint import (
     load_state,
     save_checkpoint,
 )
-from utils.muon import Muon
 from utils.seeding import seed_everything
 
 CONTENT = {"config": "train.lr: 0.1", "classes": ["a"], "model": {"w": torch.arange(3.0)}, "epoch": 4}
@@ -57,8 +57,15 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
 
 
+def cut_short(path: Path) -> None:
+    """To less than torch reads at a time from its end."""
+    save_checkpoint(path, CONTENT | {"model": {f"w{k}": torch.zeros(1) for k in range(464)}})
+    path.write_bytes(path.read_bytes()[:40_000])
+
+
 WRITERS = {
     "truncated": truncated,
+    "cut short": cut_short,
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("0.5 0.5 ship\n" * 20),
     "label": lambda path: path.write_text("imagesource:GoogleEarth\ngsd:0.1\n"),
@@ -274,3 +281,37 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert torch.equal(load_checkpoint(path)["model"]["w"], torch.arange(10.0))
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"config": [7]}, "expected a text as 'config', found list"),
+        ({"classes": 3}, "expected names as 'classes', found 3"),
+        ({"classes": ["a", None]}, "expected names as 'classes', found \\['a', None\\]"),
+        ({"model": [7]}, "expected tensors by name as 'model'"),
+        ({"model": {"a.weight": "x"}}, "expected tensors by name as 'model'"),
+        ({"ema": {3: torch.zeros(1)}}, "expected tensors by name as 'ema'"),
+        ({"thresholds": {"a": "0.3"}}, "expected numbers by class as 'thresholds'"),
+        ({"thresholds": [0.3]}, "expected numbers by class as 'thresholds'"),
+    ],
+)
+def test_contents_are_what_they_should_be(tmp_path: Path, values: dict[str, object], message: str) -> None:
+    path, good = tmp_path / "best.pt", {"config": "{}", "classes": ["a"], "model": {"w": torch.zeros(1)}}
+    save_checkpoint(path, {**good, "thresholds": {"*": 0.3}, "ema": {}})
+    load_checkpoint(path)
+    save_checkpoint(path, {**good, **values})
+    with pytest.raises(CheckpointError, match=f"best.pt: {message}"):
+        load_checkpoint(path)
+    assert load_checkpoint(path, check=False)["format"] == 1
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, {})
+    monkeypatch.setattr(torch, "load", allocate)
+    with pytest.raises(CheckpointError, match=r"best\.pt: the machine has too little memory.*can't allocate"):
+        load_checkpoint(path)

@@ -145,7 +145,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == torch.device("cuda")
 
 
-@pytest.mark.parametrize("name", ["gpux", "", "cuda:99", "cpu:x", "cuda:-1"])
+@pytest.mark.parametrize("name", ["gpux", "", "cuda:99", "cpu:x", "cuda:-1", "meta", "hpu", "lazy"])
 def test_unusable_devices_are_named(name: str) -> None:
     with pytest.raises(UserError) as caught:
         pick_device(name)
@@ -276,7 +276,13 @@ def test_all_settings_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert "  train.epochs=100  (whole number from 1)\n      Passes over" in shown
     assert "  data.classes=none  (list of: text)" in shown
     assert max(map(len, shown.splitlines())) <= 60 + len("geopackage,")
-    for words in (["mine.yaml", "--settings", "epochs"], ["--settings", "EPOCHS"]):
+    spellings = [
+        ["--settings", "EPOCHS"],
+        ["--settings=epochs"],
+        ["settings=epochs"],
+        ["--setting", "epochs"],
+    ]
+    for words in (["mine.yaml", "--settings", "epochs"], *spellings):
         with pytest.raises(SystemExit):
             parse_words(parser(), words)
         assert "train.epochs=100" in (shown := capsys.readouterr().out)

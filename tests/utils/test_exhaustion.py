@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,10 @@ def raised(error: BaseException) -> Callable[[object], None]:
         (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (OSError(errno.ENOSPC, "No space left on device", "a.gpkg"), "a.gpkg: No space left"),
         (OSError(errno.EFBIG, "File too large", "x"), "x: File too large"),
+        (
+            RuntimeError("unable to resize file </torch_1>: File too large (27)"),
+            "ulimit -f",
+        ),
         (RuntimeError("received 0 items of ancdata"), "ulimit -n"),
         (RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error."), "shared memory"),
         (PermissionError(errno.EACCES, "Permission denied", "/dev/shm/sem.x"), "/dev/shm/sem.x: Permission"),
@@ -63,6 +68,65 @@ def test_mistakes_stay_what_they_are() -> None:
     assert system_line(OSError("of a library")) is None
 
 
+def while_handling(before: BaseException, error: BaseException) -> BaseException:
+    """An error that was raised in an `except` block."""
+    try:
+        try:
+            raise before
+        except type(before):
+            raise error  # noqa: B904 - in an `except` block, as a mistake is
+    except type(error) as caught:
+        return caught
+
+
+@pytest.mark.parametrize("before", [MemoryError(), OSError(errno.ENOSPC, "No space left on device", "a.pt")])
+@pytest.mark.parametrize("kind", [TypeError, AttributeError, NameError, KeyError, AssertionError, ValueError])
+def test_a_mistake_is_not_hidden_by_what_came_before(before: Exception, kind: type[Exception]) -> None:
+    mistake = while_handling(before, kind("out of memory"))
+    assert mistake.__context__ is before
+    with pytest.raises(kind):
+        run_script(raised(mistake))
+    with pytest.raises(RuntimeError):  # a library that stumbles over the mistake
+        run_script(raised(while_handling(mistake, RuntimeError("writer failed"))))
+
+
+def test_what_a_library_says_while_it_handles_an_exhaustion() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "a.pt")
+    line = str(exhaustion(while_handling(full, RuntimeError("unexpected pos 64 vs 0"))))
+    assert line == "a.pt: No space left on device; then RuntimeError: unexpected pos 64 vs 0"
+    past = while_handling(full, RuntimeError("unexpected pos"))
+    past.__suppress_context__ = True  # raise ... from None
+    assert exhaustion(past) is None
+
+
+def test_paths_and_lines_of_code_are_no_words() -> None:
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", "/home/torch_out of memory")
+    assert exhaustion(error) == "/home/torch_out of memory: No such file or directory"
+    trace = 'Traceback (most recent call last):\n  File "a.py", line 3\n    say("out of memory")\n'
+    assert exhaustion(RuntimeError(f"Caught RuntimeError\n{trace}RuntimeError: sizes differ")) is None
+    told = exhaustion(RuntimeError(f"Caught RuntimeError\n{trace}RuntimeError: can't start new thread\n"))
+    assert str(told).endswith("(RuntimeError: can't start new thread)")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), TypeError("out of memory")])
+def test_a_thread_that_ends_is_not_waited_for(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As that of a pool of processes, which nobody would feed then."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    waiting = threading.Event()
+
+    def main(_: object) -> None:
+        threading.Thread(target=raised(error), args=(None,)).start()
+        waiting.wait(60 if isinstance(error, RuntimeError) else 0.2)
+
+    is_mistake = isinstance(error, TypeError)
+    assert run_script(main) == (0 if is_mistake else 2)
+    text = capsys.readouterr().err
+    assert text.startswith("Exception in thread" if is_mistake else "error: no more processes or threads")
+    assert ("Traceback" in text) == is_mistake
+
+
 def script(body: str, shell: str, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
     (tmp_path / "s.py").write_text(HEAD + body + "\nsys.exit(run_script(main))\n")
     command = shell.format(python=f"{sys.executable} {tmp_path / 's.py'} {ROOT}")
@@ -89,3 +153,13 @@ def test_output_that_is_closed_or_full(tmp_path: Path, shell: str, code: int) ->
     assert "Exception ignored" not in result.stderr
     assert result.returncode == code, result.stderr
     assert code != 2 or result.stderr.startswith("error: No space left on device")
+
+
+@pytest.mark.slow
+def test_a_thread_that_ends_behind_nohup(tmp_path: Path) -> None:
+    body = "import threading, time\ndef end(): raise MemoryError\n"
+    body += "def main(_):\n    threading.Thread(target=end).start()\n    time.sleep(50)\n"
+    result = script(body, "trap '' INT; exec {python}", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: the machine has too little memory")
+    assert "Traceback" not in result.stderr

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,19 @@ def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
         interrupted()
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_error_of_the_system_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, replacing(tmp_path / "a.txt"):
+        Path("/dev/full").write_text("x" * 100_000)
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    with pytest.raises(FileNotFoundError) as named, replacing(tmp_path / "a.txt") as temporary:
+        shutil.copyfile(temporary, tmp_path / "b.txt")
+    assert named.value.filename == str(tmp_path / "a.txt")
+    with pytest.raises(FileNotFoundError) as other, replacing(tmp_path / "a.txt"):
+        (tmp_path / "b/c.txt").write_text("x")
+    assert other.value.filename == str(tmp_path / "b/c.txt")
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:

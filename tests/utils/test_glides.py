@@ -1,4 +1,4 @@
-"""ORC against the golden table of spec 1.3.5, shapely, slow loops and round trips."""
+"""ORC against the golden cases of spec 1.3.3, shapely, slow loops and round trips."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import shapely
 import torch
 from torch import Tensor
 
-from tests.dataloadR.slow_assignment import snap
+from tests.dataloadR.assign.slow_assignment import snap
 from tests.paths import DATA
 from tests.utils.random_quads import convex_quads, rectangles
 from utils.glides import (
@@ -20,7 +20,7 @@ from utils.glides import (
 from utils.quads import clockwise_quads, hboxes_to_quads, quad_areas, quads_to_hboxes
 
 LABELS = DATA / "dota-samples" / "labelTxt"
-GOLDEN_APPROXIMATIONS = [  # spec 1.3.5: corners in sorted order, best of four (None: only its IoU), its IoU
+GOLDEN_APPROXIMATIONS = [  # spec 1.3.3: corners in sorted order, best of four (None: only its IoU), its IoU
     ([20, 1, 35, 2, 7, 34, 3, 24], [20, 1, 35, 2, 7, 34, 3, 24], 1.0),
     ([5, 5, 29, 1, 32, 20, 24, 24], [29, 1, 32, 20, 24, 24, 5, 5], 1.0),
     ([7, 3, 30, 1, 25, 13, 3, 22], [30, 1, 30, 13, 3, 22, 3, 3], 0.7742),
@@ -92,7 +92,7 @@ def test_approximation_does_not_depend_on_direction_or_first_vertex(turn: int) -
 
 
 def test_approximations_of_real_labels() -> None:
-    """165 of 1185 labels need it; the six images are rich in small vehicles (a third of them, spec 1.3.5)."""
+    """165 of 1185 labels need it; the six images are rich in small vehicles (a third of them need it)."""
     quads = clockwise_quads(dota_quads())
     found = approximate_quads(quads)
     exact = np.array([fits_its_box(quad) for quad in quads.tolist()])

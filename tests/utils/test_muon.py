@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from cfg.schema import TrainConfig
-from utils.muon import Muon, orthogonalized
-from utils.optim import build_optimizer, build_scheduler
+from modelR.training.muon import Muon, orthogonalized
+from modelR.training.optim import build_optimizer, build_scheduler
 
 
 def network() -> nn.Sequential:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from cfg.schema import TrainConfig
-from utils.optim import (
+from modelR.training.optim import (
     ModelEma,
     build_optimizer,
     build_scheduler,

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.paths import GOLDEN
+from tests.paths import OWN_GOLDEN
 from tests.utils.random_quads import convex_quads
 from utils.quad_clip import aligned_overlaps_torch, pairwise_ratios_torch, split_quads
 from utils.quad_iou import aligned_quad_intersections, aligned_quad_iou, pairwise_quad_iou
 from utils.quads import quad_areas
 
-TABLE = GOLDEN / "quad_iou.npz"
+TABLE = OWN_GOLDEN / "quad_iou.npz"
 SQUARE = [[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]]
 
 
@@ -35,7 +35,6 @@ def shapely_iou(a: Tensor, b: Tensor) -> float:
     return shared / (p.area + q.area - shared)
 
 
-@pytest.mark.skipif(not TABLE.exists(), reason=f"no {TABLE}")
 @pytest.mark.parametrize(
     ("dtype", "farthest", "tolerance"), [("float64", np.inf, 1e-9), ("float32", 1e4, 1e-4)]
 )

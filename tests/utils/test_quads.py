@@ -7,7 +7,7 @@ import shapely
 import torch
 from torch import Tensor
 
-from tests.dataloadR.slow_assignment import angle
+from tests.dataloadR.assign.slow_assignment import angle
 from tests.utils.random_quads import convex_quads, rectangles
 from utils.quads import (
     canonical_quads,

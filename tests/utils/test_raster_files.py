@@ -154,6 +154,32 @@ def test_a_vrt_reads_below_its_folder_and_where_it_may(tmp_path: Path) -> None:
             np.testing.assert_array_equal(raster.read(WHOLE), BANDS.transpose(1, 2, 0))
 
 
+def test_names_beside_those_of_sources_and_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_rasterio()
+    for place in ("maps/in.tif", "other/in.tif", "secret.tif"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        write_tiff(tmp_path / place, BANDS)
+    path, secret = tmp_path / "maps/a.vrt", tmp_path / "secret.tif"
+    monkeypatch.chdir(tmp_path / "other")
+    path.write_text(vrt("in.tif", 0))  # GDAL takes that of the working folder
+    assert (
+        f"names 'in.tif', which is not below {tmp_path / 'maps'} but {tmp_path / 'other'}" in try_all(path)[0]
+    )
+    path.write_text(vrt("in.tif", 1))
+    assert try_all(path) == []
+    for more in (
+        f'<Argument name="gain_dataset_filename_1">{secret}</Argument>',
+        f'<Metadata domain="GEOLOCATION"><MDI key="X_DATASET">{secret}</MDI></Metadata>',
+        '<Argument name="gain_dataset_filename_1" relativeToVRT="1">../secret.tif</Argument>',
+    ):
+        path.write_text(vrt("in.tif", 1, more))
+        assert f"which is not below {tmp_path / 'maps'} but {secret}" in try_all(path)[0]
+    path.write_text(vrt("in.tif", 1, "<A>http://www.example.com/a.tif</A>"))
+    assert "which is no local file" in try_all(path)[0]
+
+
 def test_vrts_that_name_themselves_and_xml_that_explodes(tmp_path: Path) -> None:
     need_rasterio()
     path = tmp_path / "a.vrt"

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 import train_GGHL
 from dataloadR.demo_scenes import write_demo_scenes
-from modelR.losses.joint import Losses
+from modelR.detectors.gghl.loss import TERMS
 from tests.training_runs import WORDS
 from utils.checkpoint import CheckpointError
 from utils.cli import run_script
 from utils.resume import read_run, restore
 from utils.resume_check import Expected
 
-EXPECTED = Expected(len(Losses._fields), 3)
+EXPECTED = Expected(("total", *TERMS), 3)
 Path_ = tuple[Any, ...]
 STRANGE: list[Any] = [None, "text", -3, float("nan"), [], {}, {"a": 1}, [[]], torch.zeros(2, 3), True, 1e300]
 
@@ -148,7 +148,13 @@ def test_every_damage_is_one_line(tmp_path: Path, state: dict[str, Any]) -> None
     [
         (("position", "epoch"), -1, "position.epoch: expected a whole number from 0, found int '-1'"),
         (("position", "done"), 4, "position.done: expected at most 3 steps of an epoch, found 4"),
-        (("position", "sums"), torch.zeros(10), "position.sums: expected 9 terms of the loss, found 10"),
+        (
+            ("position", "sums"),
+            {"total": torch.zeros(()), "iou": torch.zeros(())},
+            "position.sums: expected the losses total, foreground, background, positive, negative, iou, "
+            "glide, ratio, distance, found total, iou",
+        ),
+        (("position", "sums", "iou"), torch.zeros(2), "position.sums: expected a finite loss by name, found"),
         (("position", "sums"), ..., "position.sums: expected a value, found nothing"),
         (
             ("random_states", 0, 0),
@@ -195,7 +201,7 @@ def test_the_script_ends_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A file that is cut, and one whose loss has another term."""
+    """A file that is cut, and one from before losses had names, with another term."""
     monkeypatch.chdir(run.parents[1])
     whole = (run / "last.pt").read_bytes()
     sums = Tensor([0.0] * 10)
@@ -211,4 +217,18 @@ def test_the_script_ends_in_one_line(
     assert "Traceback" not in err
     (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
     assert "last.pt" in line
-    assert by_name or "position.sums: expected 9 terms of the loss, found 10" in line
+    assert by_name or "found total, foreground, background, positive" in line
+    assert by_name or "distance, loss 9; " in line
+
+
+def test_losses_without_names_get_them(run: Path, state: dict[str, Any]) -> None:
+    """A checkpoint from before losses had names goes on as one of today."""
+    last = run / "last.pt"
+    whole, position = last.read_bytes(), state["position"]
+    unnamed = torch.stack(list(position["sums"].values()))
+    torch.save({**state, "position": {**position, "sums": unnamed}}, last)
+    try:
+        found = read_run(run).position.sums
+    finally:
+        last.write_bytes(whole)
+    assert dict(found) == position["sums"]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from utils.errors import UserError
 from utils.runlog import RunLog, _panel_of, new_run_folder, read_rows, save_curves
 
 
@@ -17,7 +18,7 @@ def test_new_run_folder_never_reuses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "/tmp"])
 def test_run_names_are_plain(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="expected a plain folder name"):
+    with pytest.raises(UserError, match="expected a plain folder name"):
         new_run_folder(tmp_path, name)
 
 
@@ -103,3 +104,11 @@ def test_curves_of_an_empty_table(tmp_path: Path) -> None:
 )
 def test_panels_follow_the_names(column: str, panel: str | None) -> None:
     assert _panel_of(column) == panel
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\n", b"epoch\n" + b"9" * 200_000 + b"\n"])
+def test_what_is_no_table_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "results.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"results\.csv: expected the table of a run, found .*$"):
+        RunLog(tmp_path, 2)
+    assert (tmp_path / "results.csv").read_bytes() == content

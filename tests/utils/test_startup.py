@@ -65,3 +65,25 @@ def test_the_line_names_the_environment_that_is_there(
     activate.parent.mkdir(parents=True)
     activate.touch()
     assert missing_line(tmp_path) == f"{head}activate its environment: source {activate}, or make shell"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        ("ImportError('libtorch.so: failed to map segment from shared object')", 2, "too little memory"),
+        ("MemoryError()", 2, "too little memory"),
+        ("OSError(24, 'Too many open files')", 2, "ulimit -n"),
+        ("ImportError('cannot import name')", 1, None),
+        ("TypeError('out of memory')", 1, None),
+    ],
+)
+def test_a_machine_that_cannot_load_the_libraries(error: str, code: int, words: str | None) -> None:
+    command = [sys.executable, "-c", f"import utils.startup\nraise {error}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    if words:
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert words in line
+    else:
+        assert done.stderr.startswith("Traceback")

@@ -15,7 +15,7 @@ from dataloadR.formats.angles import is_rotation
 from dataloadR.formats.coco import read_coco
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import F64
-from datasets_tools.convert import readers
+from datasets_tools.known_formats import readers
 from utils.errors import Faults, UserError
 
 

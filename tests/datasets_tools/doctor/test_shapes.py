@@ -73,7 +73,7 @@ def test_a_quad_counts_once_however_it_is_written() -> None:
 
 
 def test_the_approximation_agrees_with_golden_quads() -> None:
-    quads = np.array(  # spec 1.3.5: cases 1, 4, 10 and 11, corners in order
+    quads = np.array(  # spec 1.3.3: cases 1, 4, 10 and 11, corners in order
         [
             [[20, 1], [35, 2], [7, 34], [3, 24]],
             [[5, 8], [33, 19], [40, 40], [12, 22]],

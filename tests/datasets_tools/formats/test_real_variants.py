@@ -11,8 +11,8 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.sniff import text_kind
 from dataloadR.label_lines import read_label_file
-from datasets_tools.convert import readers
 from datasets_tools.doctor.shapes import describe_truncation
+from datasets_tools.known_formats import readers
 from tests.datasets_tools.formats.text_samples import QUAD, pairs, write_files
 from utils.errors import Faults, UserError
 

@@ -12,9 +12,9 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.yolo import read_yolo
 from dataloadR.formats.yolo_folders import read_names
-from datasets_tools.convert import readers
 from datasets_tools.formats.label_studio import read_label_studio
 from datasets_tools.formats.labelme import read_labelme
+from datasets_tools.known_formats import readers
 from tests.datasets_tools.formats.text_samples import (
     EXPECTED,
     HEIGHT,

@@ -7,7 +7,7 @@ import pytest
 
 from dataloadR.formats.notes import Notes
 from datasets_tools import convert
-from datasets_tools.convert import readers
+from datasets_tools.known_formats import readers
 from tests.datasets_tools.formats.text_samples import SAMPLES
 from utils.errors import Faults, UserError
 

@@ -13,8 +13,8 @@ import yaml
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.rectangles import rectangle_quads
-from datasets_tools.convert import readers, writers
 from datasets_tools.formats.training_list import read_list, write_list
+from datasets_tools.known_formats import readers, writers
 from tests.datasets_tools.formats.text_samples import QUAD, write_files
 from tests.paths import DATA
 from utils.errors import Faults, UserError
@@ -151,7 +151,7 @@ def test_list_line_by_hand(tmp_path: Path) -> None:
 
 
 def test_list_of_a_quad_that_needs_the_approximation(tmp_path: Path) -> None:
-    """Case 7 of spec 1.3.5: ratio and order are those of the approximation, vertices and box stay."""
+    """Case 7 of spec 1.3.3: ratio and order are those of the approximation, vertices and box stay."""
     quad = np.array([[[0.0, 1], [26, 4], [34, 22], [10, 26]]])
     image = LabelledImage("a.png", None, quad, ["ship"], np.zeros(1, np.int8))
     write_list([image], tmp_path, Notes(), ["ship"])

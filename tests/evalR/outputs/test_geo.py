@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +221,36 @@ def test_the_centre_of_an_object_off_the_earth_is_none(recwarn: pytest.WarningsR
     np.testing.assert_allclose(centres[0], [11.0, 49.0])
     assert np.isnan(centres[1]).any()
     assert not recwarn.list
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system has other limits")
+@pytest.mark.parametrize("limit", [0, 4096, 40_000])
+def test_a_geopackage_on_a_disk_without_room(
+    limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A limit of file size in the place of a full disk, which only root could make."""
+    import resource
+
+    pyogrio_raw()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with capfd.disabled():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(OSError, match="File too large") as caught:
+                write_geopackage(tmp_path / "out/a.gpkg", make_found(random_quads(50), geo=UTM))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(tmp_path) in caught.value.filename
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_mistake_of_gdal_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyogrio = pytest.importorskip("pyogrio", reason="pyogrio is not installed (requirements-extra.txt)")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise pyogrio.errors.FeatureError("Could not add feature")
+
+    monkeypatch.setattr("pyogrio.raw.write", refuse)
+    with pytest.raises(pyogrio.errors.FeatureError):
+        write_geopackage(tmp_path / "a.gpkg", make_found(random_quads(2), geo=UTM))

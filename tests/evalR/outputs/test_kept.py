@@ -30,15 +30,39 @@ def test_what_is_kept_comes_back(count: int, tmp_path: Path) -> None:
         assert read_kept(tmp_path / "a.npz", "mark") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quads", np.array(["a", "b"])),
+        ("quads", np.zeros((2, 3, 2))),
+        ("scores", np.zeros((2, 2))),
+        ("scores", np.zeros(0)),
+        ("labels", np.zeros(3, np.int64)),
+    ],
+)
+def test_what_does_not_fit_together_is_found_again(tmp_path: Path, name: str, value: np.ndarray) -> None:
+    fields = {"quads": np.zeros((2, 4, 2)), "scores": np.zeros(2), "labels": np.zeros(2, np.int64)}
+    np.savez(tmp_path / "a.npz", mark=np.array("mark"), **fields)
+    assert read_kept(tmp_path / "a.npz", "mark") is not None
+    np.savez(tmp_path / "a.npz", mark=np.array("mark"), **fields | {name: value})
+    assert read_kept(tmp_path / "a.npz", "mark") is None
+
+
 def test_the_mark_changes_with_all_that_matters(tmp_path: Path) -> None:
     image, weights = tmp_path / "a.png", tmp_path / "best.pt"
     image.write_text("a")
     weights.write_text("w")
     config = load_config()
     first = mark_of(image, weights, config)
-    for word in ("predict.formats=[csv]", "data.on_error=skip", "data.workers=0", "predict.quiet=true"):
+    for word in (
+        *("predict.formats=[csv]", "data.on_error=skip", "data.workers=0", "predict.quiet=true"),
+        *("predict.max_pixels=9", "predict.remote=true", "predict.batch_size=1", "eval.metric=voc07"),
+    ):
         assert mark_of(image, weights, load_config(None, [word])) == first
-    for word in ("data.image_size=320", "eval.nms_iou=0.3", "predict.classes=[a]"):
+    for word in (
+        *("data.image_size=320", "eval.nms_iou=0.3", "predict.classes=[a]", "predict.max_picture=99"),
+        *("data.training_scale=1,1,1", "data.max_downscale=3", "train.amp=false"),
+    ):
         assert mark_of(image, weights, load_config(None, [word])) != first
     assert mark_of(image, weights, load_config(None, ["predict.score_threshold=0.4"])) != first
     os.utime(weights, ns=(0, 0))

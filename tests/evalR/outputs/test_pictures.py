@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evalR.outputs import overview
-from evalR.outputs.crops import crop_upright, remove_crops, write_crops
+from evalR.outputs.crops import class_folder, crop_upright, remove_crops, write_crops
 from evalR.outputs.overview import densest_windows, draw_overview, reduce_raster, write_overview
 from evalR.outputs.pictures import annotate, class_legend, legend, part_of, write_picture
 from tests.evalR.outputs.found import make_found, random_quads, rectangle
@@ -238,3 +238,11 @@ def test_crops_of_an_image_replace_those_before(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["a.csv"]
     assert len(list(tmp_path.rglob("*.jpg"))) == 2
     assert write_crops(tmp_path, "b", raster, make_found(), 0.1, 0) == 0
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "../a", "a\\b", "c:", "a\0", "plane", "..."])
+def test_the_folder_of_a_class_lies_in_that_of_the_crops(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / class_folder(name)
+    folder.mkdir()
+    assert folder.resolve().parent == tmp_path
+    assert (folder.name == name) == (name in ("plane",))

@@ -14,6 +14,7 @@ from evalR.predictor import Predictor
 from evalR.scenes import engine
 from evalR.scenes.engine import find_in_scene
 from evalR.scenes.journal import Journal
+from tests.methods import GGHL
 from utils.errors import UserError
 from utils.images import U8, ImageError
 from utils.rasters import Raster, Window, array_raster
@@ -37,6 +38,8 @@ def config(*words: str) -> Config:
 
 class SquareFinder(nn.Module):
     """Finds a square of 16 px around a white pixel, to the pixel."""
+
+    method = GGHL
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,3 +220,31 @@ def test_processes_share_the_tiles(processes: int, tmp_path: Path, monkeypatch: 
     found = find(model, array_raster(image), config(), Journal(place, MEANING))
     assert_equal(found, whole)
     assert model.tiles == 0
+
+
+def test_what_is_counted_are_the_tiles(tmp_path: Path) -> None:
+    image, _ = scene(3, 200, 300, 20)
+    counts: list[int] = []
+
+    def find_counting(journal: Journal | None, raster: Raster) -> None:
+        predictor = Predictor(SquareFinder(), config("predict.overlap=16"), CPU)
+        counts.clear()
+        find_in_scene(predictor, raster, journal, count=counts.append)
+
+    def read(window: Window) -> U8:
+        if window.y_min > 100:
+            raise ImageError("stop")
+        return array_raster(image).read(window)
+
+    tiles = 4 * 6  # from 0, 48, 96, 136 down and from 0, 48, .. 192, 236 right
+    find_counting(None, array_raster(image))
+    assert sum(counts) == tiles
+    with pytest.raises(ImageError):
+        find_counting(Journal(tmp_path / "j", MEANING), Raster((200, 300), True, read))
+    done = sum(counts)
+    assert 0 < done < tiles
+    find_counting(Journal(tmp_path / "j", MEANING), array_raster(image))
+    assert counts[0] == done
+    assert sum(counts) == tiles
+    find_counting(Journal(tmp_path / "j", MEANING), array_raster(image))
+    assert sum(counts) == tiles

@@ -15,12 +15,14 @@ from utils.tiles import Grid, scaled_size, tile_windows
 IOU = 0.3
 SIDE, COUNT = 1500, 200
 
+EDGE = 4.0  # px: half a cell of the finest level
+
 
 def found_in(scene: Scene, grid: Grid) -> Found:
     parts = []
     for tile, window in tile_windows("", scene.size, grid):
         scaled = scaled_size(scene.size, tile.rate)
-        parts.append(found_in_tile(look(scene, window, tile.rate), tile, window, scaled))
+        parts.append(found_in_tile(look(scene, window, tile.rate), tile, window, scaled, EDGE))
     return join_found(parts)
 
 
@@ -122,7 +124,7 @@ def test_cut_means_at_an_inner_border() -> None:
     local = Detections(corners, torch.ones(5), torch.zeros(5, dtype=torch.int64))
     flags = []
     for tile, window in tile_windows("", (100, 160), Grid(100, 40, (1.0,))):
-        one = found_in_tile(local, tile, window, (100, 160))
+        one = found_in_tile(local, tile, window, (100, 160), EDGE)
         flags.append(one.cut.tolist())
         assert one.quads[0, 0].tolist() == [window.x_min, 40]
     assert flags == [[False, True, False, False, False], [True, False, False, False, False]]

@@ -1,0 +1,94 @@
+"""The geometry that label assignment derives from objects and levels."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from utils.glides import NEARLY_HORIZONTAL, approximate_quads, quads_to_glides
+from utils.quads import long_side_directions, quad_areas, quads_to_hboxes
+
+
+class Shapes(NamedTuple):
+    """Shapes of the objects, which the assignment derives from each quad once; M objects."""
+
+    hboxes: Tensor  # (M, 4) px, of the original quad
+    sizes: Tensor  # (M, 2) px, width and height of the box
+    centers: Tensor  # (M, 2) px, mean of the vertices of the approximated quad
+    directions: Tensor  # (M, 2) unit vector along the long side
+    half_sides: Tensor  # (M, 2) px, half the long and half the short side
+    glides: Tensor  # (M, 4), zero where area_ratio says horizontal
+    area_ratio: Tensor  # (M,)
+    areas: Tensor  # (M,) px^2
+
+
+class Level(NamedTuple):
+    """One pyramid level of a batch."""
+
+    number: int  # 0 is the finest
+    stride: int  # px per cell
+    batch: int
+    rows: int
+    columns: int
+
+    @property
+    def cells(self) -> int:
+        """Cells of all maps of the batch."""
+        return self.batch * self.rows * self.columns
+
+
+class Pyramid(NamedTuple):
+    """The levels that targets are built for: a batch of network inputs, and the strides of the detector."""
+
+    batch: int
+    height: int  # px
+    width: int  # px
+    strides: tuple[int, ...]  # px per cell, finest first
+
+    @classmethod
+    def of(cls, images: Tensor, strides: tuple[int, ...]) -> "Pyramid":
+        """Return the levels of images (B, 3, H, W)."""
+        return cls(images.shape[0], images.shape[2], images.shape[3], strides)
+
+    def levels(self) -> list[Level]:
+        """Return the levels, finest first."""
+        sizes = [(stride, self.height // stride, self.width // stride) for stride in self.strides]
+        return [
+            Level(k, stride, self.batch, rows, columns) for k, (stride, rows, columns) in enumerate(sizes)
+        ]
+
+
+def object_shapes(quads: Tensor) -> Shapes:
+    """Derive box, glides, ratio, angle and sides from quads (M, 4, 2) (spec 1.2, 1.3, 2.1)."""
+    snapped = approximate_quads(quads)
+    hboxes = quads_to_hboxes(quads)
+    sizes = hboxes[:, 2:] - hboxes[:, :2]
+    areas = quad_areas(snapped)
+    tiny = torch.finfo(quads.dtype).tiny
+    ratio = (areas / sizes.prod(dim=-1).clamp(min=tiny)).clamp(max=1)
+    edges = (snapped.roll(-1, dims=-2) - snapped).norm(dim=-1)  # p1p2, p2p3, p3p4, p4p1
+    sides = 0.5 * (edges + edges.roll(-2, dims=-1)).narrow(-1, 0, 2)
+    horizontal = (ratio > NEARLY_HORIZONTAL).unsqueeze(-1)
+    return Shapes(
+        hboxes=hboxes,
+        sizes=sizes,
+        centers=snapped.mean(dim=-2),
+        directions=long_side_directions(snapped),
+        half_sides=0.5 * torch.stack([sides.amax(dim=-1), sides.amin(dim=-1)], dim=-1),
+        glides=torch.where(horizontal, 0.0, quads_to_glides(snapped)),
+        area_ratio=ratio,
+        areas=areas,
+    )
+
+
+def on_map(shapes: Shapes, pyramid: Pyramid) -> Tensor:
+    """Return which objects (M,) have their centre on the network input."""
+    x, y = shapes.centers.unbind(-1)
+    return (x >= 0) & (y >= 0) & (x < pyramid.width) & (y < pyramid.height)
+
+
+def cell_edge_dists(hboxes: Tensor, column: Tensor, row: Tensor, stride: int) -> Tensor:
+    """Return the px (K, 4) from cell centres to the top, right, bottom and left sides of boxes (K, 4)."""
+    x_min, y_min, x_max, y_max = hboxes.unbind(-1)
+    x, y = (column + 0.5) * stride, (row + 0.5) * stride
+    return torch.stack([y - y_min, x_max - x, y_max - y, x - x_min], dim=-1)

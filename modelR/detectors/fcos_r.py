@@ -1,0 +1,88 @@
+"""FCOS-R: cells inside an object learn it, and say how central they lie.
+
+Against GGHL: centre sampling in place of the Gaussian, one level for each object, and centre-ness (FCOS,
+arXiv:1904.01355) in place of the heat.  Source: spec 10.2.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cfg.schema import EvalConfig, FcosConfig, LossConfig
+from dataloadR.assign.engine import build_targets
+from dataloadR.assign.fcos import fcos_rule
+from modelR.detectors.gghl.decode import decode_level
+from modelR.detectors.gghl.detector import STRIDES, cell_quads
+from modelR.detectors.gghl.head import OrcHead, branch
+from modelR.detectors.gghl.loss import TERMS, JointLoss, at, positive_count
+from modelR.method import Method
+from utils.records import LevelPrediction, LevelTargets
+from utils.selection import rows_where
+
+Prediction = tuple[LevelPrediction, Tensor]  # of a level, and the logits of its centre-ness (B, H, W)
+
+
+def fcos_r(config: FcosConfig, loss: LossConfig, strides: tuple[int, ...] | None) -> Method:
+    """Return the method, on three levels unless told otherwise."""
+    rule = fcos_rule(config)
+    return Method(
+        name="fcos_r",
+        strides=strides or STRIDES,
+        terms=(*TERMS, "centerness"),
+        head=FcosHead,
+        targets=lambda objects, pyramid, _: build_targets(objects, pyramid, rule),
+        count=positive_count,
+        loss=FcosLoss(loss),
+        candidates=candidates,
+    )
+
+
+class FcosHead(nn.Module):
+    """Maps the features of one level (B, C, H, W) to what `OrcHead` predicts, and to centre-ness logits."""
+
+    def __init__(self, channels: int, num_classes: int, stride: int) -> None:
+        super().__init__()
+        self.orc = OrcHead(channels, num_classes, stride)
+        self.centerness = branch(channels, 1)
+
+    @property
+    def classes(self) -> nn.Sequential:
+        """The branch whose last layer belongs to the classes."""
+        return self.orc.classes
+
+    def forward(self, features: Tensor) -> Prediction:
+        return self.orc(features), self.centerness(features).squeeze(1)
+
+
+class FcosLoss:
+    """JOL, and the binary cross-entropy of the centre-ness on positive cells (FCOS, section 3.3)."""
+
+    def __init__(self, config: LossConfig) -> None:
+        self.joint = JointLoss(config)
+
+    def __call__(
+        self, predictions: Sequence[Prediction], targets: Sequence[LevelTargets], normalizer: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the terms by name; `normalizer` as for `JointLoss`."""
+        terms = self.joint([level for level, _ in predictions], targets, normalizer)
+        rows = rows_where([target.owner.flatten() >= 0 for target in targets])
+        errors = []
+        for (_, logits), target, own in zip(predictions, targets, rows, strict=True):
+            true = at(target.heat, own)
+            found = at(logits, own).to(true.dtype)
+            error = F.binary_cross_entropy_with_logits(found, true, reduction="none")
+            errors.append((error * at(target.mix_weight, own)).sum())
+        return terms | {"centerness": torch.stack(errors).sum() / normalizer}
+
+
+def candidates(predictions: Sequence[Prediction], config: EvalConfig) -> tuple[Tensor, Tensor]:
+    """Return every cell as quads (B, K, 4, 2) px and scores (B, K, C), its objectness times centre-ness."""
+    levels = []
+    for prediction, logits in predictions:
+        decoded = decode_level(prediction)
+        central = logits.to(decoded.objectness.dtype).sigmoid()
+        levels.append(cell_quads(decoded._replace(objectness=decoded.objectness * central), config))
+    quads, scores = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
+    return quads, scores

@@ -1,0 +1,48 @@
+"""Decoding of raw logits to pixels and probabilities (spec 3.2)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from utils.records import DecodedLevel, LevelPrediction
+
+MAX_EDGE_DIST = 4096.0  # px; beyond it exp() only threatens to overflow
+MIN_GLIDE_SIGMOID = 0.01  # sigmoids at and below it mean a glide of exactly 0
+
+
+def decode_level(prediction: LevelPrediction) -> DecodedLevel:
+    """Return distances and boxes in pixels, the rest in [0, 1]; glides are not masked.
+
+    Half precision becomes float32 before the exponential.
+
+    Source: spec 3.2.
+    """
+    stride = prediction.stride
+    edge_logits = _at_least_float32(prediction.edge_logits).clamp(max=math.log(MAX_EDGE_DIST / stride))
+    edge_dists = edge_logits.exp() * stride
+    glide_sigmoids = _at_least_float32(prediction.glide_logits).sigmoid().clamp(min=MIN_GLIDE_SIGMOID)
+    return DecodedLevel(
+        edge_dists=edge_dists,
+        hboxes=edge_dists_to_hboxes(edge_dists, stride),
+        glides=(glide_sigmoids - MIN_GLIDE_SIGMOID) / (1.0 - MIN_GLIDE_SIGMOID),
+        area_ratio=F.hardsigmoid(_at_least_float32(prediction.ratio_logit)),
+        objectness=_at_least_float32(prediction.objectness_logit).sigmoid(),
+        class_scores=_at_least_float32(prediction.class_logits).sigmoid(),
+    )
+
+
+def edge_dists_to_hboxes(edge_dists: Tensor, stride: int) -> Tensor:
+    """Return the boxes that lie `edge_dists` (B, H, W, 4) pixels around the centres of their cells."""
+    _, height, width, _ = edge_dists.shape
+    columns = torch.arange(width, device=edge_dists.device)
+    rows = torch.arange(height, device=edge_dists.device)
+    x = (columns + 0.5) * stride
+    y = ((rows + 0.5) * stride).unsqueeze(-1)
+    top, right, bottom, left = edge_dists.unbind(-1)
+    return torch.stack([x - left, y - top, x + right, y + bottom], dim=-1)
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -1,0 +1,56 @@
+"""GGHL: Gaussian label assignment, quads by edge distances and glides, the joint loss."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cfg.schema import AssignConfig, EvalConfig, LossConfig
+from dataloadR.assign.engine import build_targets
+from dataloadR.assign.gaussian import gaussian_rule
+from modelR.detectors.gghl.decode import decode_level
+from modelR.detectors.gghl.head import OrcHead
+from modelR.detectors.gghl.loss import TERMS, JointLoss, positive_count
+from modelR.method import Method
+from utils.glides import glides_to_quads, mask_glides, settle_glides
+from utils.records import DecodedLevel, LevelPrediction
+
+STRIDES = (8, 16, 32)
+
+
+def gghl(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | None) -> Method:
+    """Return the method (Huang et al., TIP 2022, arXiv:2109.12848), on three levels unless told otherwise."""
+    rule = gaussian_rule(assign)
+    return Method(
+        name="gghl",
+        strides=strides or STRIDES,
+        terms=TERMS,
+        head=OrcHead,
+        targets=lambda objects, pyramid, _: build_targets(objects, pyramid, rule),
+        count=positive_count,
+        loss=JointLoss(loss),
+        candidates=candidates,
+    )
+
+
+def candidates(predictions: Sequence[LevelPrediction], config: EvalConfig) -> tuple[Tensor, Tensor]:
+    """Return every cell as quads (B, K, 4, 2) px and scores of its classes (B, K, C), finest level first."""
+    levels = [cell_quads(decode_level(prediction), config) for prediction in predictions]
+    quads, scores = (torch.cat(parts, dim=1) for parts in zip(*levels, strict=True))
+    return quads, scores
+
+
+def cell_quads(decoded: DecodedLevel, config: EvalConfig) -> tuple[Tensor, Tensor]:
+    """Return every cell of a level as quads (B, H * W, 4, 2) and scores of its classes (B, H * W, C).
+
+    Score = objectness^(1 - w) * class score^w with w of `eval.class_weight`, of the best class of a cell or
+    of each (`eval.multi_label`).
+    """
+    weight = config.class_weight
+    scores = decoded.objectness.unsqueeze(-1) ** (1 - weight) * decoded.class_scores**weight
+    if not config.multi_label:
+        best = decoded.class_scores.argmax(dim=-1, keepdim=True)
+        scores = torch.zeros_like(scores).scatter(-1, best, scores.gather(-1, best))
+    read = settle_glides if config.ratio_check else mask_glides
+    quads = glides_to_quads(decoded.hboxes, read(decoded.glides, decoded.area_ratio))
+    return quads.flatten(1, 2), scores.flatten(1, 2)

@@ -1,0 +1,130 @@
+"""Each detector from its YAML: it trains, resumes to the bit, equals itself in two processes, and learns."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import train_GGHL
+from cfg.load import ConfigError, config_text, load_config, load_config_text
+from dataloadR.demo_scenes import write_demo_scenes
+from evalR.evaluate import mean_ap
+from evalR.load import load_detector
+from tests.test_overfit import WORDS as OVERFIT
+from tests.test_overfit import eight_images
+from tests.test_training import PLAIN, AfterSteps
+from tests.training_runs import ROOT, WORDS, assert_same, finish, last_state, start, table
+from utils.interrupts import Interrupted
+from utils.run_settings import run_settings
+
+DETECTORS = sorted(path.stem for path in (ROOT / "cfg/detectors").glob("*.yaml"))
+OTHERS = [name for name in DETECTORS if name != "gghl"]  # which the other tests train
+AP50 = {"centernet_r": 0.90, "fcos_r": 0.90, "gghl_pro": 0.90}
+
+
+def yaml_of(name: str) -> str:
+    return str(ROOT / "cfg/detectors" / f"{name}.yaml")
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    write_demo_scenes(tmp_path / "data", train=8, val=2, size=(64, 64))
+    return ["data.root=data", *WORDS, "train.epochs=1", "train.eval_every=1"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_trains_predicts_and_names_its_losses(name: str, words: list[str]) -> None:
+    train_GGHL.main([yaml_of(name), *words])
+    (row,) = table(name)
+    trained = load_detector(Path("runs", name, "best.pt"), [], lambda _: torch.device("cpu"))
+    terms = trained.model.method.terms
+    assert [column for column in row if column in terms] == list(terms)
+    assert float(row["total"]) == pytest.approx(sum(float(row[term]) for term in terms), rel=1e-4)
+    assert trained.config.model.detector == load_config(yaml_of(name)).model.detector
+    quads, scores = trained.model.method.candidates(
+        trained.model(torch.rand(1, 3, 64, 96)), trained.config.eval
+    )
+    assert quads.isfinite().all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_resumes_to_the_bit(name: str, words: list[str]) -> None:
+    words = [word for word in words if not word.startswith(("train.epochs", "train.eval"))]
+    config = load_config(yaml_of(name), [*words, "train.epochs=2", "train.eval_every=2"])
+    train_GGHL.train(config, "whole")
+    with pytest.raises(Interrupted):
+        train_GGHL.train(config, "parts", AfterSteps(3))
+    again = config.train.model_copy(update={"resume": "auto"})
+    train_GGHL.train(config.model_copy(update={"train": again}), "parts")
+    assert_same(last_state("parts"), last_state("whole"))
+    assert table("parts") == table("whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_two_processes_equal_one(name: str, words: list[str]) -> None:
+    words = [yaml_of(name), *words, *PLAIN]
+    finish(start([*words, "train.name=one"]))
+    finish(start([*words, "train.name=two"], processes=2))
+    found = last_state("two")
+    for key, value in last_state("one")["model"].items():  # type: ignore[attr-defined]
+        torch.testing.assert_close(found["model"][key], value, rtol=0, atol=1e-5)  # type: ignore[index]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_overfits_eight_images(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = eight_images(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = train_GGHL.train(load_config(yaml_of(name), [f"data.root={root}", *OVERFIT]), "eight")
+    assert mean_ap(result, "voc12", 0.5) >= AP50[name]
+
+
+def test_the_settings_of_others_are_refused_by_name() -> None:
+    with pytest.raises(
+        ConfigError, match=r"fcos\.min_centerness: read by fcos_r alone, model\.detector is gghl"
+    ):
+        load_config(None, ["fcos.min_centerness=0.1"])
+    with pytest.raises(ConfigError, match=r"loss\.iou: read by gghl and fcos_r alone"):
+        load_config(yaml_of("centernet_r"), ["loss.iou=2"])
+    load_config(None, ["fcos.min_centerness=0.05"])  # as it is anyway
+    text = config_text(load_config(yaml_of("fcos_r")))
+    assert "assign.min_side" in text
+    assert "assign.rule" not in text
+    assert "centernet." not in text
+    assert load_config_text(text, "config.yaml") == load_config(yaml_of("fcos_r"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["model.strides=4,8,16,32"],
+            r"assign\.level_bounds: expected 3 rising numbers, one between",
+        ),
+        (["model.strides=8,32"], r"model\.strides: expected strides that double"),
+        (["assign.level_bounds=9,9"], r"assign\.level_bounds: expected 2 rising numbers"),
+        (
+            ["model.detector=centernet_r", "model.strides=8"],
+            r"model\.strides: expected none, centernet_r has",
+        ),
+        (["model.detector=fcos_r", "fcos.level_bounds=9"], r"fcos\.level_bounds: expected 2 rising"),
+        (["model.detector=yolo"], r"model\.detector: .*gghl"),
+    ],
+)
+def test_levels_and_bounds_belong_together(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, words)
+
+
+def test_later_yamls_win_and_all_name_the_run(tmp_path: Path) -> None:
+    one, two = tmp_path / "data.yaml", tmp_path / "more.yaml"
+    one.write_text("data.root: here\ntrain.epochs: 7\nmodel.size: nano\n")
+    two.write_text("train.epochs: 9\nmodel.detector: fcos_r\n")
+    settings = run_settings([str(one), str(two)], ["model.size=small"], tmp_path, restarted=False)
+    config = settings.config
+    assert (config.data.root, config.train.epochs, config.model.detector) == ("here", 9, "fcos_r")
+    assert (config.model.size, settings.name) == ("small", "data-more")
