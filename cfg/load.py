@@ -210,8 +210,8 @@ def _explain(error: ValidationError, sources: dict[str, str]) -> list[str]:
 
 
 def _is_of_the_scalar(problem: Any) -> bool:
-    """Return whether a list is said to be no number, which is beside the point."""
-    return problem["type"] == "int_type" and isinstance(problem["input"], list)
+    """Return whether a list or a mapping is said to be no number, which is beside the point."""
+    return problem["type"] in ("int_type", "float_type") and isinstance(problem["input"], list | dict)
 
 
 def _wrong(problem: str, message: str, key: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from cfg.section import Count, Number, Percent, Positive, Section, Share
+from cfg.section import Count, Number, Percent, Rate, Section, Share
 
 OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "pictures", "crops"]
 DEFAULT_THRESHOLD = 0.3  # where neither the settings nor the checkpoint say one
@@ -31,7 +31,7 @@ class PredictConfig(Section):
     """Side of the tiles of large images in pixels; none: the longer side of data.image_size."""
     overlap: Annotated[float, Field(ge=0.0)] = 0.25
     """Of neighbouring tiles: below 1 a share of their side, from 1 on pixels."""
-    rates: tuple[Positive, ...] = ()
+    rates: tuple[Rate, ...] = ()
     """Scales at which images are cut into tiles, 0.5 finds objects twice as large; none: large images alone,
     at the median scale of training."""
     batch_size: Number = 8

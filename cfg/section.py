@@ -10,6 +10,8 @@ Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[int, Field(ge=1)]
 Scale = Annotated[float, Field(ge=0.1, le=4.0)]
+RATES = (0.01, 16.0)  # least and largest scale at which images are cut into tiles
+Rate = Annotated[float, Field(ge=RATES[0], le=RATES[1])]
 Turns = Annotated[int, Field(ge=0, le=3)]
 SIZE_STEP = 32  # the coarsest stride of a backbone: every input side is a multiple of it
 

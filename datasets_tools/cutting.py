@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cfg.section import RATES
 from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
 from datasets_tools.split_jobs import IMAGES, IN_NONE, KEPT, ONLY_CUT, Done, Job, Options, run_job
@@ -23,7 +24,6 @@ from utils.tiles import Grid, Tile, tile_windows
 
 RECORD = "split.json"  # in DST: how it was cut
 ROWS_AT_ONCE = 8  # rows of tiles of one job, where several processes share an image
-RATES = 0.01, 16.0  # least and largest
 
 
 def run(given: argparse.Namespace) -> None:

@@ -104,6 +104,12 @@ def test_words_of_every_type() -> None:
             "model.pretrained: expected false beside model.weights: one of the two, got True",
         ),
         ("model.freeze: 6", "model.freeze: Input should be less than or equal to 5, got 6"),
+        ("predict.rates: [1.0e-9]", "predict.rates: Input should be greater than or equal to 0.01"),
+        ("predict.rates: [17]", "predict.rates: Input should be less than or equal to 16"),
+        (
+            "predict.score_threshold: {ship: 2}",
+            "predict.score_threshold: Input should be less than or equal to 1, got 2",
+        ),
         ("train.name: ..", "train.name: expected a plain folder name, got '..'"),
         ("train.name: a/b", "train.name: expected a plain folder name, got 'a/b'"),
         ('train.name: "a\\0"', "train.name: expected a plain folder name, got 'a\\x00'"),
