@@ -136,7 +136,7 @@ def _words(overrides: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         data = yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
     if data is None:
         return {}

@@ -125,7 +125,8 @@ def write_json(path: Path, report: Report, data: Labelled) -> None:
         "figures": [figure._asdict() for figure in report.figures],
     }
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # a name may be no text
 
 
 if __name__ == "__main__":

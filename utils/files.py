@@ -123,8 +123,11 @@ def check_folder(path: Path, what: str) -> None:
 def strange_kind(path: str | Path) -> str | None:
     """Return what a path is that is there and no regular file, links followed; None for the others.
 
-    To open a pipe waits for whoever writes into it, and a device may never end.
+    To open a pipe waits for whoever writes into it, and a device may never end.  A path that is no text could
+    be read, but not be written into any result.
     """
+    if not is_text(path):
+        return "a path that is not UTF-8"
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - raises for the same paths as open
     except (OSError, ValueError):
@@ -135,20 +138,34 @@ def strange_kind(path: str | Path) -> str | None:
     return next((kind for is_kind, kind in kinds if is_kind(mode)), "a device")
 
 
+def is_text(path: str | Path) -> bool:
+    """Say whether a path is text, as those of today's systems are: in UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the contents of a regular file.
 
     Raises:
         OSError: it cannot be read, or is another kind of file.
     """
-    kind = strange_kind(path)
-    if kind:
-        raise OSError(errno.EINVAL, f"expected a file, got {kind}", str(path))
+    _refuse_strange_kinds(path)
     return path.read_bytes()
 
 
+def _refuse_strange_kinds(path: Path) -> None:
+    kind = strange_kind(path)
+    if kind:
+        raise OSError(errno.EINVAL, f"expected a file, got {kind}", str(path))
+
+
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a regular file.
+
+    Raises:
+        OSError: as `read_bytes`.
+    """
+    _refuse_strange_kinds(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

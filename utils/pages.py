@@ -33,7 +33,7 @@ def write_page(path: Path, template: Path, values: Mapping[str, object]) -> None
     """Write what `render_page` returns."""
     text = render_page(template, values)
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def render_page(template: Path, values: Mapping[str, object]) -> str:
