@@ -8,6 +8,7 @@ from typing import NamedTuple
 from dataloadR.label_lines import AnnotationError, read_lines
 from dataloadR.split_names import called_alike
 from utils.errors import Faults
+from utils.files import is_text
 
 log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm", ".gif")
@@ -90,6 +91,8 @@ def _find_names(root: Path, split: str) -> Path | None:
 def pair_files(place: Folder, faults: Faults) -> list[tuple[Path, Path | None]]:
     """Return image and label file of each image; label files are looked up in one listing of the folder."""
     images = {path.name: path for path in sorted(place.images.iterdir()) if is_image(path)}
+    for name in [name for name in images if not is_text(name)]:
+        faults.add(AnnotationError(f"{images.pop(name)}: expected a name in UTF-8; give it another"))
     chosen = _choose(images, place.names, faults) if place.names else list(images.values())
     if not chosen:
         raise AnnotationError(f"{place.names or place.images}: expected at least one image, found none")

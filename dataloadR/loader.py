@@ -9,6 +9,7 @@ import re
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from functools import partialmethod
 from multiprocessing.queues import Queue
 from multiprocessing.util import get_temp_dir
 from typing import Any, NamedTuple
@@ -101,6 +102,7 @@ def init_worker(_: int) -> None:
     What is sent to the whole group must not end the workers before the parent has saved.
     """
     Queue._on_queue_feeder_error = staticmethod(_end_with_error)  # type: ignore[attr-defined] # noqa: SLF001
+    Queue._start_thread = partialmethod(_start_or_end, Queue._start_thread)  # type: ignore[attr-defined] # noqa: SLF001
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,6 +121,14 @@ def _end_with_error(error: Exception, _: object) -> None:
     if code is None:
         traceback.print_exception(error)
     os._exit(code or 1)
+
+
+def _start_or_end(queue: "Queue[Any]", start: Callable[["Queue[Any]"], None]) -> None:
+    """Start the thread that sends the batches of a worker."""
+    try:
+        start(queue)
+    except RuntimeError as error:  # no more threads may be started
+        _end_with_error(error, None)
 
 
 def end_workers() -> None:

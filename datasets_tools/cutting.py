@@ -117,7 +117,7 @@ def _begin(out: Path, record: dict[str, Any]) -> None:
 def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected the options of an earlier run in JSON: {error}") from None
     if not isinstance(record, dict):
         raise UserError(f"{path}: expected the options of an earlier run, got {type(record).__name__}")

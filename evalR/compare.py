@@ -133,7 +133,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     """Return metrics.json; nothing where it is an older version's or another program's."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if isinstance(values, dict) and _is_ours(values.get("protocol")) and _is_task(values.get("task1")):
         return values

@@ -172,7 +172,7 @@ def read_protocol(record: Path) -> dict[str, Any] | None:
     """Return the protocol of a record of any version; None: it is no such file."""
     try:
         values = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     protocol = values.get("protocol") if isinstance(values, dict) else None
     return protocol if isinstance(protocol, dict) else None

@@ -1,6 +1,8 @@
 """Only regular files are opened: nothing waits for a pipe or reads a device to its end."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,14 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.shapes import MOST_VERTICES, crossings, polygon_quad
 from dataloadR.label_lines import AnnotationError
 from dataloadR.splits import load_split
-from datasets_tools import check, convert, show
+from datasets_tools import check, convert, make_list, show
 from evalR.outputs.kept import keep, read_kept
 from evalR.outputs.video import video_info
 from evalR.scenes.journal import Journal
 from tests.special_files import add_special_files, no_longer_than
 from tests.training_runs import WORDS
 from utils.errors import Faults, UserError
+from utils.files import file_hash
 from utils.images import ImageError, check_image, image_size, read_header, read_image
 from utils.rasters import raster_info
 from utils.records import Detections
@@ -114,3 +117,32 @@ def test_crossings_are_counted() -> None:
     assert crossings(bow[[0, 2, 1, 3]]) == 0
     star = np.array([[np.cos(k * 4 * np.pi / 5), np.sin(k * 4 * np.pi / 5)] for k in range(5)])
     assert crossings(star) == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+@pytest.mark.usefixtures("words")
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """Bytes of other encodings, as old archives have them: nothing that is written could hold them."""
+    root = tmp_path / "data"
+    good = next((root / "train/images").iterdir())
+    odd = root / "train/images/Donn\udce9es.png"
+    shutil.copy(good, odd)
+    for read in (read_image, image_size, check_image, raster_info):
+        with pytest.raises(ImageError, match="UTF-8"):
+            read(odd)
+    faults = Faults(skip=True)
+    everything, _ = read_split(root, "train", faults=faults)
+    assert len(everything) == len(list((root / "train/images").iterdir())) - 1
+    assert [message.partition(": ")[2] for message in faults.messages] == [
+        "expected a name in UTF-8; give it another"
+    ]
+    with pytest.raises(UserError, match="expected a name in UTF-8"):
+        make_list.main([str(root), "lists", "--split", "train=1"])
+    assert check.main([str(root), "--out", "checked", "--processes", "1"]) == 1
+    assert "expected a file, got a path that is not UTF-8" in Path("checked/check.json").read_text()
+
+
+def test_hashes_of_files_that_are_none(tmp_path: Path) -> None:
+    for path in add_special_files(tmp_path, ".pt"):
+        with no_longer_than(20), pytest.raises(OSError):  # noqa: PT011 - each system says it in its words
+            file_hash(path)

@@ -5,7 +5,7 @@ import logging
 import pickle
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,22 +61,14 @@ def load_checkpoint(
     path: str | Path,
     map_location: str | torch.device = "cpu",
     required: Sequence[str] = REQUIRED,
-    check: bool = True,
 ) -> dict[str, Any]:
     """Read what `save_checkpoint` wrote: a strange file cannot run code.
-
-    Args:
-        check: what predicting takes from it must be what it should be; `utils.resume_check` asks for more.
 
     Raises:
         CheckpointError: no such file, no checkpoint, one that needs code, another format, missing keys.
     """
     path = Path(path)
-    checkpoint = _checked(read_tensors(path, map_location), path, required)
-    fault = next(_content_faults(checkpoint), None) if check else None
-    if fault:
-        raise CheckpointError(f"{path}: expected {fault}")
-    return checkpoint
+    return _checked(read_tensors(path, map_location), path, required)
 
 
 def read_tensors(path: str | Path, map_location: str | torch.device = "cpu") -> object:
@@ -95,27 +87,6 @@ def read_tensors(path: str | Path, map_location: str | torch.device = "cpu") -> 
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # of the disk; in a file that was cut off torch looks for places before its start
         raise CheckpointError(f"{path}: {exhaustion(error) or read_fault(path, error)}") from None
-
-
-def _content_faults(checkpoint: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what should be in a checkpoint and is not, of the keys that are there."""
-    config, classes = checkpoint.get("config", ""), checkpoint.get("classes", ["x"])
-    if not isinstance(config, str):
-        yield f"a text as 'config', found {type(config).__name__}"
-    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) and name for name in classes):
-        yield f"names as 'classes', found {repr(classes)[:40]}"
-    for key in ("model", "ema"):
-        if not _all_are(checkpoint.get(key, {}), Tensor):
-            yield f"tensors by name as {key!r}"
-    if not _all_are(checkpoint.get("thresholds") or {}, float):
-        yield "numbers by class as 'thresholds'"
-
-
-def _all_are(values: object, kind: type) -> bool:
-    """Say whether something is a dictionary from text to one kind of values."""
-    if not isinstance(values, Mapping):
-        return False
-    return all(isinstance(key, str) and isinstance(value, kind) for key, value in values.items())
 
 
 def _checked(checkpoint: object, path: Path, required: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Exhausted machines: what they say, in one line; output that is closed or full."""
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -124,11 +125,13 @@ def say(text: str) -> None:
 
 
 def open_output() -> None:
-    """Give a process whose output was closed before it began somewhere to write to."""
+    """Let everything be written: whatever it is, and where the output was closed before the process began."""
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the end
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error: names of files may be no text
 
 
 def close_output() -> None:

@@ -87,15 +87,19 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def write_text(path: Path, text: str, flush: bool = True) -> None:
-    """Write a text file in UTF-8, whole or not at all; `flush` as in `replacing`."""
+def write_text(path: Path, text: str, flush: bool = True, errors: str = "strict") -> None:
+    """Write a text file in UTF-8, whole or not at all; `flush` as in `replacing`, `errors` as in `open`."""
     with replacing(path, flush) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors=errors, newline="\n")
 
 
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:
-    """Write a value as JSON, on one line or indented, keys in the given order."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False) + "\n")
+    """Write a value as JSON, on one line or indented, keys in the given order.
+
+    Names of files that are no text get escapes, which JSON reads as the same names.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
+    write_text(path, text, errors="backslashreplace")
 
 
 def data_folder(root: Path) -> Path:
@@ -123,8 +127,11 @@ def check_folder(path: Path, what: str) -> None:
 def strange_kind(path: str | Path) -> str | None:
     """Return what a path is that is there and no regular file, links followed; None for the others.
 
-    To open a pipe waits for whoever writes into it, and a device may never end.
+    To open a pipe waits for whoever writes into it, and a device may never end.  A path that is no text could
+    be read, but not be written into any result.
     """
+    if not is_text(path):
+        return "a path that is not UTF-8"
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - raises for the same paths as open
     except (OSError, ValueError):
@@ -135,20 +142,34 @@ def strange_kind(path: str | Path) -> str | None:
     return next((kind for is_kind, kind in kinds if is_kind(mode)), "a device")
 
 
+def is_text(path: str | Path) -> bool:
+    """Say whether a path is text, as those of today's systems are: in UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in str(path))
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the contents of a regular file.
 
     Raises:
         OSError: it cannot be read, or is another kind of file.
     """
-    kind = strange_kind(path)
-    if kind:
-        raise OSError(errno.EINVAL, f"expected a file, got {kind}", str(path))
+    _refuse_strange_kinds(path)
     return path.read_bytes()
 
 
+def _refuse_strange_kinds(path: Path) -> None:
+    kind = strange_kind(path)
+    if kind:
+        raise OSError(errno.EINVAL, f"expected a file, got {kind}", str(path))
+
+
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a regular file.
+
+    Raises:
+        OSError: as `read_bytes`.
+    """
+    _refuse_strange_kinds(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

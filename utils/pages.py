@@ -31,7 +31,7 @@ class Picture(NamedTuple):
 
 def write_page(path: Path, template: Path, values: Mapping[str, object]) -> None:
     """Write what `render_page` returns."""
-    write_text(path, render_page(template, values))
+    write_text(path, render_page(template, values), errors="backslashreplace")  # a name may be no text
 
 
 def render_page(template: Path, values: Mapping[str, object]) -> str:

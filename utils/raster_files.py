@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cfg.predict import PredictConfig
+from utils.files import is_text
 from utils.images import ImageError
 
 PIXELS = ("GTiff", "COG", "JPEG", "PNG", "JP2OpenJPEG", "BMP", "GIF", "BIGGIF", "WEBP", "PNM")  # nothing else
@@ -77,6 +78,8 @@ def check_raster_file(path: str | Path, access: Access) -> None:
         ImageError: it names files that are not for it, or something in the network.
     """
     place = Path(path)
+    if not is_text(place):
+        raise ImageError(f"{path}: expected a path in UTF-8; give it another")
     if access.remote:
         return
     if place.suffix.lower() == VRT:

@@ -130,7 +130,7 @@ def load_state_of_run(source: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    checkpoint = load_checkpoint(source, check=False)
+    checkpoint = load_checkpoint(source)
     position = checkpoint.get("position")
     sums = position.get("sums") if isinstance(position, dict) else None
     if isinstance(position, dict) and isinstance(sums, Tensor) and sums.ndim == 1:

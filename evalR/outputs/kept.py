@@ -33,7 +33,7 @@ def mark_of(source: Path, weights: Path, config: Config) -> str:
     for path in filter(Path.exists, (source, weights)):
         status = path.stat()
         parts.append(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 
 def _matters(key: str) -> bool:
