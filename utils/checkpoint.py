@@ -86,7 +86,8 @@ def read_tensors(path: str | Path, map_location: str | torch.device = "cpu") -> 
     except (pickle.UnpicklingError, OSError, *DAMAGE) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # of the disk; in a file that was cut off torch looks for places before its start
-        raise CheckpointError(f"{path}: {exhaustion(error) or read_fault(path, error)}") from None
+        lack = None if isinstance(error, OSError) else exhaustion(error)
+        raise CheckpointError(f"{path}: {lack or read_fault(path, error)}") from None
 
 
 def _checked(checkpoint: object, path: Path, required: Sequence[str]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def test_all_that_takes_weights_asks(tmp_path: Path) -> None:
     torch.save({**torch.load(path, weights_only=True), "thresholds": "text"}, path)
     with pytest.raises(CheckpointError, match=rf"{path}: damaged, .*: thresholds: expected a score"):
         load_detector(path, [], lambda _: torch.device("cpu"))
-    model = build_model(load_config(None, ["model.size=nano"]).model, len(CLASSES))
+    model = build_model(load_config(None, ["model.size=nano"]), len(CLASSES))
     with pytest.raises(CheckpointError, match=rf"{path}: damaged, .*: thresholds: expected a score"):
         init_model(model, path, CLASSES)
 
