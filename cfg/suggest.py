@@ -10,6 +10,7 @@ from cfg.words import kinds
 LIST_ALL = "python train_GGHL.py --settings lists all there are"
 ALIKE, NEARLY = 0.8, 0.9  # similarity of spelling in the same section, and anywhere
 SECTION_ALIKE = 0.7
+WEIGHTS = ("model", "model_path", "checkpoint", "ckpt")  # words by which others mean the option
 
 
 def suggestion(key: str, options: Sequence[str] = ()) -> str:
@@ -27,6 +28,8 @@ def suggestion(key: str, options: Sequence[str] = ()) -> str:
         return clause
     keys = keys or _keys_like(_nearest_section(section), last)
     near = [f"{word}=" for word in options if not section and _alike(last, word, ALIKE)]
+    if not section and last in WEIGHTS and "weights" in options:
+        near.append("weights=")
     words = [f"'{word}'" for word in (*near, *keys)]
     if not words:
         return LIST_ALL

@@ -139,7 +139,8 @@ def find_weights(name: str | Path) -> Path:
     for path in (direct, direct / "best.pt", pretrained):
         if path.is_file():
             return path
-    raise CheckpointError(f"{name}: no such file, neither {direct.absolute()} nor {pretrained}")
+    places = " nor ".join(dict.fromkeys((str(direct.absolute()), str(pretrained))))
+    raise CheckpointError(f"{name}: no such file, {'neither ' * (' nor ' in places)}{places}")
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:

@@ -204,3 +204,9 @@ def test_words_of_the_script_come_first() -> None:
     assert suggestion("wieghts", options) == "did you mean 'weights=' or 'model.weights'?"
     assert suggestion("overwite", options) == "did you mean 'overwrite='?"
     assert suggestion("foo", options) == LIST_ALL
+
+
+@pytest.mark.parametrize("word", ["model", "ckpt", "checkpoint"])
+def test_scripts_that_take_weights_offer_them_first(word: str) -> None:
+    assert suggestion(word, ["weights", "out"]).startswith("did you mean 'weights='")
+    assert "'weights='" not in suggestion(word)
