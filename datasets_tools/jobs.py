@@ -41,23 +41,24 @@ def _results(task: Callable[[T], R], items: Sequence[T], processes: int) -> Iter
         yield from map(task, items)
         return
     others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context()
-    try:  # the second starts processes and threads
-        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
-        results = pool.map(task, items, chunksize=1)
-    except (OSError, RuntimeError, ImportError) as error:  # no semaphores without /dev/shm; ulimit -u
-        _end_all_but(others)
-        logger.warning("one process instead of %d, for more cannot be started here: %s", processes, error)
-        yield from map(task, items)
-        return
+    context, pool = multiprocessing.get_context(), None
     try:
+        try:  # the second starts processes and threads
+            pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
+            results = pool.map(task, items, chunksize=1)
+        except (OSError, RuntimeError, ImportError) as error:  # no semaphores without /dev/shm; ulimit -u
+            pool = None
+            _end_all_but(others)
+            logger.warning("one process instead of %d, for more cannot be started here: %s", processes, error)
+            results = map(task, items)
         yield from results
     except BrokenProcessPool:
         raise UserError(
             "a process of the tool was killed, most likely for lack of memory; --processes 1 needs least"
         ) from None
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if pool:
+            pool.shutdown(wait=True, cancel_futures=True)
         _end_all_but(others)
 
 

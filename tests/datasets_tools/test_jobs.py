@@ -2,6 +2,7 @@ import errno
 import multiprocessing
 import os
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -76,24 +77,37 @@ def test_without_semaphores_there_is_one_process(
     assert str(error) in record.getMessage()
 
 
-@pytest.mark.parametrize("threads", [0, 1])
 def test_without_threads_there_is_one_process_and_no_wait(
-    threads: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As under `ulimit -u`: processes start, and then not the threads that feed them."""
-    start, started = threading.Thread.start, []
+    """As under `ulimit -u`: processes start, and then not the thread that feeds them."""
 
-    def start_few(self: threading.Thread) -> None:
-        if len(started) == threads:
-            raise RuntimeError("can't start new thread")
-        started.append(self)
-        start(self)
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
 
     before = set(multiprocessing.active_children())
-    monkeypatch.setattr(threading.Thread, "start", start_few)
-    if threads == 0:
-        assert list(run_jobs(square, range(5), 2, "squares")) == [0, 1, 4, 9, 16]
-        assert "can't start new thread" in caplog.text
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert list(run_jobs(square, range(5), 2, "squares")) == [0, 1, 4, 9, 16]
+    assert "can't start new thread" in caplog.text
+    assert_no_child_but(before)
+
+
+def test_an_interrupt_while_processes_start_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a thread that ended for want of another: see `utils.cli.run_script`."""
+    submit = ProcessPoolExecutor.submit
+
+    def submit_one(self: ProcessPoolExecutor, *words: object) -> object:
+        submit(self, *words)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    before = set(multiprocessing.active_children())
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit_one)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_jobs(square, range(5), 2, "squares"))
+    assert_no_child_but(before)
+
+
+def assert_no_child_but(before: set[multiprocessing.process.BaseProcess]) -> None:
     for child in set(multiprocessing.active_children()) - before:
         child.join(10)
     assert set(multiprocessing.active_children()) == before
