@@ -21,8 +21,9 @@ class PredictConfig(Section):
     formats: tuple[OutputFormat, ...] = ()
     """Files to write; none: dota and pictures, and geojson where an image is geo-referenced. The same as
     formats= of predict.py."""
-    max_picture: Number = 4000
-    """Side in pixels; of larger images an overview and the densest windows are drawn."""
+    max_picture: Annotated[int, Field(ge=1, le=60_000)] = 4000
+    """Side in pixels; of larger images an overview and the densest windows are drawn. A JPEG has at most
+    65,500."""
     crop_margin: float = Field(default=0.1, ge=0.0)
     """Margin around a crop, in parts of its short side."""
     crop_limit: Count = 1000

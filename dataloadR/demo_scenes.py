@@ -18,6 +18,7 @@ from dataloadR import scene_shapes as shapes
 from dataloadR.scene_grounds import SCALE, WATER, render_ground
 from dataloadR.scene_plan import CLASSES, Plan, plan_scene
 from dataloadR.scene_shapes import Rng
+from utils.errors import UserError
 
 MARKER = "scenes.json"
 VERSION = 1  # of the drawing; a folder of another version is made anew
@@ -108,7 +109,7 @@ def write_demo_scenes(
     folder of the same settings is left as it is, one of other settings is made anew.
 
     Raises:
-        FileExistsError: root holds files that this function did not write.
+        UserError: root holds files that this function did not write.
     """
     root = Path(root)
     settings = {"version": VERSION, "seed": seed, "train": train, "val": val, "size": list(size)}
@@ -130,11 +131,9 @@ def write_demo_scenes(
 def _is_complete(root: Path, settings: dict[str, object]) -> bool:
     marker = root / MARKER
     if marker.is_file():
-        return marker.read_text() == json.dumps(settings) + "\n"
+        return marker.read_text(errors="replace") == json.dumps(settings) + "\n"
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FileExistsError(
-            f"{root}: expected a folder written by write_demo_scenes, found no {MARKER} in it"
-        )
+        raise UserError(f"{root}: expected a folder written by write_demo_scenes, found no {MARKER} in it")
     return False
 
 
@@ -146,5 +145,5 @@ def _write_split(folder: Path, seed: list[int], count: int, size: tuple[int, int
         image_path = folder / "images" / f"scene_{number:04d}.jpg"
         bgr = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
         if not cv2.imwrite(str(image_path), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-            raise OSError(f"{image_path}: the image could not be written")
+            raise UserError(f"{image_path}: the image could not be written")
         (folder / "labelTxt" / f"{image_path.stem}.txt").write_text(dota_text(scene))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from utils.captions import write_captions
+from utils.errors import UserError
 from utils.files import replacing
 from utils.lettering import draw_text, shorten_start, text_size
 from utils.outlines import Image, draw_outlines
@@ -150,6 +151,7 @@ def save_image(path: str | Path, image: Image, quality: int = 95, flush: bool = 
 
     Raises:
         ValueError: a suffix that no writer knows.
+        UserError: the format has no such pictures; JPEG ends at 65,500 px.
     """
     path = Path(path)
     bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
@@ -159,5 +161,5 @@ def save_image(path: str | Path, image: Image, quality: int = 95, flush: bool = 
     with replacing(path, flush) as temporary:
         encoded, data = cv2.imencode(path.suffix, bgr, options)  # imwrite knows no non-ASCII paths on Windows
         if not encoded:
-            raise OSError(f"{path}: the image could not be written")
+            raise UserError(f"{path}: a picture of {bgr.shape[1]} x {bgr.shape[0]} px could not be written")
         temporary.write_bytes(data.tobytes())

@@ -10,6 +10,7 @@ import shapely
 from dataloadR import demo_scenes
 from dataloadR.demo_scenes import CLASSES, Scene, make_scene, write_demo_scenes
 from dataloadR.scene_plan import EMPTY_SCENES, visible_share
+from utils.errors import UserError
 
 SIZE = (320, 320)
 
@@ -146,6 +147,10 @@ def test_interruption_leaves_no_half_folder(tmp_path: Path, monkeypatch: pytest.
 
 def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("data")
-    with pytest.raises(FileExistsError, match=r"scenes\.json"):
+    with pytest.raises(UserError, match=r"scenes\.json"):
         write_demo_scenes(tmp_path, train=1, val=0, size=(64, 64))
     assert (tmp_path / "mine.txt").read_text() == "data"
+    write_demo_scenes(tmp_path / "demo", train=1, val=0, size=(64, 64))
+    (tmp_path / "demo/scenes.json").write_bytes(b"\xff\xfe")  # damaged: made again
+    write_demo_scenes(tmp_path / "demo", train=1, val=0, size=(64, 64))
+    assert b"version" in (tmp_path / "demo/scenes.json").read_bytes()

@@ -13,6 +13,7 @@ from utils.drawing import (
     side_by_side,
     with_legend,
 )
+from utils.errors import UserError
 from utils.outlines import draw_outlines
 from utils.palette import PALETTE, class_colour
 
@@ -130,6 +131,14 @@ def test_contact_sheet_places_every_image() -> None:
     assert (contact_sheet([], 3) == 255).all()
     with pytest.raises(ValueError, match="1 titles, 5 images"):
         contact_sheet(images, 2, ["one"])
+
+
+def test_pictures_that_are_too_wide_for_their_format(tmp_path: Path) -> None:
+    wide = np.zeros((2, 70_000, 3), np.uint8)
+    with pytest.raises(UserError, match=r"a\.jpg: a picture of 70000 x 2 px could not be written"):
+        save_image(tmp_path / "a.jpg", wide)
+    assert list(tmp_path.iterdir()) == []
+    save_image(tmp_path / "a.png", wide)
 
 
 def test_save_image_round_trip(tmp_path: Path) -> None:
