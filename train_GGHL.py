@@ -42,6 +42,7 @@ from evalR.report.cells import assigned_cells, targets_of
 from evalR.report.grid import prediction_grid
 from evalR.slicing import log_slicing
 from evalR.thresholds import best_thresholds, with_thresholds
+from modelR.build import build_method
 from modelR.training import run as runs
 from utils import distributed
 from utils.checkpoint import save_checkpoint
@@ -122,6 +123,7 @@ def train(
         logging.getLogger().setLevel(logging.ERROR)  # one process speaks for all
     earlier = runs.find_earlier(config.train.resume, name)
     config = continued(earlier, config) if earlier else config
+    build_method(config, 1)  # what it cannot be is said before data are read
     seed_everything(config.train.seed)
     data = load_data(config, free, device)
     config, origin = data.config, runs.Origin(data_hash([*data.train, *data.val]), tuple(said))

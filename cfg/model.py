@@ -6,18 +6,17 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from cfg.section import Section
 
-Detector = Literal["gghl", "fcos_r", "centernet_r"]
 LEVELS = (4, 8, 16, 32)  # strides that a level can have
 
 
 class ModelConfig(Section):
     """The network (spec 5)."""
 
-    detector: Detector = "gghl"
-    """What predicts quads and how it learns them: docs/detectors.md."""
+    detector: str = "gghl"
+    """What predicts quads and how it learns them: gghl, fcos_r, centernet_r (docs/detectors.md)."""
     strides: tuple[Annotated[int, Field(ge=4, le=32)], ...] | None = None
-    """Pixels per cell of the pyramid levels, finest first, each twice the one before, for gghl and fcos_r;
-    none: the detector's own, 8,16,32."""
+    """Pixels per cell of the pyramid levels, finest first, each twice the one before, where the detector lets
+    one choose; none: its own."""
     size: Literal["nano", "small", "medium", "large"] = "large"
     """Of darknet53: 2.8, 11, 33 or 69 million parameters (large: the paper's); timm's have their own."""
     backbone: str = "darknet53"

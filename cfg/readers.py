@@ -1,18 +1,20 @@
-"""Which settings a detector reads: those of its own sections, and all that are nobody's own."""
+"""Settings that not every detector reads: those of its own sections."""
 
-READS = {
+OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
-    "fcos_r": ("fcos.", "loss.", "assign.min_side"),
-    "centernet_r": ("centernet.", "assign.min_side"),
+    "fcos_r": ("fcos.", "loss."),
+    "centernet_r": ("centernet.",),
 }
 OWNED = ("assign.", "loss.", "fcos.", "centernet.")  # sections that not every detector reads
+SHARED = ("assign.min_side",)  # of these, what all read
+BOUNDS = {"gghl": "assign.level_bounds", "fcos_r": "fcos.level_bounds"}  # between the levels of a detector
 
 
 def is_read(detector: str, key: str) -> bool:
     """Return whether a detector reads the setting ``section.key``."""
-    return not key.startswith(OWNED) or key.startswith(READS[detector])
+    return not key.startswith(OWNED) or key in SHARED or key.startswith(OWN.get(detector, SHARED))
 
 
 def readers(key: str) -> str:
     """Return the detectors that read a setting, in words."""
-    return " and ".join(name for name in READS if is_read(name, key))
+    return " and ".join(name for name in OWN if is_read(name, key))

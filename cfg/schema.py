@@ -15,6 +15,7 @@ from cfg.fcos import FcosConfig
 from cfg.loss import GAINS, Gains, LossConfig
 from cfg.model import ModelConfig
 from cfg.predict import OutputFormat, PredictConfig
+from cfg.readers import BOUNDS
 from cfg.section import (
     SIZE_STEP,
     Count,
@@ -93,16 +94,11 @@ class Config(Section):
 
     def _check_levels(self) -> None:
         """Raise where strides and bounds between levels do not belong together."""
-        strides = self.model.strides or (8, 16, 32)
-        match self.model.detector:
-            case "gghl":
-                key, bounds = "assign.level_bounds", self.assign.level_bounds
-            case "fcos_r":
-                key, bounds = "fcos.level_bounds", self.fcos.level_bounds
-            case "centernet_r":
-                if self.model.strides not in (None, (4,)):
-                    raise ValueError("model.strides: expected none, centernet_r has one level at stride 4")
-                return
+        key = BOUNDS.get(self.model.detector)
+        if key is None:
+            return
+        section, _, name = key.partition(".")
+        strides, bounds = self.model.strides or (8, 16, 32), getattr(getattr(self, section), name)
         if len(bounds) != len(strides) - 1 or list(bounds) != sorted(set(bounds)):
             raise ValueError(
                 f"{key}: expected {len(strides) - 1} rising numbers, one between each two of the levels at "

@@ -29,7 +29,7 @@ def propose(config: Config, free: Set[str], annotations: Sequence[Annotation], h
         longest = max(height, width)
         chosen["data.image_size"] = min(-(-longest // SIZE_STEP) * SIZE_STEP, LARGEST_INPUT)
         _say(chosen, ["data.image_size"], f"the images have about {width} x {height} px")
-    if not has_gpu and config.model.backbone == "darknet53":
+    if not has_gpu and not config.model.backbone.startswith("timm/"):
         small = {key: value for key, value in WITHOUT_GPU.items() if key in free}
         chosen |= small
         _say(chosen, list(small), "there is no GPU; the defaults would take weeks")

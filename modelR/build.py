@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -20,22 +20,25 @@ from utils.checkpoint_values import check_usable
 from utils.distributed import world_size
 from utils.errors import UserError
 
-if TYPE_CHECKING:
-    from modelR.backbones.timm_features import TimmFeatures
-
 logger = logging.getLogger(__name__)
 TIMM = "timm/"  # before the name of a network of timm
 
 
 def build_method(config: Config, num_classes: int) -> Method:
-    """Return the method that `model.detector` names, with its settings."""
+    """Return the method that `model.detector` names, with its settings.
+
+    Raises:
+        UserError: there is none of that name, or it has no levels at `model.strides`.
+    """
     match config.model.detector:
         case "gghl":
             return gghl(config.assign, config.loss, config.model.strides)
         case "fcos_r":
             return fcos_r(config.fcos, config.loss, config.model.strides)
         case "centernet_r":
-            return centernet_r(config.centernet, num_classes)
+            return centernet_r(config.centernet, num_classes, config.model.strides)
+        case other:
+            raise UserError(f"model.detector: expected gghl, fcos_r or centernet_r, got '{other}'")
 
 
 def build_model(config: Config, num_classes: int) -> Network:
@@ -58,7 +61,7 @@ def build_model(config: Config, num_classes: int) -> Network:
             width, depth, default_dropblock = 1.0, 1.0, 0.1
     dropblock = default_dropblock if config.model.dropblock is None else config.model.dropblock
     method = build_method(config, num_classes)
-    backbone = build_backbone(config.model, width, depth, method.taps)
+    backbone: Any = build_backbone(config.model, width, depth, method.taps)
     neck: Any = method.neck(backbone.channels, len(method.strides), dropblock)
     pairs = zip(neck.out_channels, method.strides, strict=True)
     heads = [method.head(channels, num_classes, stride) for channels, stride in pairs]
@@ -67,22 +70,21 @@ def build_model(config: Config, num_classes: int) -> Network:
     return model
 
 
-def build_backbone(
-    config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]
-) -> "Darknet | TimmFeatures":
-    """Return what maps images to features at strides `taps`; its errors are those of `build_model`."""
+def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]) -> Any:
+    """Return the `Backbone` with features at strides `taps`; its errors are those of `build_model`."""
     weights = None if config.weights is None else find_weights(config.weights)
-    if config.backbone.startswith(TIMM):
-        from modelR.backbones.timm_features import timm_features  # two seconds that others need not wait
+    match config.backbone:
+        case "darknet53":
+            backbone = Darknet(width, depth, taps)
+            if weights is not None:
+                load_darknet_weights(backbone, weights)
+            return backbone
+        case name if name.startswith(TIMM):
+            from modelR.backbones.timm_features import timm_features  # two seconds that others need not wait
 
-        return timm_features(config.backbone.removeprefix(TIMM), taps, weights, config.pretrained)
-    if config.backbone != "darknet53":
-        name = config.backbone
-        raise UserError(f"model.backbone: expected darknet53 or timm/NAME, got '{name}'; timm/{name}?")
-    backbone = Darknet(width, depth, taps)
-    if weights is not None:
-        load_darknet_weights(backbone, weights)
-    return backbone
+            return timm_features(name.removeprefix(TIMM), taps, weights, config.pretrained)
+        case name:
+            raise UserError(f"model.backbone: expected darknet53 or timm/NAME, got '{name}'; timm/{name}?")
 
 
 def sync_batch_norms(model: Network) -> Network:

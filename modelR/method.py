@@ -78,6 +78,15 @@ class Method:
         return FEATURES[FEATURES.index(self.strides[0]) :]
 
 
+class Backbone(Protocol):
+    """A network that maps images (B, 3, H, W) in [0, 1] to features at the `taps` of a method."""
+
+    channels: tuple[int, ...]  # of the features
+
+    def early_parameters(self, stages: int) -> list[str]:
+        """Return the names of the parameters of all that leads up to stride 2**stages; of none for 0."""
+
+
 class Teacher(Protocol):
     """Whoever adds terms to the loss of a step, such as a larger network that is imitated."""
 

@@ -1,4 +1,4 @@
-"""Whether the values of a checkpoint are what they should be, and how a wrong one is said."""
+"""Values of a checkpoint: what they should be, and how a wrong one is said."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,9 +46,10 @@ def run_settings(yamls: Sequence[str], words: Sequence[str], runs: Path, restart
     for yaml in yamls:
         check_yaml(yaml)
     said = {word.partition("=")[0] for word in words} - HARMLESS.keys()
-    named = load_config(None, words)
-    resume = named.train.resume or ("auto" if restarted else None)
-    if not yamls and "data.root" not in said and resume in (None, "auto"):
+    resume = resume_word(words) or ("auto" if restarted else None)
+    if resume not in (None, "auto"):  # a path: what the line says is about that run
+        return _continued(find_run(str(resume), runs, ""), yamls, words, said, auto=False)
+    if not yamls and "data.root" not in said:
         yamls = [str(DEMO_CONFIG)]
     config = load_config(yamls, words)
     resume = config.train.resume or resume
@@ -59,12 +60,27 @@ def run_settings(yamls: Sequence[str], words: Sequence[str], runs: Path, restart
     if folder is None:
         free = frozenset() if yamls else FREE - said
         return RunSettings(config, name, tuple(sorted(said)), free, auto)
+    return _continued(folder, yamls, words, said, auto)
+
+
+def _continued(
+    folder: Path | None, yamls: Sequence[str], words: Sequence[str], said: Set[str], auto: bool
+) -> RunSettings:
+    """Return the settings of a run that goes on: its own, changed by what is said now."""
+    assert folder is not None  # of a path: else an error was raised
     earlier = read_run(folder)
     began = set(earlier.checkpoint.get("said", ()))
     lines = [word for word in file_words(yamls) if word.partition("=")[0] not in began]
     own = [*lines, *words, f"train.resume={json.dumps(str(folder))}"]
     config = load_config_text(earlier.checkpoint["config"], str(folder / LAST), own)
+    name = config.train.name or folder.name
     return RunSettings(config, name, tuple(sorted(began | (said & INTENDED))), frozenset(), auto)
+
+
+def resume_word(words: Sequence[str]) -> str | None:
+    """Return `train.resume` of a command line; the rest may make sense only beside a run or a YAML."""
+    own = [word for word in words if word.startswith("train.resume=")]
+    return load_config(None, own).train.resume
 
 
 def check_yaml(yaml: str) -> None:

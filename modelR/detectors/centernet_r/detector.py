@@ -13,14 +13,23 @@ from modelR.detectors.centernet_r.head import CenterHead, CenterPrediction, deco
 from modelR.detectors.centernet_r.loss import TERMS, CenterLoss, center_count
 from modelR.method import Method, Predictions
 from modelR.necks.center import CenterNeck
+from utils.errors import UserError
 from utils.glides import glides_to_quads, mask_glides, settle_glides
 
+STRIDES = (4,)
 
-def centernet_r(config: CenternetConfig, classes: int) -> Method:
-    """Return the method."""
+
+def centernet_r(config: CenternetConfig, classes: int, strides: tuple[int, ...] | None) -> Method:
+    """Return the method.
+
+    Raises:
+        UserError: strides other than its one.
+    """
+    if strides not in (None, STRIDES):
+        raise UserError("model.strides: expected none, centernet_r has one level at stride 4")
     return Method(
         name="centernet_r",
-        strides=(4,),
+        strides=STRIDES,
         terms=TERMS,
         head=CenterHead,
         targets=lambda objects, pyramid, _: center_targets(objects, pyramid, classes, config.min_side),

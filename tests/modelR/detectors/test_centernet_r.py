@@ -20,7 +20,7 @@ from tests.training_runs import ROOT
 from utils.glides import glides_to_quads, settle_glides
 
 CLASSES = 4
-METHOD = centernet_r(CenternetConfig(), CLASSES)
+METHOD = centernet_r(CenternetConfig(), CLASSES, None)
 CONFIG = Config().eval
 
 
