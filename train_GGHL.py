@@ -52,14 +52,7 @@ from utils.images import image_size
 from utils.interrupts import Interrupted, Interrupts, noting_interrupts
 from utils.progress import progress_text, steps_bar
 from utils.records import Annotation, Batch
-from utils.resume import (
-    LAST,
-    CompleteError,
-    Position,
-    check_data,
-    continued,
-    resume_command,
-)
+from utils.resume import LAST, CompleteError, Position, check_data, continued, resume_command
 from utils.run_settings import run_settings
 from utils.runlog import save_curves
 from utils.seeding import seed_everything
