@@ -31,8 +31,12 @@ import cv2
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cfg.schema import PredictConfig
-from evalR.load import Trained, join, load_detector, newest_weights
-from evalR.many import RASTERS, find_in_images
+from evalR.inference.load import Trained, join, load_detector, newest_weights
+from evalR.inference.many import RASTERS, find_in_images
+from evalR.inference.predict import ONE_LABEL, chosen_labels, find_in_source
+from evalR.inference.scenes.journal import remove_journal
+from evalR.inference.slicing import log_slicing
+from evalR.inference.sources import count_tiles, find_sources, is_video, known_sizes, output_names
 from evalR.outputs.earlier import earlier_line
 from evalR.outputs.kept import FOLDER, is_newer, keep, kept_path, mark_of, read_kept
 from evalR.outputs.pictures import class_legend
@@ -47,10 +51,6 @@ from evalR.outputs.write import (
     write_format,
     write_shared,
 )
-from evalR.predict import ONE_LABEL, chosen_labels, find_in_source
-from evalR.scenes.journal import remove_journal
-from evalR.slicing import log_slicing
-from evalR.sources import count_tiles, find_sources, is_video, known_sizes, output_names
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script
 from utils.counts import counted

@@ -44,24 +44,24 @@ from cfg.load import file_words, load_config
 from cfg.schema import Config
 from dataloadR.annotations import split_is_labelled
 from dataloadR.splits import load_split
-from evalR.columns import to_found, to_truth
-from evalR.compare import compare, find_sides, known_data, named_sides, resampling
-from evalR.dota_results import can_be_written, write_task1
-from evalR.evaluate import check_labels
-from evalR.folders import COMPARISON, evaluation_folder
-from evalR.inference import predict_settings
-from evalR.load import Trained, join, load_detector, newest_weights
-from evalR.metrics import Evaluation, measure, write_metrics
-from evalR.predictor import Predictor
-from evalR.protocol import model_protocol, named_data, protocol_of, results_protocol
+from evalR.inference.load import Trained, join, load_detector, newest_weights
+from evalR.inference.predictor import Predictor
+from evalR.inference.slicing import log_slicing
+from evalR.inference.splits import predict_settings
+from evalR.inference.stopwatch import Stopwatch, write_speed
+from evalR.pictures.grid import prediction_grid
 from evalR.report.comparison import comparison_table, write_comparison
 from evalR.report.console import write_metrics_text
-from evalR.report.grid import prediction_grid
 from evalR.report.page import PAGE, write_report
-from evalR.result_sets import Results, read_labels, read_results, split_of_images
-from evalR.slicing import log_slicing
-from evalR.stopwatch import Stopwatch, write_speed
-from evalR.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
+from evalR.scoring.columns import to_found, to_truth
+from evalR.scoring.compare import compare, find_sides, known_data, named_sides, resampling
+from evalR.scoring.dota_results import can_be_written, write_task1
+from evalR.scoring.evaluate import check_labels
+from evalR.scoring.folders import COMPARISON, evaluation_folder
+from evalR.scoring.metrics import Evaluation, measure, write_metrics
+from evalR.scoring.protocol import model_protocol, named_data, protocol_of, results_protocol
+from evalR.scoring.result_sets import Results, read_labels, read_results, split_of_images
+from evalR.scoring.sweep import SCORE_ALONE, Swept, parse_sweep, score_sweep, write_sweep
 from utils import distributed
 from utils.cli import HelpFormatter, parse_words, run_script
 from utils.errors import UserError
@@ -248,7 +248,8 @@ def recorded(detector: Trained, annotations: Sequence[Annotation], names: Sequen
     data = named_data(detector.config.data, detector.config.data.split(detector.config.eval.split))
     protocol = protocol_of(to_truth(annotations), names, data, detector.classes)
     sizes = (image_size(annotation.image_path) for annotation in annotations)
-    return model_protocol(protocol, detector, plan={"slicing": log_slicing(sizes, detector.config)})
+    plan = {"slicing": log_slicing(sizes, detector.config)}
+    return model_protocol(protocol, detector.config, detector.device, detector.path, plan)
 
 
 def write_unlabelled(folder: Path, split: str, protocol: dict[str, Any], writable: bool) -> None:

@@ -36,12 +36,13 @@ from dataloadR.loader import to_device, training_data
 from dataloadR.proposal import propose
 from dataloadR.samplers import TrainBatches
 from dataloadR.splits import check_objects, check_sizes, load_split, with_training_scale
-from evalR.evaluate import EvalResult, class_summary, format_table, score_all, summary
-from evalR.inference import predict_shared
-from evalR.report.cells import assigned_cells, targets_of
-from evalR.report.grid import prediction_grid
-from evalR.slicing import log_slicing
-from evalR.thresholds import best_thresholds, with_thresholds
+from evalR.inference.slicing import log_slicing
+from evalR.inference.splits import predict_shared
+from evalR.inference.thresholds import with_thresholds
+from evalR.pictures.cells import assigned_cells, targets_of
+from evalR.pictures.grid import prediction_grid
+from evalR.scoring.best_f1 import best_thresholds
+from evalR.scoring.evaluate import EvalResult, class_summary, format_table, score_all, summary
 from modelR.build import build_method
 from modelR.training import run as runs
 from utils import distributed

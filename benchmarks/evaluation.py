@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.operators import rectangles  # noqa: E402
-from evalR.columns import Found, Truth  # noqa: E402
-from evalR.metrics import measure  # noqa: E402
-from evalR.result_sets import Results  # noqa: E402
+from evalR.scoring.columns import Found, Truth  # noqa: E402
+from evalR.scoring.metrics import measure  # noqa: E402
+from evalR.scoring.result_sets import Results  # noqa: E402
 
 IMAGES, OBJECTS, DETECTIONS, CLASSES = 10_000, 200_000, 500_000, 15
 SIDE = 1000  # pixels

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.hostile_cases import CLASSES, DATA, TARGETS, TRAIN, Case, make_cases
 from benchmarks.hostile_files import SECRET
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dataloadR.annotations import read_split  # noqa: E402
-from evalR.dota_results import write_task1  # noqa: E402
-from evalR.load import load_detector  # noqa: E402
+from evalR.inference.load import load_detector  # noqa: E402
+from evalR.scoring.dota_results import write_task1  # noqa: E402
 from utils.cli import pick_device  # noqa: E402
 from utils.records import Detections  # noqa: E402
 

@@ -28,9 +28,9 @@ from dataloadR.assign.engine import build_targets  # noqa: E402
 from dataloadR.assign.gaussian import gaussian_rule  # noqa: E402
 from dataloadR.assign.shapes import Pyramid  # noqa: E402
 from tests.dataloadR.assign.slow_assignment import slow_targets, thing  # noqa: E402
-from utils.quad_iou import pairwise_quad_iou  # noqa: E402
-from utils.quad_nms import batched_quad_groups, quad_nms  # noqa: E402
-from utils.quads import quads_to_hboxes  # noqa: E402
+from utils.quads.geometry import quads_to_hboxes  # noqa: E402
+from utils.quads.iou import pairwise_quad_iou  # noqa: E402
+from utils.quads.nms import batched_quad_groups, quad_nms  # noqa: E402
 from utils.records import Objects  # noqa: E402
 
 Task = Callable[[], object]
@@ -178,8 +178,8 @@ def targets() -> None:
 FIRST_CALL = """
 import sys, time, torch
 sys.path.insert(0, {root!r})
-from utils.quad_iou import pairwise_quad_iou
-from utils.quad_nms import quad_nms
+from utils.quads.iou import pairwise_quad_iou
+from utils.quads.nms import quad_nms
 quads = torch.rand(50, 4, 2)
 start = time.perf_counter()
 quad_nms(quads, torch.rand(50), None, 0.3)

@@ -26,13 +26,13 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dataloadR.demo_scenes import CLASSES, make_scene  # noqa: E402
-from dataloadR.scene_grounds import render_ground  # noqa: E402
-from dataloadR.scene_plan import plan_scene  # noqa: E402
-from evalR.detector import Detector  # noqa: E402
-from evalR.inference import predict_image  # noqa: E402
-from evalR.predict import shown  # noqa: E402
-from utils.quad_iou import pairwise_quad_iou  # noqa: E402
+from dataloadR.demo.grounds import render_ground  # noqa: E402
+from dataloadR.demo.plan import plan_scene  # noqa: E402
+from dataloadR.demo.scenes import CLASSES, make_scene  # noqa: E402
+from evalR.inference.detector import Detector  # noqa: E402
+from evalR.inference.predict import shown  # noqa: E402
+from evalR.inference.splits import predict_image  # noqa: E402
+from utils.quads.iou import pairwise_quad_iou  # noqa: E402
 from utils.rasters import Window  # noqa: E402
 from utils.records import Detections  # noqa: E402
 from utils.scene_rasters import open_scene  # noqa: E402

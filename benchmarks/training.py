@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from cfg.load import load_config  # noqa: E402
 from cfg.schema import Config  # noqa: E402
-from dataloadR.demo_scenes import write_demo_scenes  # noqa: E402
+from dataloadR.demo.scenes import write_demo_scenes  # noqa: E402
 from dataloadR.loader import to_device, training_data  # noqa: E402
 from dataloadR.splits import load_split  # noqa: E402
 from modelR.build import build_for_training  # noqa: E402

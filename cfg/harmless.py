@@ -1,7 +1,7 @@
 """Settings that change neither what is learned nor what is found and measured, each with the reason.
 
 Who compares settings takes what of it is harmless there, and adds what is so there alone: `utils.resume` for
-a run that goes on, `evalR.protocol` and `evalR.differences` for the record of an evaluation,
+a run that goes on, `evalR.scoring.protocol` and `evalR.scoring.differences` for the record of an evaluation,
 `evalR.outputs.kept` for what a repeated call of predict.py finds again.
 """
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cfg.schema import DataConfig
 from dataloadR.annotations import AnnotationError, read_split
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from utils.counts import counted
 from utils.errors import Faults
 from utils.files import data_folder

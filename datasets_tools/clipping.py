@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from datasets_tools.items import Item
-from utils.image_quads import clip_to_image, shown_quads
+from utils.quads.image_quads import clip_to_image, shown_quads
 
 
 def clip_items(items: Sequence[Item], notes: Notes) -> list[Item]:

@@ -14,7 +14,7 @@ import torch
 
 from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
-from evalR.dota_results import (
+from evalR.scoring.dota_results import (
     ResultFile,
     ResultRows,
     check_boxes,
@@ -25,9 +25,9 @@ from evalR.dota_results import (
 )
 from utils.counts import counted
 from utils.errors import UserError
-from utils.quad_fusion import fuse_quads
-from utils.quad_nms import batched_quad_groups
-from utils.quads import hboxes_to_quads, quads_to_hboxes
+from utils.quads.fusion import fuse_quads
+from utils.quads.geometry import hboxes_to_quads, quads_to_hboxes
+from utils.quads.nms import batched_quad_groups
 from utils.tiles import Tile, parse_tile
 
 logger = logging.getLogger("merge")

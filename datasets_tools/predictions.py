@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalR.dota_results import read_task1
-from evalR.inference import predict_any
-from evalR.load import Trained
+from evalR.inference.load import Trained
+from evalR.inference.splits import predict_any
+from evalR.scoring.dota_results import read_task1
 from utils.errors import UserError
 from utils.images import read_image
 from utils.progress import bar_over

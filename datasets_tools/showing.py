@@ -21,11 +21,11 @@ from dataloadR.loader import collate
 from dataloadR.splits import load_split
 from datasets_tools.jobs import run_jobs
 from datasets_tools.predictions import Drawn, predict_files, read_predictions, result_classes, to_drawn
-from evalR.load import Trained, load_detector
-from evalR.predict import ONE_LABEL
-from evalR.report.cells import Assign, assigner, draw_cells, heat_maps
-from evalR.report.grid import spread
-from evalR.report.labels import label_picture, legible_scale
+from evalR.inference.load import Trained, load_detector
+from evalR.inference.predict import ONE_LABEL
+from evalR.pictures.cells import Assign, assigner, draw_cells, heat_maps
+from evalR.pictures.grid import spread
+from evalR.pictures.labels import label_picture, legible_scale
 from utils.cli import pick_device
 from utils.counts import counted
 from utils.drawing import contact_sheet, save_image, side_by_side, with_legend

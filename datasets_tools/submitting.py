@@ -16,7 +16,7 @@ import torch
 from cfg.load import load_config
 from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
-from evalR.dota_results import (
+from evalR.scoring.dota_results import (
     ResultFile,
     ResultRows,
     check_boxes,
@@ -26,11 +26,11 @@ from evalR.dota_results import (
     result_text,
     rounded,
 )
-from evalR.result_sets import check_twice, choose_files, image_names
+from evalR.scoring.result_sets import check_twice, choose_files, image_names
 from utils.counts import counted
 from utils.errors import UserError
 from utils.files import replacing
-from utils.quads import (
+from utils.quads.geometry import (
     clockwise_quads,
     hull_quads,
     quad_areas,

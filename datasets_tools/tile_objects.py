@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dataloadR.formats.records import F64
 from dataloadR.geometric import cut_objects
-from utils.image_quads import clip_to_image
+from utils.quads.image_quads import clip_to_image
 from utils.rasters import Window
 from utils.records import I64
 

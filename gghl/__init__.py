@@ -4,8 +4,8 @@ In an installation all packages of the project lie below this one; `setup.py` sa
 """
 
 from cfg.load import ConfigError
-from evalR.detector import Detector
-from evalR.found import FoundObject, FoundObjects
+from evalR.inference.detector import Detector
+from evalR.inference.found import FoundObject, FoundObjects
 from utils.errors import UserError
 
 __version__ = "0.8.0"  # as in pyproject.toml, CITATION.cff and CHANGELOG.md

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from tests.training_runs import WORDS
 
 

@@ -7,9 +7,9 @@ import torch
 
 import train_GGHL
 from cfg.load import ConfigError, config_text, load_config, load_config_text
-from dataloadR.demo_scenes import write_demo_scenes
-from evalR.evaluate import mean_ap
-from evalR.load import load_detector
+from dataloadR.demo.scenes import write_demo_scenes
+from evalR.inference.load import load_detector
+from evalR.scoring.evaluate import mean_ap
 from tests.test_overfit import WORDS as OVERFIT
 from tests.test_overfit import eight_images
 from tests.test_training import PLAIN, AfterSteps

@@ -10,10 +10,10 @@ import pytest
 
 from cfg.schema import Config, DataConfig
 from dataloadR.annotations import read_split
-from evalR.columns import to_found, to_truth
-from evalR.metrics import measure
-from evalR.protocol import named_data, protocol_of
-from evalR.result_sets import Results
+from evalR.scoring.columns import to_found, to_truth
+from evalR.scoring.metrics import measure
+from evalR.scoring.protocol import named_data, protocol_of
+from evalR.scoring.result_sets import Results
 from utils.images import read_image
 from utils.records import Annotation
 

@@ -17,9 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import test as evaluation
 import train_GGHL
-from dataloadR.demo_scenes import write_demo_scenes
-from evalR.inference import predict_settings, predict_shared
-from evalR.predictor import Predictor
+from dataloadR.demo.scenes import write_demo_scenes
+from evalR.inference.predictor import Predictor
+from evalR.inference.splits import predict_settings, predict_shared
 from tests.paths import GOLDEN
 from utils.cli import run_script
 from utils.records import Annotation, Detections

@@ -9,7 +9,7 @@ import torch
 
 import train_GGHL
 from cfg.load import config_text, load_config, load_config_text
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from tests.test_training import AfterSteps
 from tests.training_runs import assert_same, last_state, table
 from utils.cli import run_script

@@ -8,8 +8,8 @@ import pytest
 import train_GGHL
 from cfg.load import load_config
 from dataloadR.annotations import read_split
-from dataloadR.demo_scenes import write_demo_scenes
-from evalR.evaluate import mean_ap
+from dataloadR.demo.scenes import write_demo_scenes
+from evalR.scoring.evaluate import mean_ap
 from tests.paths import DATA
 from utils.records import Annotation
 

@@ -53,8 +53,8 @@ from utils.errors import (
 from   cfg import schema
 from utilities import cfg
 def late():
-    é = "from utils import x"; from evalR.found import FoundObjects
-    return import_module("evalR.found"), import_module('numpy'), importlib.import_module("utils")
+    é = "from utils import x"; from evalR.inference.found import FoundObjects
+    return import_module("evalR.inference.found"), import_module('numpy'), importlib.import_module("utils")
 '''
     assert (
         build.moved(code, "a.py")

@@ -20,11 +20,11 @@ import torch
 import predict
 from cfg.load import load_config
 from cfg.schema import Config, DataConfig
-from evalR.load import Trained
+from evalR.inference.load import Trained
+from evalR.inference.predictor import Peak, Predictor
+from evalR.inference.scenes.journal import Journal
 from evalR.outputs.kept import kept_path
 from evalR.outputs.pictures import class_legend
-from evalR.predictor import Peak, Predictor
-from evalR.scenes.journal import Journal
 from modelR.build import build_model
 from tests.evalR.tiny_checkpoint import write_tiny_checkpoint
 from tests.training_runs import ROOT
@@ -81,10 +81,10 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
         return [find_blobs(raster.read(Window(0, 0, *raster.size[::-1])))]
 
     monkeypatch.setattr(predict, "load_detector", load)
-    monkeypatch.setattr("evalR.many.predict_split", split)
-    monkeypatch.setattr("evalR.predict.predict_image", whole)
-    monkeypatch.setattr("evalR.predict.find_in_scene", scene)
-    monkeypatch.setattr("evalR.predict.scene_meaning", lambda *_: {})
+    monkeypatch.setattr("evalR.inference.many.predict_split", split)
+    monkeypatch.setattr("evalR.inference.predict.predict_image", whole)
+    monkeypatch.setattr("evalR.inference.predict.find_in_scene", scene)
+    monkeypatch.setattr("evalR.inference.predict.scene_meaning", lambda *_: {})
     return seen
 
 

@@ -16,7 +16,7 @@ import pytest
 import test as evaluation
 import train_GGHL
 from dataloadR.annotations import find_splits, read_split
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from tests.datasets_tools.test_recipe_trees import RECIPES
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ import torch
 import predict
 import test as evaluation
 import train_GGHL
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from datasets_tools import convert, show
 from utils.cli import run_script
 

@@ -16,9 +16,9 @@ from dataloadR.formats.shapes import MOST_VERTICES, crossings, polygon_quad
 from dataloadR.label_lines import AnnotationError
 from dataloadR.splits import load_split
 from datasets_tools import check, convert, make_list, show
+from evalR.inference.scenes.journal import Journal
 from evalR.outputs.kept import keep, read_kept
 from evalR.outputs.video import video_info
-from evalR.scenes.journal import Journal
 from tests.special_files import add_special_files, no_longer_than
 from tests.training_runs import WORDS
 from utils.errors import Faults, UserError

@@ -141,8 +141,8 @@ import sys
 import torch
 from pathlib import Path
 from dataloadR.splits import load_split
-from evalR.load import load_detector
-from evalR.inference import predict_shared, predict_split
+from evalR.inference.load import load_detector
+from evalR.inference.splits import predict_shared, predict_split
 from utils import distributed
 from utils.cli import pick_device
 

@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor
 
-from utils.quads import TIE, min_area_rectangles
+from utils.quads.geometry import TIE, min_area_rectangles
 
 QUARTER = math.pi / 2
 

@@ -24,7 +24,7 @@ from dataloadR.assign.windows import (
     window_edge_dists,
     windows,
 )
-from utils.quads import TIE
+from utils.quads.geometry import TIE
 from utils.selection import rows_where
 
 MAX_WINDOW_CELLS = 4  # rule `current`: cap of the window on the finest level, one less per level (spec 2.4)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from utils.glides import NEARLY_HORIZONTAL, approximate_quads, quads_to_glides
-from utils.quads import long_side_directions, quad_areas, quads_to_hboxes
+from utils.quads.geometry import long_side_directions, quad_areas, quads_to_hboxes
+from utils.quads.glides import NEARLY_HORIZONTAL, approximate_quads, quads_to_glides
 
 
 class Shapes(NamedTuple):

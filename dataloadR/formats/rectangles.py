@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dataloadR.formats.records import F64
-from utils.quads import quad_areas
+from utils.quads.geometry import quad_areas
 from utils.rboxes import quads_to_rboxes, rboxes_to_quads
 
 SAME_AREA = 0.999  # a quad that fills this share of its rectangle is one

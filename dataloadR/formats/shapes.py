@@ -11,7 +11,7 @@ from dataloadR.formats.records import F64, LabelledImage
 from dataloadR.formats.rectangles import rectangle_quads
 from dataloadR.label_lines import AnnotationError
 from utils.images import Size
-from utils.polygons import nearest_quad
+from utils.quads.polygons import nearest_quad
 
 FEW_VERTICES, MOST_CROSSINGS = 32, 300  # beyond these a self-crossing polygon takes minutes
 MOST_VERTICES = 2000  # the work grows with their square, and few outlines of objects have more than 500

@@ -11,9 +11,8 @@ from dataloadR.geometric import KEEP_SHARE, visible_shares
 from datasets_tools.doctor.findings import Finding, found_objects
 from datasets_tools.doctor.labels import F64, Labelled
 from datasets_tools.tile_objects import CUT
-from utils.glides import approximate_quads
-from utils.quad_clip import convex_intersection_areas
-from utils.quads import (
+from utils.quads.clip import convex_intersection_areas
+from utils.quads.geometry import (
     canonical_quads,
     clockwise_quads,
     hull_quads,
@@ -22,6 +21,7 @@ from utils.quads import (
     self_crossing,
     uncrossed_quads,
 )
+from utils.quads.glides import approximate_quads
 
 MIN_SIDE = 4  # px; `assign.min_side`
 OVER_THE_EDGE = 1.0  # px by which an object may reach out of its image unnoticed: rounding

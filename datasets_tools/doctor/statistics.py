@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from datasets_tools.doctor.labels import F64, Labelled
-from utils.glides import NEARLY_HORIZONTAL
-from utils.quads import quad_areas
+from utils.quads.geometry import quad_areas
+from utils.quads.glides import NEARLY_HORIZONTAL
 from utils.rboxes import quads_to_rboxes
 
 MIN_ASPECT = 1.2  # below it an object's direction is chance

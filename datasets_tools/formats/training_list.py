@@ -15,8 +15,8 @@ from datasets_tools.formats.dota import image_of_quads
 from utils.decimals import to_text
 from utils.errors import Faults
 from utils.files import write_text
-from utils.glides import approximate_quads
-from utils.quads import clockwise_quads, quad_areas, quads_to_hboxes
+from utils.quads.geometry import clockwise_quads, quad_areas, quads_to_hboxes
+from utils.quads.glides import approximate_quads
 from utils.rboxes import quads_to_rboxes
 
 CLASSES = "classes.txt"  # beside the lists, one name per line in the order of the indices

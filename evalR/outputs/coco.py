@@ -11,7 +11,7 @@ from evalR.outputs.measures import quads_of
 from utils.decimals import rounded
 from utils.files import write_json
 from utils.georeference import F64
-from utils.quads import quad_areas
+from utils.quads.geometry import quad_areas
 from utils.records import SceneDetections
 
 

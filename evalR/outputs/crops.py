@@ -11,7 +11,7 @@ from utils.drawing import save_image
 from utils.georeference import F64
 from utils.images import invert, warp_image
 from utils.outlines import Image
-from utils.quads import edge_aligned_sides, long_side_directions
+from utils.quads.geometry import edge_aligned_sides, long_side_directions
 from utils.rasters import Raster, Window
 from utils.records import SceneDetections
 from utils.tables import write_table

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from utils.georeference import F64, lonlat_to_metres, map_to_lonlat, pixels_to_map, wrapped_degrees
-from utils.quads import edge_aligned_sides, long_side_directions, quad_areas
+from utils.quads.geometry import edge_aligned_sides, long_side_directions, quad_areas
 from utils.records import Detections, SceneDetections
 
 HALF_TURN = 180.0

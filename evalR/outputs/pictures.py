@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from evalR.outputs.measures import class_names_of, quads_of
-from evalR.report.labels import legible_scale
+from evalR.pictures.labels import legible_scale
 from utils.captions import write_captions
 from utils.drawing import Entry, caption_texts, rescale, save_image, with_legend
 from utils.outlines import Image, draw_outlines
 from utils.palette import Colour, class_colour
-from utils.quads import quads_to_hboxes
+from utils.quads.geometry import quads_to_hboxes
 from utils.rasters import Window
 from utils.records import Detections, SceneDetections
 from utils.thresholds import Threshold, threshold_text

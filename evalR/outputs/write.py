@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cfg.schema import OutputFormat, PredictConfig
+from evalR.inference.sources import is_video
 from evalR.outputs.coco import write_coco
 from evalR.outputs.crops import write_crops
 from evalR.outputs.dota import write_dota
@@ -14,7 +15,6 @@ from evalR.outputs.overview import dense_paths, write_overview
 from evalR.outputs.pictures import write_picture
 from evalR.outputs.table import write_csv
 from evalR.outputs.yolo import write_names, write_yolo
-from evalR.sources import is_video
 from utils.extras import need_extra
 from utils.rasters import Window
 from utils.records import SceneDetections

@@ -11,7 +11,7 @@ from evalR.outputs.measures import quads_of
 from utils.decimals import to_text
 from utils.files import write_text
 from utils.georeference import F64
-from utils.image_quads import clip_to_image, shown_quads
+from utils.quads.image_quads import clip_to_image, shown_quads
 from utils.records import SceneDetections
 
 SHARE_DECIMALS = 10  # 1e-5 px of 100,000

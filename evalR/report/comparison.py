@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from evalR.compare import Comparison, Row
-from evalR.metrics import plain
+from evalR.scoring.compare import Comparison, Row
+from evalR.scoring.metrics import plain
 from utils.files import write_json, write_text
 from utils.pages import render_page
 from utils.tables import write_table

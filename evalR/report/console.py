@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from evalR.average_precision import Metric
-from evalR.evaluate import BOX_IOU, QUAD_IOU, format_table
-from evalR.metrics import SLANTED, Evaluation
+from evalR.scoring.average_precision import Metric
+from evalR.scoring.evaluate import BOX_IOU, QUAD_IOU, format_table
+from evalR.scoring.metrics import SLANTED, Evaluation
 from utils.files import write_text
 
 

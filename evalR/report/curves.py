@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evalR.average_precision import precision_at_101
-from evalR.columns import F64
-from evalR.evaluate import Scored, class_curve
-from evalR.matching import I8, judge
+from evalR.scoring.average_precision import precision_at_101
+from evalR.scoring.columns import F64
+from evalR.scoring.evaluate import Scored, class_curve
+from evalR.scoring.matching import I8, judge
 from utils.charts import Bar, Chart, Line, Word
 
 SIDE = (260.0, 170.0)  # width, height of the plotted area

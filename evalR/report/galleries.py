@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from evalR.columns import F64, Bools, shape_areas
-from evalR.errors import BOTH, CLASS, DUPLICATE, LOCALISATION, Errors
-from evalR.evaluate import Scored
-from evalR.matching import FALSE, I8, TRUE
+from evalR.scoring.columns import F64, Bools, shape_areas
+from evalR.scoring.errors import BOTH, CLASS, DUPLICATE, LOCALISATION, Errors
+from evalR.scoring.evaluate import Scored
+from evalR.scoring.matching import FALSE, I8, TRUE
 from utils.images import U8, ImageError, Matrix, read_image
 from utils.outlines import draw_outlines
 from utils.pages import Picture, close_up, encode, source_range
 from utils.palette import Colour, class_colour, hex_colour
-from utils.quads import hboxes_to_quads
+from utils.quads.geometry import hboxes_to_quads
 
 logger = logging.getLogger(__name__)
 MOST = 24  # pictures of a gallery

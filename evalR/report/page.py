@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from evalR.average_precision import Metric
-from evalR.errors import find_errors
-from evalR.evaluate import Scored
-from evalR.matching import RIGHT_IOU, judge
-from evalR.metrics import Evaluation, Values
 from evalR.report import galleries, tables
 from evalR.report.curves import class_curves, reliability_chart
+from evalR.scoring.average_precision import Metric
+from evalR.scoring.errors import find_errors
+from evalR.scoring.evaluate import Scored
+from evalR.scoring.matching import RIGHT_IOU, judge
+from evalR.scoring.metrics import Evaluation, Values
 from utils.pages import write_page
 from utils.palette import class_colour, hex_colour
 from utils.records import Annotation

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evalR.errors import MISSED
+from evalR.scoring.errors import MISSED
 
 Values = dict[str, Any]
 NOT_THERE = "n/a"

@@ -17,7 +17,7 @@ from dataloadR.annotations import (
     split_is_labelled,
 )
 from dataloadR.data_hash import data_hash
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from datasets_tools import convert
 from datasets_tools.split_sources import find_sources
 from utils.errors import Faults

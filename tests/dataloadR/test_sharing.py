@@ -16,7 +16,7 @@ from cfg.schema import AugmentConfig, DataConfig
 from dataloadR import loader
 from dataloadR.annotations import read_split
 from dataloadR.dataset import RotatedDataset
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from dataloadR.loader import eval_loader
 from dataloadR.reader import ImageReader
 from dataloadR.samplers import EvalBatches

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from datasets_tools import check, convert
 from datasets_tools.doctor import images
 from datasets_tools.doctor.files import find_sources

@@ -13,8 +13,8 @@ import predict
 from cfg.load import config_text, file_words, load_config, load_config_text
 from datasets_tools import import_reference
 from datasets_tools.import_reference import PRESETS, settings_of
-from evalR.detector import Detector
-from evalR.slicing import whole_scale
+from evalR.inference.detector import Detector
+from evalR.inference.slicing import whole_scale
 from modelR.build import build_for_training
 from tests.modelR.published import hollow_state, in_form, seeded_state
 from utils.checkpoint import CheckpointError, load_checkpoint

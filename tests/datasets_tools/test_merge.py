@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from datasets_tools import merge, merging
-from evalR.dota_results import find_results, result_text
+from evalR.scoring.dota_results import find_results, result_text
 from utils.errors import UserError
 from utils.tiles import Tile
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cfg.load import load_config
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from dataloadR.splits import load_split
 from datasets_tools import check, convert, make_list
 from datasets_tools.next_steps import class_setting, split_settings

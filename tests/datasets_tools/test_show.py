@@ -9,7 +9,7 @@ from cfg.load import config_text
 from cfg.schema import Config, DataConfig, ModelConfig
 from datasets_tools.show import main
 from datasets_tools.showing import MARK, choose, picture_names
-from evalR.dota_results import write_task1
+from evalR.scoring.dota_results import write_task1
 from modelR.build import build_model
 from tests.paths import DATA
 from utils.checkpoint import save_checkpoint

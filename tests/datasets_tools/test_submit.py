@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets_tools import merge, submit
-from evalR.result_sets import image_names
+from evalR.scoring.result_sets import image_names
 from utils.errors import UserError
 
 SQUARE = "0 0 9 0 9 9 0 9"

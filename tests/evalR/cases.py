@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evalR.columns import F64, Found, Truth
+from evalR.scoring.columns import F64, Found, Truth
 
 
 def random_quads(rng: np.random.Generator, count: int) -> F64:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from evalR.columns import Found, Truth
-from evalR.evaluate import Scored, score
+from evalR.scoring.columns import Found, Truth
+from evalR.scoring.evaluate import Scored, score
 
 CLASSES = ["a", "b"]
 

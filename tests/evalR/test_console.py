@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalR.columns import to_truth
-from evalR.metrics import measure
 from evalR.report.console import write_metrics_text
-from evalR.result_sets import Results, read_results
+from evalR.scoring.columns import to_truth
+from evalR.scoring.metrics import measure
+from evalR.scoring.result_sets import Results, read_results
 from utils.records import Annotation
 
 QUAD = "0 0 9 0 9 9 0 9"

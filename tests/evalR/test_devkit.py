@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from evalR.average_precision import average_precision
-from evalR.columns import Found, Truth
-from evalR.evaluate import class_curve
-from evalR.matching import judge, match
-from evalR.pairs import Pairs
+from evalR.scoring.average_precision import average_precision
+from evalR.scoring.columns import Found, Truth
+from evalR.scoring.evaluate import class_curve
+from evalR.scoring.matching import judge, match
+from evalR.scoring.pairs import Pairs
 from tests.paths import OWN_GOLDEN
 
 STEP = 10_000  # of a score

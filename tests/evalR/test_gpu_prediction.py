@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from cfg.load import load_config
-from evalR.inference import predict_image, predict_tiles
+from evalR.inference.splits import predict_image, predict_tiles
 from modelR.build import build_model
 from tests.fake_gpu import FakeGpu
-from tests.utils.test_quad_nms import random_scene
-from utils.quad_nms import batched_quad_groups
+from tests.utils.quads.test_nms import random_scene
+from utils.quads.nms import batched_quad_groups
 from utils.selection import to_host
 
 MOST_WAITS = 15  # of one image in one view, of which each round of the suppression takes one

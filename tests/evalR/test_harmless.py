@@ -6,9 +6,9 @@ from cfg.harmless import EVERYWHERE, SHOWN
 from cfg.load import config_settings, load_config
 from cfg.schema import Config
 from cfg.words import kinds
-from evalR.differences import HARMLESS as OF_RECORDS
-from evalR.differences import differences
-from evalR.protocol import LEFT_OUT, settings_of
+from evalR.scoring.differences import HARMLESS as OF_RECORDS
+from evalR.scoring.differences import differences
+from evalR.scoring.protocol import LEFT_OUT, settings_of
 from utils.resume import HARMLESS as OF_RUNS
 from utils.resume import changed_settings
 

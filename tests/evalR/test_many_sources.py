@@ -10,8 +10,8 @@ import PIL.Image
 import pytest
 import torch
 
-from evalR.detector import Detector
-from evalR.found import FoundObjects
+from evalR.inference.detector import Detector
+from evalR.inference.found import FoundObjects
 from tests.evalR.tiny_checkpoint import SETTINGS, write_tiny_checkpoint
 from utils.errors import UserError
 from utils.images import ImageError

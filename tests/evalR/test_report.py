@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from evalR.best_f1 import best_f1
-from evalR.columns import Found, Truth, to_boxes
-from evalR.errors import find_errors
-from evalR.evaluate import Scored
-from evalR.matching import judge
-from evalR.metrics import Evaluation, measure
-from evalR.protocol import protocol_of
 from evalR.report import galleries, tables
 from evalR.report.curves import class_curves
 from evalR.report.page import write_report
-from evalR.result_sets import Results
+from evalR.scoring.best_f1 import best_f1
+from evalR.scoring.columns import Found, Truth, to_boxes
+from evalR.scoring.errors import find_errors
+from evalR.scoring.evaluate import Scored
+from evalR.scoring.matching import judge
+from evalR.scoring.metrics import Evaluation, measure
+from evalR.scoring.protocol import protocol_of
+from evalR.scoring.result_sets import Results
 from tests.evalR.small_scenes import scene, square
 from utils.drawing import save_image
 from utils.palette import class_colour

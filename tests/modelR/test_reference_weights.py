@@ -19,7 +19,7 @@ from modelR.detectors.gghl.decode import MAX_EDGE_DIST, decode_level
 from modelR.reference_weights import expected_tensors, read_reference_weights, reference_name
 from tests.modelR.published import GOLDEN, entries, hollow_state, in_form, seeded_state
 from utils.checkpoint import CheckpointError
-from utils.glides import mask_glides
+from utils.quads.glides import mask_glides
 from utils.records import LevelPrediction
 
 NAMES = [f"class{number}" for number in range(15)]

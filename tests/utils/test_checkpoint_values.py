@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cfg.load import load_config
-from evalR.load import load_detector
+from evalR.inference.load import load_detector
 from modelR.build import build_model, init_model
 from tests.evalR.tiny_checkpoint import CLASSES, write_tiny_checkpoint
 from utils.checkpoint import CheckpointError

@@ -28,8 +28,8 @@ def test_everything_can_be_imported_without_a_folder_to_write() -> None:
     code = """
 from numba.core.caching import CacheImpl
 CacheImpl._locator_classes = []
-import evalR.bootstrap, evalR.evaluate, utils.quad_nms, torch
-print(utils.quad_nms.quad_nms(torch.zeros(0, 4, 2), torch.zeros(0), torch.zeros(0, dtype=int), 0.5).shape)
+import evalR.scoring.bootstrap, evalR.scoring.evaluate, utils.quads.nms, torch
+print(utils.quads.nms.quad_nms(torch.zeros(0, 4, 2), torch.zeros(0), torch.zeros(0, dtype=int), 0.5).shape)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

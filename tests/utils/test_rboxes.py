@@ -8,7 +8,7 @@ import shapely
 import torch
 from torch import Tensor
 
-from tests.utils.random_quads import convex_quads, rectangles
+from tests.utils.quads.random_quads import convex_quads, rectangles
 from utils.rboxes import (
     quads_to_rboxes,
     rboxes_from_sides,

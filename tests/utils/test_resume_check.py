@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import train_GGHL
-from dataloadR.demo_scenes import write_demo_scenes
+from dataloadR.demo.scenes import write_demo_scenes
 from modelR.detectors.gghl.loss import TERMS
 from tests.training_runs import WORDS
 from utils.checkpoint import CheckpointError

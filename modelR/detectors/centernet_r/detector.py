@@ -14,7 +14,7 @@ from modelR.detectors.centernet_r.loss import TERMS, CenterLoss, center_count
 from modelR.method import Method, Predictions
 from modelR.necks.center import CenterNeck
 from utils.errors import UserError
-from utils.glides import glides_to_quads, mask_glides, settle_glides
+from utils.quads.glides import glides_to_quads, mask_glides, settle_glides
 
 STRIDES = (4,)
 

@@ -12,7 +12,7 @@ from modelR.detectors.gghl.decode import decode_level
 from modelR.detectors.gghl.head import OrcHead
 from modelR.detectors.gghl.loss import TERMS, JointLoss, positive_count
 from modelR.method import Method
-from utils.glides import glides_to_quads, mask_glides, settle_glides
+from utils.quads.glides import glides_to_quads, mask_glides, settle_glides
 from utils.records import DecodedLevel, LevelPrediction
 
 STRIDES = (8, 16, 32)

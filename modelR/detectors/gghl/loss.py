@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from cfg.schema import LossConfig
 from modelR.detectors.gghl.decode import decode_level
-from utils.glides import NEARLY_HORIZONTAL, mask_glides
 from utils.hboxes import aligned_giou
+from utils.quads.glides import NEARLY_HORIZONTAL, mask_glides
 from utils.records import DecodedLevel, LevelPrediction, LevelTargets
 from utils.selection import rows_where
 

@@ -19,7 +19,7 @@ from datasets_tools.formats.cvat import read_cvat, write_cvat
 from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
 from tests.datasets_tools.formats.xml_samples import ROTATED
 from tests.paths import DATA
-from tests.utils.random_quads import convex_quads
+from tests.utils.quads.random_quads import convex_quads
 from utils.errors import Faults, UserError
 
 WRITERS = {"rolabelimg": (write_rolabelimg, read_rolabelimg), "cvat": (write_cvat, read_cvat)}

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from cfg.load import load_config
-from evalR.load import Trained
+from evalR.inference.load import Trained
+from evalR.inference.scenes.journal import scene_meaning
 from evalR.outputs.kept import keep, mark_of, read_kept
-from evalR.scenes.journal import scene_meaning
 from tests.evalR.outputs.found import make_found, random_quads
 from utils.stretch import RULE
 
@@ -80,7 +80,7 @@ def test_what_was_found_by_another_rule_of_stretching_is_not_kept(
     weights.write_text("w")
     trained = Trained(None, ("a",), load_config(), torch.device("cpu"), weights)  # type: ignore[arg-type]
     mark, meaning = mark_of(image, weights, trained.config), scene_meaning(image, trained)
-    for module in ("evalR.outputs.kept", "evalR.scenes.journal"):
+    for module in ("evalR.outputs.kept", "evalR.inference.scenes.journal"):
         monkeypatch.setattr(f"{module}.RULE", RULE + 1)
     assert mark_of(image, weights, trained.config) != mark
     assert scene_meaning(image, trained) != meaning

@@ -17,7 +17,7 @@ from modelR.detectors.centernet_r.head import CenterPrediction, decode_centers
 from modelR.detectors.centernet_r.loss import center_count
 from tests.dataloadR.assign.test_targets import objects_of, random_objects
 from tests.training_runs import ROOT
-from utils.glides import glides_to_quads, settle_glides
+from utils.quads.glides import glides_to_quads, settle_glides
 
 CLASSES = 4
 METHOD = centernet_r(CenternetConfig(), CLASSES, None)

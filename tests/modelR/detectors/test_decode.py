@@ -7,7 +7,7 @@ import torch
 
 from modelR.detectors.gghl.decode import decode_level
 from tests.modelR.detectors.levels import golden_level, split
-from utils.glides import mask_glides
+from utils.quads.glides import mask_glides
 
 
 def test_golden_cell() -> None:
