@@ -13,7 +13,7 @@ def with_thresholds(
     """Return the settings with a threshold for each class: what they say, else what a checkpoint has.
 
     Args:
-        learned: as `evalR.scoring.best_f1.best_thresholds` returns them; a class without one, nor `*`, has 0.3.
+        learned: those of the best F1, by class and under `*`; a class without one, nor `*`, has 0.3.
 
     Raises:
         UserError: a threshold of no class.
