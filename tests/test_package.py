@@ -66,8 +66,8 @@ from gghl.utils.errors import (
 from   gghl.cfg import schema
 from utilities import cfg
 def late():
-    é = "from utils import x"; from gghl.evalR.found import FoundObjects
-    return import_module("gghl.evalR.found"), import_module('numpy'), importlib.import_module("gghl.utils")
+    é = "from utils import x"; from gghl.evalR.inference.found import FoundObjects
+    return import_module("gghl.evalR.inference.found"), import_module('numpy'), importlib.import_module("gghl.utils")
 '''
     )
     with pytest.raises(

@@ -134,7 +134,7 @@ def test_nothing_found_tells_the_highest_score_of_all_processes(
     monkeypatch.setattr(predict, "load_detector", lambda *given: load(*given)._replace(peak=Peak()))
     assert run(*words, monkeypatch=monkeypatch) == 0
     out, threshold = capsys.readouterr().out, "shown is score >= 0.95 (predict.score_threshold)"
-    assert f"0 objects in 1 images\n{threshold}; the highest score is 0.900\n" in out
+    assert f"0 objects in 1 image\n{threshold}; the highest score is 0.900\n" in out
     assert len(calls) == 1
     monkeypatch.setattr(predict.distributed, "gather", lambda value: [value, 0.93 if value else None])
     assert run(*words, monkeypatch=monkeypatch) == 0

@@ -147,4 +147,5 @@ def file_of_halves(model: Network) -> bytes:
     """A header and as many halves as the backbone has floats."""
     floats = sum(p.numel() for p in model.backbone.parameters())
     floats += sum(b.numel() for n, b in model.backbone.named_buffers() if "running" in n)
-    return b"\0" * 20 + b"\0\0\0\x3f" * floats
+    header = b"\0\0\0\0\2\0\0\0\5\0\0\0" + bytes(8)  # version 0.2.5: 64 bits of images seen
+    return header + b"\0\0\0\x3f" * floats

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from evalR.inference.splits import stopwatch
+from evalR.inference import stopwatch
 from evalR.inference.stopwatch import Stopwatch, write_speed
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from evalR.pictures import grid
 from evalR.pictures.grid import Row, prediction_grid
-from evalR.report import grid
 from utils.drawing import save_image
 from utils.palette import class_colour
 from utils.records import Annotation, Detections
