@@ -54,7 +54,7 @@ from   cfg import schema
 from utilities import cfg
 def late():
     é = "from utils import x"; from evalR.inference.found import FoundObjects
-    return import_module("evalR.inference.found"), import_module('numpy'), importlib.import_module("utils")
+    return import_module("utils.files"), import_module('numpy'), importlib.import_module("cfg")
 '''
     assert (
         build.moved(code, "a.py")
@@ -67,7 +67,7 @@ from   gghl.cfg import schema
 from utilities import cfg
 def late():
     é = "from utils import x"; from gghl.evalR.inference.found import FoundObjects
-    return import_module("gghl.evalR.inference.found"), import_module('numpy'), importlib.import_module("gghl.utils")
+    return import_module("gghl.utils.files"), import_module('numpy'), importlib.import_module("gghl.cfg")
 '''
     )
     with pytest.raises(

@@ -12,7 +12,7 @@ import pytest
 from evalR.scoring.folders import COMPARISON, EVALUATION, evaluation_folder, find_evaluations
 from utils.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ONE, OTHER = ({"settings": {"eval.nms_iou": iou, "eval.split": "val"}} for iou in (0.45, 0.3))
 
 

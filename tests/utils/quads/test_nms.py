@@ -17,7 +17,7 @@ from utils.quads.iou import pairwise_quad_iou
 from utils.quads.nms import batched_quad_groups, quad_nms, soft_quad_nms
 from utils.quads.nms_torch import greedy_groups_torch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def slow_nms(quads: Tensor, scores: Tensor, labels: Tensor, threshold: float) -> list[int]:
@@ -206,7 +206,8 @@ def test_bad_input_is_named() -> None:
 @pytest.mark.parametrize("module", ["nms", "iou"])
 def test_an_import_compiles_nothing(module: str) -> None:
     code = f"""
-import utils.quads.{module}, utils.quads.kernels as kernels, utils.quads.parts as parts, utils.quads.grid as grid
+import utils.quads.{module}
+from utils.quads import grid, kernels, parts
 compiled = [d for m in (kernels, parts, grid) for d in vars(m).values() if getattr(d, "signatures", None)]
 assert not compiled, compiled
 """
