@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -145,9 +146,17 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
         if line is None:  # a mistake of ours: where it was helps to mend it
             raise
         say(f"error: {line}\n")
+        _let_go(error)
         return BAD_INPUT
     finally:
         close_output()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """End the generators that an error has left, and their processes, before Python does it in no order."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def interrupting_threads() -> list[str]:

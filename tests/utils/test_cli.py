@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -287,3 +287,29 @@ def test_all_settings_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch:
             parse_words(parser(), words)
         assert "train.epochs=100" in (shown := capsys.readouterr().out)
         assert "data.root=" not in shown
+
+
+def test_generators_that_an_error_leaves_are_closed_before_the_script_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python would close them at its own end, when what their processes need is gone."""
+    closed, kept = [], []
+
+    def results() -> Iterator[int]:
+        try:
+            yield from range(3)
+        finally:
+            closed.append(True)
+
+    def main(_: Sequence[str]) -> None:
+        try:
+            for _ in results():
+                raise UserError("bad.png: no image")
+        except UserError as error:
+            kept.append(error)  # whoever keeps an error keeps its frames
+            raise
+
+    monkeypatch.setattr(sys, "argv", ["tool"])
+    assert run_script(main) == 2
+    assert kept
+    assert closed
