@@ -303,7 +303,8 @@ def test_generators_that_an_error_leaves_are_closed_before_the_script_ends(
 
     def main(_: Sequence[str]) -> None:
         try:
-            for _ in results():
+            found = results()
+            for _ in found:
                 raise UserError("bad.png: no image")
         except UserError as error:
             kept.append(error)  # whoever keeps an error keeps its frames
