@@ -89,7 +89,7 @@ if __name__ == "__main__":
     setup(
         packages=packages(Path()),
         package_dir=SOURCES,
-        package_data={"": ["*.yaml", "*.html", "py.typed"]},
+        package_data={"": ["*.yaml", "*/*.yaml", "*.html", "py.typed"]},
         extras_require={"extra": extras()},
         cmdclass={"build_py": BuildBelowOneName, "editable_wheel": NoEditableInstallation},
     )

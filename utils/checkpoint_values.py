@@ -54,7 +54,7 @@ def _faults(state: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _are_names(found: object) -> bool:
-    if not isinstance(found, list) or not all(isinstance(name, str) and name for name in found):
+    if not isinstance(found, list | tuple) or not all(isinstance(name, str) and name for name in found):
         return False
     return 0 < len(found) == len({*found})
 
