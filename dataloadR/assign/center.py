@@ -3,6 +3,7 @@
 Source: CenterNet (arXiv:1904.07850) with the ellipses of TTFNet (arXiv:1909.00700); spec 10.3.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from dataloadR.assign.engine import ignore_map
 from dataloadR.assign.shapes import Level, Pyramid, Shapes, object_shapes
+from dataloadR.assign.windows import place_of, window_cells, windows
 from utils.records import Objects
-from utils.selection import expanded_rows, on_device, rows_where
+from utils.selection import on_device, rows_where
 
 SPREAD = 0.1155  # sigma of the class heat, as a share of the box: sqrt(1/2) * (1 - sqrt(0.7))
 REACH = 3.0  # sigma
@@ -58,13 +60,8 @@ def _level_targets(
     flat = torch.full((level.cells,), -1, dtype=torch.long, device=rows.device)
     flat = _last_of_cell(flat, cell[order], rows[order])
     owns = flat[cell] == rows
-    owner, place = rows[owns], cell[owns]
-
-    def write(values: Tensor, background: float = 0.0) -> Tensor:
-        cells = values.new_full((level.cells, *values.shape[1:]), background)
-        cells[place] = values
-        return torch.unflatten(cells, 0, (level.batch, level.rows, level.columns))
-
+    owner = rows[owns]
+    write = partial(level.map_of, cell[owns])
     owners = write(owner, -1)
     hboxes = shapes.hboxes[owner]
     unseen = torch.ones_like(takes_part).index_fill_(0, owner, value=False)
@@ -100,17 +97,11 @@ def class_heat(
     sigma = SPREAD * cells
     radius = (REACH * sigma).ceil().long()
     peak = (centers[rows] / level.stride).floor().long()
-    limit = on_device([level.columns - 1, level.rows - 1], peak)
-    first = (peak - radius).clamp(min=0)
-    size = torch.minimum(peak + radius, limit) - first + 1
-    counts = size.prod(dim=-1)
-    (pair,) = expanded_rows([counts])
-    within = torch.arange(len(pair), device=pair.device) - (counts.cumsum(0) - counts)[pair]
-    width = size.unbind(-1)[0][pair]
-    cell = first[pair] + torch.stack([within % width, within // width], dim=-1)
-    heat = torch.exp(-0.5 * ((cell - peak[pair]) / sigma[pair]).square().sum(dim=-1))
-    column, row = cell.unbind(-1)
-    image, label = objects.image_index[rows][pair], objects.labels[rows][pair]
-    place = ((image * level.rows + row) * level.columns + column) * classes + label
-    flat = heat.new_zeros(level.cells * classes).scatter_reduce_(0, place, heat, "amax")
+    place = place_of(rows, radius, peak, 0, level)
+    (window,) = windows(shapes, [place])
+    away = torch.stack([window.column, window.row], dim=-1) - peak[window.pair]
+    heat = torch.exp(-0.5 * (away / sigma[window.pair]).square().sum(dim=-1))
+    cell, label = window_cells(objects.image_index, place, window, level), objects.labels[rows][window.pair]
+    flat = heat.new_zeros(level.cells * classes)
+    flat.scatter_reduce_(0, cell * classes + label, heat, "amax")
     return flat.view(level.batch, level.rows, level.columns, classes)

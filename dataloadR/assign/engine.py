@@ -6,6 +6,7 @@ No loop over objects or cells.  Source: spec 2.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -134,11 +135,7 @@ def _write_maps(
     at_least = dists.clamp(min=MIN_EDGE_DIST * level.stride)
     dists = torch.where(rescued[owner].unsqueeze(-1), at_least, dists)
 
-    def write(values: Tensor, background: float = 0.0) -> Tensor:
-        flat = values.new_full((level.cells, *values.shape[1:]), background)
-        flat[cell] = values
-        return torch.unflatten(flat, 0, (level.batch, level.rows, level.columns))
-
+    write = partial(level.map_of, cell)
     owners = write(owner, -1)
     return LevelTargets(
         objectness=write(winners.objectness),

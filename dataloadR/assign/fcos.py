@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cfg.schema import FcosConfig
 from dataloadR.assign.engine import Rule
-from dataloadR.assign.shapes import Level, Shapes
+from dataloadR.assign.shapes import Level, Shapes, is_large
 from dataloadR.assign.windows import (
     Candidates,
     Place,
@@ -25,18 +25,12 @@ from dataloadR.assign.windows import (
 )
 from utils.selection import on_device
 
-LONG_SIDE, BOX_AREA = 10.0, 80.0  # px and px^2, one of them must be exceeded
 MARGIN = 1.0  # cells around the object that have some centre-ness, too
 
 
 def fcos_rule(config: FcosConfig) -> Rule:
     """Return the rule with these settings."""
-    return Rule(takes_part, partial(level_of, config=config), partial(central_candidates, config=config))
-
-
-def takes_part(shapes: Shapes) -> Tensor:
-    """Return which objects (M,) are large enough."""
-    return (shapes.sizes.amax(dim=-1) > LONG_SIDE) | (shapes.sizes.prod(dim=-1) > BOX_AREA)
+    return Rule(is_large, partial(level_of, config=config), partial(central_candidates, config=config))
 
 
 def level_of(shapes: Shapes, levels: int, config: FcosConfig) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cfg.schema import AssignConfig
 from dataloadR.assign.engine import Rule
-from dataloadR.assign.shapes import Level, Shapes
+from dataloadR.assign.shapes import Level, Shapes, is_large
 from dataloadR.assign.windows import (
     Candidates,
     Place,
@@ -29,7 +29,6 @@ from utils.selection import rows_where
 
 MAX_WINDOW_CELLS = 4  # rule `current`: cap of the window on the finest level, one less per level (spec 2.4)
 PAPER_REACH = 8  # rule `paper`: cells, largest edge distance on a level but the last (spec 2.7)
-LONG_SIDE, BOX_AREA = 10.0, 80.0  # rules `paper`, `pro`: px and px^2, one of them must be exceeded
 
 
 def gaussian_rule(config: AssignConfig) -> Rule:
@@ -44,14 +43,13 @@ def gaussian_rule(config: AssignConfig) -> Rule:
 
 def large_enough(shapes: Shapes, config: AssignConfig) -> Tensor:
     """Return a mask of the objects (M,) that take part; the others are ignore regions (spec 2.1, 2.7)."""
-    width, height = shapes.sizes.unbind(-1)
-    longest = torch.maximum(width, height)
-    if config.rule == "current":
-        return longest > config.min_side
-    large = (longest > LONG_SIDE) | (width * height > BOX_AREA)
-    if config.rule == "pro":
-        return large
-    return large & (torch.minimum(width, height) > config.min_side)
+    match config.rule:
+        case "current":
+            return shapes.sizes.amax(dim=-1) > config.min_side
+        case "paper":
+            return is_large(shapes) & (shapes.sizes.amin(dim=-1) > config.min_side)
+        case "pro":
+            return is_large(shapes)
 
 
 def level_members(shapes: Shapes, levels: int, config: AssignConfig) -> Tensor:

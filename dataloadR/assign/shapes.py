@@ -8,6 +8,8 @@ from torch import Tensor
 from utils.quads.geometry import long_side_directions, quad_areas, quads_to_hboxes
 from utils.quads.glides import NEARLY_HORIZONTAL, approximate_quads, quads_to_glides
 
+LONG_SIDE, BOX_AREA = 10.0, 80.0  # px and px^2: one of them is exceeded by what is large
+
 
 class Shapes(NamedTuple):
     """Shapes of the objects, which the assignment derives from each quad once; M objects."""
@@ -35,6 +37,12 @@ class Level(NamedTuple):
     def cells(self) -> int:
         """Cells of all maps of the batch."""
         return self.batch * self.rows * self.columns
+
+    def map_of(self, cell: Tensor, values: Tensor, background: float = 0.0) -> Tensor:
+        """Return (B, H, W, ...) with values (P, ...) in the cells of these flat indices (P,), each once."""
+        flat = values.new_full((self.cells, *values.shape[1:]), background)
+        flat[cell] = values
+        return torch.unflatten(flat, 0, (self.batch, self.rows, self.columns))
 
 
 class Pyramid(NamedTuple):
@@ -79,6 +87,11 @@ def object_shapes(quads: Tensor) -> Shapes:
         area_ratio=ratio,
         areas=areas,
     )
+
+
+def is_large(shapes: Shapes) -> Tensor:
+    """Return which objects (M,) have a long or a large box (spec 2.7, 10.1)."""
+    return (shapes.sizes.amax(dim=-1) > LONG_SIDE) | (shapes.sizes.prod(dim=-1) > BOX_AREA)
 
 
 def on_map(shapes: Shapes, pyramid: Pyramid) -> Tensor:

@@ -51,11 +51,16 @@ def places(
     for rows, level, cap in zip(chosen, levels, caps, strict=True):
         radius = (shapes.sizes[rows] / (2 * level.stride)).clamp(1, cap).long()
         peak = (shapes.centers[rows] / level.stride).floor().long()
-        limit = on_device([level.columns - 1, level.rows - 1], peak)
-        first = (peak - radius - 1).clamp(min=0)
-        size = (torch.minimum(peak + radius + 1, limit) - first + 1).clamp(min=0)
-        found.append(Place(rows, radius, peak, first, size))
+        found.append(place_of(rows, radius, peak, 1, level))
     return found
+
+
+def place_of(rows: Tensor, radius: Tensor, peak: Tensor, margin: int, level: Level) -> Place:
+    """Return where windows lie on the map that reach `radius` (R, 2) and a margin from their peaks."""
+    limit = on_device([level.columns - 1, level.rows - 1], peak)
+    first = (peak - radius - margin).clamp(min=0)
+    size = (torch.minimum(peak + radius + margin, limit) - first + 1).clamp(min=0)
+    return Place(rows, radius, peak, first, size)
 
 
 def windows(shapes: Shapes, places: Sequence[Place]) -> list[Window]:
