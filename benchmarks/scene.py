@@ -33,9 +33,9 @@ from evalR.inference.detector import Detector  # noqa: E402
 from evalR.inference.predict import shown  # noqa: E402
 from evalR.inference.splits import predict_image  # noqa: E402
 from utils.quads.iou import pairwise_quad_iou  # noqa: E402
-from utils.rasters import Window  # noqa: E402
 from utils.records import Detections  # noqa: E402
 from utils.scene_rasters import open_scene  # noqa: E402
+from utils.tiles import Window  # noqa: E402
 
 BLOCK, KINDS = 320, 60  # px of a synthetic scene, and how many different ones there are
 NEAR = 80  # px around an object in which precision is counted

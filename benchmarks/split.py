@@ -33,8 +33,7 @@ from dataloadR.annotations import is_image  # noqa: E402
 from dataloadR.loader import init_worker, usable_cpus  # noqa: E402
 from datasets_tools import split  # noqa: E402
 from utils.images import image_size  # noqa: E402
-from utils.rasters import Window  # noqa: E402
-from utils.tiles import Grid, tile_windows  # noqa: E402
+from utils.tiles import Grid, Window, tile_windows  # noqa: E402
 
 SHARE = 0.8  # of the bare loop's speed that is asked
 GRID = Grid(800, 200, (1.0,))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from cfg.schema import DataConfig
 from dataloadR.annotations import AnnotationError, read_split
-from dataloadR.demo.scenes import write_demo_scenes
 from utils.counts import counted
 from utils.errors import Faults
 from utils.files import data_folder
@@ -38,6 +37,8 @@ def load_split(
         AnnotationError: whatever `read_split` finds wrong, or nothing is left.
     """
     if Path(data.root) == Path(DEMO_ROOT):
+        from dataloadR.demo.scenes import write_demo_scenes  # nobody else needs the painter
+
         write_demo_scenes(Path(data.root))
     faults = Faults(skip=data.on_error == "skip")
     annotations, names = read_split(data.root, split, classes, faults)

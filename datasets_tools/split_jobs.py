@@ -17,8 +17,8 @@ from utils.drawing import save_image
 from utils.errors import UserError
 from utils.files import write_text
 from utils.images import U8, Size
-from utils.rasters import Raster, Window, array_raster, open_raster
-from utils.tiles import Grid, Tile, tile_windows
+from utils.rasters import Raster, array_raster, open_raster
+from utils.tiles import Grid, Tile, Window, tile_windows
 
 IMAGES, LABELS = "images", "labelTxt"  # folders of a split
 IN_NONE, ONLY_CUT, KEPT = 0, 1, 2  # what the tiles show of an object

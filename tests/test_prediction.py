@@ -33,8 +33,9 @@ from utils.cli import run_script
 from utils.drawing import legend_strip
 from utils.images import read_image
 from utils.palette import class_colour
-from utils.rasters import Raster, Window
+from utils.rasters import Raster
 from utils.records import Annotation, Detections
+from utils.tiles import Window
 
 CLASSES = ("block", "square")
 EVERYTHING = "formats=[dota,yolo,coco,csv,geojson,geopackage,pictures,crops]"

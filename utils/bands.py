@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from utils.images import ROUNDING, U8, area_factor, warp_image
-from utils.rasters import Raster, Window
+from utils.rasters import Raster
+from utils.tiles import Window
 
 CHUNK_ROWS = 256  # of the raster that are read at once
 MARGIN = 2  # pixels beside a tile that its interpolation may touch

@@ -33,25 +33,12 @@ from utils.images import (
 from utils.raster_files import LOCAL, Access, check_raster_file, drivers_for, gdal_name, gdal_options
 from utils.raster_values import read_values, sample_raster
 from utils.records import GeoReference
-from utils.stretch import Place, levels_of_16_bits
+from utils.stretch import levels_of_16_bits
+from utils.tiles import Window
 
 WHOLE_PIXELS = 1 << 26  # up to here an image is decoded at once: 192 MiB
 CACHE_MB = 64  # of blocks that are decoded and not yet used; a row of 512 px blocks of 40,000 px has 59
 HINT = "rasterio may read it: pip install rasterio (requirements-extra.txt)"
-
-
-class Window(NamedTuple):
-    """Whole pixels of one image, the right and lower bounds excluded."""
-
-    x_min: int
-    y_min: int
-    x_max: int
-    y_max: int
-
-    @property
-    def place(self) -> Place:
-        """Rows and columns."""
-        return (self.y_min, self.y_max), (self.x_min, self.x_max)
 
 
 class Raster(NamedTuple):

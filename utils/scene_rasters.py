@@ -23,7 +23,6 @@ from utils.raster_values import read_values, refuse_truncated, sample_raster, va
 from utils.rasters import (
     HINT,
     Raster,
-    Window,
     colour_bands,
     is_common,
     is_large,
@@ -34,6 +33,7 @@ from utils.rasters import (
     to_rgb,
 )
 from utils.stretch import PERCENTILES, Levels, Values, levels_of_16_bits, percentile_levels
+from utils.tiles import Window
 
 logger = logging.getLogger(__name__)
 LISTED = 5  # files whose stretch is said, of many

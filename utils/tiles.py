@@ -11,9 +11,23 @@ from typing import NamedTuple
 
 from utils.errors import UserError
 from utils.images import ROUNDING, Size
-from utils.rasters import Window
+from utils.stretch import Place
 
 _NAME = re.compile(r"(?P<image>.+)__(?P<rate>\d{1,4}(?:\.\d{1,10})?)__(?P<x>\d{1,8})___(?P<y>\d{1,8})")
+
+
+class Window(NamedTuple):
+    """Whole pixels of one image, the right and lower bounds excluded."""
+
+    x_min: int
+    y_min: int
+    x_max: int
+    y_max: int
+
+    @property
+    def place(self) -> Place:
+        """Rows and columns."""
+        return (self.y_min, self.y_max), (self.x_min, self.x_max)
 
 
 class Tile(NamedTuple):

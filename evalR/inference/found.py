@@ -24,11 +24,12 @@ from utils.errors import UserError
 from utils.files import write_json, write_text
 from utils.georeference import F64
 from utils.outlines import Image
-from utils.rasters import Raster, Window, array_raster
+from utils.rasters import Raster, array_raster
 from utils.records import Detections, SceneDetections
 from utils.scene_rasters import Reading, open_scene
 from utils.tables import table_text
 from utils.thresholds import Threshold
+from utils.tiles import Window
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".txt", ".csv", ".geojson", ".gpkg", ".json")
 Rows = slice | ArrayLike  # a slice, a mask or row numbers

@@ -16,10 +16,11 @@ from evalR.inference.slicing import check_pixels, whole_scale
 from evalR.inference.splits import Image, predict_image
 from utils.errors import UserError
 from utils.images import ImageError
-from utils.rasters import Raster, Window, array_raster
+from utils.rasters import Raster, array_raster
 from utils.records import Detections, SceneDetections
 from utils.scene_rasters import Reading, open_scene
 from utils.thresholds import least_scores, reaches
+from utils.tiles import Window
 
 ONE_LABEL = "eval.multi_label=false"  # second guesses help average precision; people want one answer
 IN_MEMORY = "image in memory"  # the source of what has no path

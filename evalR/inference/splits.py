@@ -16,14 +16,12 @@ from dataloadR.loader import Ahead, collate, eval_loader
 from dataloadR.samplers import EvalBatches
 from dataloadR.splits import fitting_scale
 from evalR.inference.predictor import Look, Predictor, evaluating
-from evalR.inference.scenes.engine import find_in_scene
 from evalR.inference.slicing import shrink_of, whole_scale
 from evalR.inference.views import scaled_input
 from modelR.network import Network
 from utils.distributed import gather, interleave, is_main, own_rows
 from utils.images import Matrix, Size, image_size, letterbox_matrix, read_image, warp_image
 from utils.progress import counting
-from utils.rasters import array_raster
 from utils.records import Annotation, Batch, Detections, Frame
 from utils.threads import read_ahead
 
@@ -189,6 +187,9 @@ def _fit(source: Size, scale: float) -> tuple[Matrix, Size]:
 
 
 def _predict_tiles(predictor: Predictor, image: Image) -> list[Detections]:
+    from evalR.inference.scenes.engine import find_in_scene  # training seldom cuts
+    from utils.rasters import array_raster
+
     most = predictor.config.eval.max_detections
     found = find_in_scene(predictor, array_raster(image))
     predictor.turn(1)

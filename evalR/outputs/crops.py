@@ -12,9 +12,10 @@ from utils.georeference import F64
 from utils.images import invert, warp_image
 from utils.outlines import Image
 from utils.quads.geometry import edge_aligned_sides, long_side_directions
-from utils.rasters import Raster, Window
+from utils.rasters import Raster
 from utils.records import SceneDetections
 from utils.tables import write_table
+from utils.tiles import Window
 
 COLUMNS = ("crop", "class", "score", "x_min", "y_min", "x_max", "y_max")
 NUMBER = r"_\d{4,}\.jpg"

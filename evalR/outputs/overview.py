@@ -13,9 +13,10 @@ from utils.drawing import Entry, save_image, with_legend
 from utils.georeference import F64
 from utils.lettering import draw_text, text_size
 from utils.outlines import Image, draw_outlines
-from utils.rasters import Raster, Window
+from utils.rasters import Raster
 from utils.records import SceneDetections
 from utils.thresholds import Threshold
+from utils.tiles import Window
 
 OVERVIEW = 2000  # px, the longest side of an overview
 WINDOW = 1000  # px, the sides of a window at full size

@@ -12,9 +12,9 @@ from utils.drawing import Entry, caption_texts, rescale, save_image, with_legend
 from utils.outlines import Image, draw_outlines
 from utils.palette import Colour, class_colour
 from utils.quads.geometry import quads_to_hboxes
-from utils.rasters import Window
 from utils.records import Detections, SceneDetections
 from utils.thresholds import Threshold, threshold_text
+from utils.tiles import Window
 
 LEGIBLE = 16.0  # px; images of smaller objects are enlarged
 LARGEST = 2400  # px; no picture is enlarged beyond

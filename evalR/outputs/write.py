@@ -16,9 +16,9 @@ from evalR.outputs.pictures import write_picture
 from evalR.outputs.table import write_csv
 from evalR.outputs.yolo import write_names, write_yolo
 from utils.extras import need_extra
-from utils.rasters import Window
 from utils.records import SceneDetections
 from utils.scene_rasters import Reading, open_scene
+from utils.tiles import Window
 
 DEFAULT: tuple[OutputFormat, ...] = ("dota", "pictures")
 CROPS = "crops"  # folder

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets_tools.tile_objects import objects_in_tile
-from utils.rasters import Window
-from utils.tiles import Grid, scaled_size, tile_windows
+from utils.tiles import Grid, Window, scaled_size, tile_windows
 
 NONE = np.zeros(0, np.int8)
 

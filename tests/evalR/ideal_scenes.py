@@ -6,8 +6,8 @@ import numpy as np
 import shapely
 import torch
 
-from utils.rasters import Window
 from utils.records import Detections
+from utils.tiles import Window
 
 SEEN = 0.05  # share of an object that must be visible
 

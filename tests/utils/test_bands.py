@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from utils.bands import Bands
-from utils.rasters import Raster, Window, array_raster
-from utils.tiles import Grid, scaled_size, tile_windows
+from utils.rasters import Raster, array_raster
+from utils.tiles import Grid, Window, scaled_size, tile_windows
 
 HEIGHT, WIDTH = 331, 257
 

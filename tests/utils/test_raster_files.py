@@ -12,8 +12,9 @@ from tests.utils.test_rasters import need_rasterio, write_tiff
 from utils.georeference import read_geo
 from utils.images import ImageError
 from utils.raster_files import Access
-from utils.rasters import Window, open_raster, raster_info
+from utils.rasters import open_raster, raster_info
 from utils.scene_rasters import Reading, open_scene
+from utils.tiles import Window
 
 BANDS = np.random.default_rng(0).integers(0, 256, (3, 20, 30), np.uint8)
 WHOLE = Window(0, 0, 30, 20)

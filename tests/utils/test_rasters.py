@@ -7,7 +7,8 @@ import pytest
 
 from utils import rasters
 from utils.images import ImageError, read_image
-from utils.rasters import Window, array_raster, open_raster, raster_info
+from utils.rasters import array_raster, open_raster, raster_info
+from utils.tiles import Window
 
 HEIGHT, WIDTH = 61, 83
 WINDOWS = [Window(0, 0, WIDTH, HEIGHT), Window(5, 7, 40, 60), Window(82, 60, 83, 61)]

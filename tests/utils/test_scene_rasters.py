@@ -11,8 +11,8 @@ import pytest
 
 from utils import rasters, scene_rasters
 from utils.images import FILL, ImageError, read_image
-from utils.rasters import Window
 from utils.scene_rasters import Reading, open_scene
+from utils.tiles import Window
 
 rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed (requirements-extra.txt)")
 HEIGHT, WIDTH = 61, 83

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from utils.images import Size
 from utils.quads.parts import F64, I64
-from utils.rasters import Window
 from utils.records import F32, Detections
-from utils.tiles import Grid, Tile, tile_windows
+from utils.tiles import Grid, Tile, Window, tile_windows
 
 Batch = list[tuple[Tile, Window]]  # tiles that the network sees at once, all of one size
 

@@ -16,7 +16,8 @@ from tests.evalR.outputs.found import make_found, random_quads, rectangle
 from utils.drawing import LEGEND_ROW, legend_row
 from utils.images import read_image
 from utils.palette import class_colour
-from utils.rasters import Window, array_raster
+from utils.rasters import array_raster
+from utils.tiles import Window
 
 BLACK = np.zeros((400, 500, 3), np.uint8)
 

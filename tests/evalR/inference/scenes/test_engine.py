@@ -17,8 +17,9 @@ from evalR.inference.scenes.journal import Journal
 from tests.methods import GGHL
 from utils.errors import UserError
 from utils.images import U8, ImageError
-from utils.rasters import Raster, Window, array_raster
+from utils.rasters import Raster, array_raster
 from utils.records import Detections, LevelPrediction
+from utils.tiles import Window
 
 CPU = torch.device("cpu")
 MEANING = {"file": [1, 2]}
