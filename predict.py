@@ -31,7 +31,7 @@ import cv2
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cfg.schema import PredictConfig
-from evalR.inference.load import Trained, join, load_detector, newest_weights
+from evalR.inference.load import Trained, join_device, load_detector, newest_weights
 from evalR.inference.many import RASTERS, find_in_images
 from evalR.inference.predict import ONE_LABEL, chosen_labels, find_in_source
 from evalR.inference.scenes.journal import remove_journal
@@ -52,14 +52,14 @@ from evalR.outputs.write import (
     write_shared,
 )
 from utils import distributed
+from utils.arrays import U8
 from utils.cli import HelpFormatter, parse_words, run_script
 from utils.counts import counted
 from utils.errors import Faults, UserError
 from utils.extras import find_extra
 from utils.georeference import read_geo
-from utils.images import U8
 from utils.notices import saying_few
-from utils.progress import Bar, units_bar
+from utils.progress import ProgressBar, units_bar
 from utils.raster_files import Access
 from utils.rasters import raster_info
 from utils.records import Detections, SceneDetections
@@ -102,10 +102,10 @@ def main(words: Sequence[str]) -> None:
         settings.append(f"predict.formats={arguments.formats}")
     sources = find_sources(arguments.source)
     weights = Path(arguments.weights) if arguments.weights else newest_weights(Path("runs"))
-    trained = load_detector(weights, [ONE_LABEL, *settings], join)
+    trained = load_detector(weights, [ONE_LABEL, *settings], join_device)
     if trained.config.predict.quiet:
         logging.getLogger().setLevel(logging.ERROR)
-    out = Path(folder_of(arguments.out))
+    out = Path(results_folder(arguments.out))
     job = Job(sources, output_names(sources), out, arguments.overwrite, trained)
     try:
         check_job(job)
@@ -154,7 +154,7 @@ def be_silent() -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def folder_of(text: str) -> str:
+def results_folder(text: str) -> str:
     """Return the folder of the results; nothing would be the working folder, with all that lies there."""
     if not text.strip():
         raise UserError("out: expected a folder for the results, got nothing")
@@ -180,7 +180,7 @@ def check_job(job: Job) -> None:
     (job.out / FOLDER).mkdir(parents=True, exist_ok=True)
 
 
-def run(job: Job, faults: Faults, progress: Bar) -> Iterator[SceneDetections]:
+def run(job: Job, faults: Faults, progress: ProgressBar) -> Iterator[SceneDetections]:
     """Yield what is found in each source, its own outputs written; first what an earlier call has found.
 
     Of several processes the first alone writes, and looks at videos.

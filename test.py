@@ -44,7 +44,7 @@ from cfg.load import file_words, load_config
 from cfg.schema import Config
 from dataloadR.annotations import split_is_labelled
 from dataloadR.splits import load_split
-from evalR.inference.load import Trained, join, load_detector, newest_weights
+from evalR.inference.load import Trained, join_device, load_detector, newest_weights
 from evalR.inference.predictor import Predictor
 from evalR.inference.slicing import log_slicing
 from evalR.inference.splits import predict_settings
@@ -208,7 +208,7 @@ def compare_results(options: dict[str, str], words: Sequence[str]) -> None:
 def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
     """Predict a split, each process its share of the images, and score it."""
     weights = Path(options["weights"]) if "weights" in options else newest_weights(Path("runs"))
-    detector = load_detector(weights, overrides, join)
+    detector = load_detector(weights, overrides, join_device)
     config = detector.config
     wanted = out_folder(options, detector.path.parent / f"eval-{Path(config.eval.split).stem}")
     split = config.data.split(config.eval.split)

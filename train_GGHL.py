@@ -42,7 +42,7 @@ from evalR.inference.thresholds import with_thresholds
 from evalR.pictures.cells import assigned_cells, targets_of
 from evalR.pictures.grid import prediction_grid
 from evalR.scoring.best_f1 import best_thresholds
-from evalR.scoring.evaluate import EvalResult, class_summary, format_table, score_all, summary
+from evalR.scoring.evaluate import EvalResult, ap_table, class_summary, mean_aps, score_all
 from modelR.build import build_method
 from modelR.training import run as runs
 from utils import distributed
@@ -138,7 +138,7 @@ def train(
     except Exception:
         runs.forget_failed_start(run, earlier)
         raise
-    finish(run, last)
+    report_training(run, last)
     return last
 
 
@@ -168,7 +168,7 @@ def run_epochs(
         if over or (position.epoch + 1) % config.eval_every == 0:
             with run.interrupts.at_once():
                 last, thresholds = evaluate_now(run, annotations, position.epoch)
-            row |= summary(last, run.config.eval.metric)
+            row |= mean_aps(last, run.config.eval.metric)
             better = not row["AP50"] <= position.best  # NaN, where val has no truth, counts as better
             if better and distributed.is_main():
                 save_checkpoint(run.folder / "best.pt", runs.inference_state(run, thresholds))
@@ -283,12 +283,12 @@ def evaluate_now(
     return scored.result, thresholds
 
 
-def finish(run: runs.Run, last: EvalResult) -> None:
+def report_training(run: runs.Run, last: EvalResult) -> None:
     """Leave the curves, and say what was reached and where it is."""
     if run.log:
         run.log.close()
         save_curves(run.folder / "results.csv", run.folder / "curves.png")
-        sys.stdout.write(format_table(last, run.config.eval.metric) + f"\nresults: {run.folder}\n")
+        sys.stdout.write(ap_table(last, run.config.eval.metric) + f"\nresults: {run.folder}\n")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ SCRIPTS = {
     "make_list": [*TOOL, "make_list", "../data", "out/l", "--split", "train=0.5", "val=0.5"],
     "merge": [*TOOL, "merge", "../tiles", "out/m"],
     "submit": [*TOOL, "submit", "../results", "out/z.zip", *NAMES],
+    "import": [*TOOL, "import_reference", BEST, "out/i.pt", "--classes", "court,plane"],
     "predict": ["predict.py", "../data/train/images", "../scene.tif", f"weights={BEST}", "out=out/p",
                 "predict.score_threshold=0.001", "formats=dota,csv,geojson,geopackage,pictures"],
     "test": ["test.py", BEST, DATA, "out=out/e", "data.workers=1"],
@@ -169,7 +170,7 @@ def damaged_states() -> Iterator[Case]:
     """Yield the runs on damaged checkpoints, journals and results."""
     scripts = cycle(("predict", "test", "show weights", "init", "resume"))
     for name, damage in files.CHECKPOINTS.items():
-        for script in (next(scripts), next(scripts)):
+        for script in (next(scripts), next(scripts), "import"):
             place = "run/last.pt" if script == "resume" else "run/best.pt"
             yield Case(script, "checkpoint", name, SCRIPTS[script], partial(_damage, damage, place))
     for name in files.RESULTS:

@@ -30,7 +30,7 @@ from dataloadR.demo.grounds import render_ground  # noqa: E402
 from dataloadR.demo.plan import plan_scene  # noqa: E402
 from dataloadR.demo.scenes import CLASSES, make_scene  # noqa: E402
 from evalR.inference.detector import Detector  # noqa: E402
-from evalR.inference.predict import shown  # noqa: E402
+from evalR.inference.predict import above_threshold  # noqa: E402
 from evalR.inference.splits import predict_image  # noqa: E402
 from utils.quads.iou import pairwise_quad_iou  # noqa: E402
 from utils.records import Detections  # noqa: E402
@@ -164,7 +164,7 @@ def reference(detector: Detector, path: Path, truth: dict[str, np.ndarray]) -> d
             )
             tile = raster.read(Window(x, y, x + side, y + side))
             found = predict_image(trained.model, tile, trained.config, trained.device, scale=1.0)
-            found = shown(found, trained)
+            found = above_threshold(found, trained)
             found = found._replace(quads=found.quads + torch.tensor([x, y]))
             own = hits(found, truth["quads"][row : row + 1], truth["labels"][row : row + 1])
             found_own.append(own.any())

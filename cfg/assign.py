@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cfg.section import Positive, Section, Share
+from cfg.section import Fraction, Positive, Section
 
 
 class AssignConfig(Section):
@@ -16,9 +16,9 @@ class AssignConfig(Section):
     """Long sides in pixels of the network input where each level but the finest begins."""
     level_overlap: float = Field(default=1.2, ge=1.0)
     """Objects above a bound, up to this factor, are learnt by both levels."""
-    heat_threshold: Share = 0.05
+    heat_threshold: Fraction = 0.05
     """Cells hotter than this learn an object."""
-    iou_threshold: Share = 0.3
+    iou_threshold: Fraction = 0.3
     """Sets how far the Gaussian reaches: the exponent of its semi-axes is 1 - this."""
     min_side: float = Field(default=4.0, ge=0.0)
     """Objects smaller than this, in pixels of the network input, are ignore regions."""

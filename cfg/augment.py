@@ -2,41 +2,41 @@
 
 from pydantic import Field
 
-from cfg.section import Count, Number, Positive, Section, Share
+from cfg.section import Count, Fraction, Number, Positive, Section
 
 
 class AugmentConfig(Section):
     """Probabilities and ranges of the training augmentations, per image."""
 
-    flip_horizontal: Share = 0.5
+    flip_horizontal: Fraction = 0.5
     """Probability of a mirror image, left and right exchanged."""
-    flip_vertical: Share = 0.5
+    flip_vertical: Fraction = 0.5
     """Probability of a mirror image, top and bottom exchanged."""
-    turn: Share = 0.5
+    turn: Fraction = 0.5
     """Probability of a quarter, half or three-quarter turn."""
-    rotate: Share = 0.3
+    rotate: Fraction = 0.3
     """Probability of a rotation by any angle up to augment.rotate_degrees."""
     rotate_degrees: float = Field(default=30.0, ge=0.0, le=180.0)
     """Largest angle of a rotation in degrees; drawn from -x to x."""
-    scale: Share = 0.5
+    scale: Fraction = 0.5
     """Probability of another scale."""
     scale_range: tuple[Positive, Positive] = (0.7, 1.4)
     """Smallest and largest scale; drawn log-uniformly."""
-    shift: Share = 0.3
+    shift: Fraction = 0.3
     """Probability of a shift."""
-    shift_share: Share = 0.1
+    shift_share: Fraction = 0.1
     """Largest shift as a share of the input side; drawn from -x to x."""
-    crop: Share = 0.3
+    crop: Fraction = 0.3
     """Probability of a window around all objects, never cutting one (spec 6.5)."""
-    hsv: Share = 0.75
+    hsv: Fraction = 0.75
     """Probability of other colours."""
-    hsv_gains: tuple[Share, Share, Share] = (0.015, 0.7, 0.4)
+    hsv_gains: tuple[Fraction, Fraction, Fraction] = (0.015, 0.7, 0.4)
     """Largest changes of hue, saturation and value (spec 6.5)."""
-    mixup: Share = 0.3
+    mixup: Fraction = 0.3
     """Probability that another image is blended in."""
     mixup_beta: Positive = 1.5
     """The share of the other image is drawn from Beta(x, x) (spec 6.5)."""
-    mosaic: Share = 0.0
+    mosaic: Fraction = 0.0
     """Probability of four images around a random centre."""
     close_epochs: Count = 0
     """The last epochs, without mosaic and mixup."""

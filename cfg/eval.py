@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cfg.section import Number, Scale, Section, Share, Turns
+from cfg.section import Fraction, Number, Scale, Section, Turns
 
 
 class EvalConfig(Section):
@@ -12,9 +12,9 @@ class EvalConfig(Section):
 
     split: str = "val"
     """What test.py scores: train, val or test of the data, or the name of any split."""
-    score_threshold: Share = 0.005
+    score_threshold: Fraction = 0.005
     """Least score of a detection; low, as average precision needs it."""
-    class_weight: Share = 0.5
+    class_weight: Fraction = 0.5
     """w of score = objectness^(1 - w) * class score^w (spec 7.5)."""
     multi_label: bool = False
     """Score each class of a cell above the threshold, not its best alone; predict.py stays at the best."""
@@ -22,9 +22,9 @@ class EvalConfig(Section):
     """A quad whose glides contradict its area ratio is read as its box; false: as published."""
     pre_nms: Number = 3000
     """Candidates per image before suppression."""
-    nms_iou: Share = 0.45
+    nms_iou: Fraction = 0.45
     """Quads of one class that overlap more are one object (NMS)."""
-    vote_iou: Share = 0.5
+    vote_iou: Fraction = 0.5
     """What overlaps more with a detection that suppresses it moves its quad; 1: nothing does."""
     support: float = Field(default=0.0, ge=0.0)
     """How much what a detection suppresses raises its score, too (docs/decisions.md); 0: not."""
@@ -43,5 +43,5 @@ class EvalConfig(Section):
     """Test-time augmentation: quarter turns counter-clockwise, 0 being the image as it is."""
     merge: Literal["nms", "fuse"] = "nms"
     """How views and tiles become one: the best of a group, or (fuse) its mean weighted by the scores."""
-    merge_iou: Share = 0.3
+    merge_iou: Fraction = 0.3
     """Quads of one class in several views or tiles that overlap more are a group (spec 9.3)."""

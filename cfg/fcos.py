@@ -1,6 +1,6 @@
 """Settings of FCOS-R."""
 
-from cfg.section import Positive, Section, Share
+from cfg.section import Fraction, Positive, Section
 
 
 class FcosConfig(Section):
@@ -8,5 +8,5 @@ class FcosConfig(Section):
 
     level_bounds: tuple[Positive, ...] = (128.0, 256.0)
     """Long sides in pixels of the network input above which an object belongs to the next coarser level."""
-    min_centerness: Share = 0.05
+    min_centerness: Fraction = 0.05
     """Cells more central than this learn an object."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from cfg.schema import Config
 from cfg.suggest import suggestion
-from cfg.words import Kind, kinds
+from cfg.words import SettingSchema, kinds
 
 WIDEST = 100  # columns
 INDENT = "      "
@@ -52,7 +52,7 @@ def default_text(value: Any) -> str:
             return str(value)
 
 
-def kind_text(kind: Kind) -> str:
+def kind_text(kind: SettingSchema) -> str:
     """Return what a setting may be: choices, a number with its limits, a list.
 
     >>> kind_text({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]})
@@ -61,7 +61,7 @@ def kind_text(kind: Kind) -> str:
     return ", or ".join(_one_kind(one) for one in kind.get("anyOf", [kind]))
 
 
-def _one_kind(kind: Kind) -> str:
+def _one_kind(kind: SettingSchema) -> str:
     match kind:
         case {"type": "null"}:
             return "none"
@@ -77,7 +77,7 @@ def _one_kind(kind: Kind) -> str:
             return NAMES.get(kind.get("type", ""), "value") + _limits(kind)
 
 
-def _limits(kind: Kind) -> str:
+def _limits(kind: SettingSchema) -> str:
     low, high = kind.get("minimum"), kind.get("maximum")
     above, below = kind.get("exclusiveMinimum"), kind.get("exclusiveMaximum")
     least = "" if low is None else f"from {low:g}"
@@ -87,7 +87,7 @@ def _limits(kind: Kind) -> str:
     return "".join(f" {limit}" for limit in (least, most) if limit)
 
 
-def _entry(key: str, kind: Kind, width: int) -> str:
+def _entry(key: str, kind: SettingSchema, width: int) -> str:
     head = f"{key}={default_text(kind.get('default'))}  ({kind_text(kind)})"
     lines = _wrap(head, width, "  "), _wrap(_meaning(kind), width, INDENT)
     return "".join(f"{line}\n" for line in lines)
@@ -104,5 +104,5 @@ def _wrap(text: str, width: int, indent: str = "") -> str:
     )
 
 
-def _meaning(kind: Kind) -> str:
+def _meaning(kind: SettingSchema) -> str:
     return " ".join(kind.get("description", "").split())

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from cfg.section import Count, Number, Percent, Rate, Section, Share
+from cfg.section import Count, Fraction, Number, Percent, Rate, Section
 
 OutputFormat = Literal["dota", "yolo", "coco", "csv", "geojson", "geopackage", "pictures", "crops"]
 DEFAULT_THRESHOLD = 0.3  # where neither the settings nor the checkpoint say one
@@ -13,7 +13,7 @@ DEFAULT_THRESHOLD = 0.3  # where neither the settings nor the checkpoint say one
 class PredictConfig(Section):
     """How large images are cut (docs/prediction.md), what predict.py shows and writes (docs/outputs.md)."""
 
-    score_threshold: Share | dict[str, Share] | None = None
+    score_threshold: Fraction | dict[str, Fraction] | None = None
     """Least score of what predict.py writes and shows, and of what picture grids show: one number, or one for
     each class and under * for the others; none: those of the best F1 that the checkpoint has, else 0.3."""
     classes: tuple[str, ...] = ()

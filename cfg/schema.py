@@ -24,7 +24,6 @@ from cfg.section import (
     Positive,
     Scale,
     Section,
-    Share,
     Turns,
 )
 from cfg.train import TrainConfig
@@ -50,7 +49,6 @@ __all__ = [
     "PredictConfig",
     "Scale",
     "Section",
-    "Share",
     "TrainConfig",
     "Turns",
 ]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]  # a probability or a part of a whole
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]  # a probability or a part of a whole
 Positive = Annotated[float, Field(gt=0.0)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Count = Annotated[int, Field(ge=0)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from cfg.section import Count, Number, Positive, Section, Share
+from cfg.section import Count, Fraction, Number, Positive, Section
 
 
 class TrainConfig(Section):
@@ -24,11 +24,11 @@ class TrainConfig(Section):
     0.016 for muon."""
     lr_batch: Number = 16
     """Images of the batch that train.lr is meant for."""
-    lr_end_share: Share = 0.01
+    lr_end_share: Fraction = 0.01
     """Share of the learning rate that is left at the end of the cosine."""
     warmup_epochs: float = Field(default=5.0, ge=0.0)
     """Epochs in which the learning rate rises; the shorter of this and train.warmup_share counts."""
-    warmup_share: Share = 0.05
+    warmup_share: Fraction = 0.05
     """The same as a share of all steps."""
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     """Momentum of the optimiser."""
@@ -36,7 +36,7 @@ class TrainConfig(Section):
     """On weights of convolutions only."""
     clip_norm: Positive = 10.0
     """Largest norm of the gradient; a longer one is shortened."""
-    ema_decay: Share = 0.9998
+    ema_decay: Fraction = 0.9998
     """Decay of the averaged weights, those that are evaluated and kept."""
     ema_tau: Positive = 2000.0
     """Steps; the decay ramps as 1 - exp(-step / tau)."""

@@ -11,7 +11,7 @@ import yaml
 
 from cfg.schema import Config
 
-Kind = dict[str, Any]  # JSON schema of one setting
+SettingSchema = dict[str, Any]  # JSON schema of one setting
 NONE = ("", "none", "null", "~")
 TRUTH = {
     "true": True,
@@ -37,7 +37,7 @@ Loader.add_implicit_resolver(
 
 
 @cache
-def kinds() -> dict[str, Kind]:
+def kinds() -> dict[str, SettingSchema]:
     """Return the JSON schema of each setting, by ``section.key``: type, limits, default and meaning."""
     return {
         f"{name}.{key}": kind
@@ -46,12 +46,12 @@ def kinds() -> dict[str, Kind]:
     }
 
 
-def variants(kind: Kind) -> dict[str, Kind]:
+def variants(kind: SettingSchema) -> dict[str, SettingSchema]:
     """Return the schemas of the types that a setting may have, by their names in JSON schema."""
     return {one["type"]: one for one in kind.get("anyOf", [kind]) if "type" in one}
 
 
-def value_of(text: str, kind: Kind) -> Any:
+def value_of(text: str, kind: SettingSchema) -> Any:
     """Return the value that a word means for a setting; what does not fit is left for validation to refuse.
 
     >>> value_of("ship,plane", {"type": "array", "items": {"type": "string"}})
@@ -68,7 +68,7 @@ def value_of(text: str, kind: Kind) -> Any:
     return _scalar_of(text, next((types[name] for name in types if name in scalars), {}))
 
 
-def _list_of(text: str, kind: Kind) -> list[Any]:
+def _list_of(text: str, kind: SettingSchema) -> list[Any]:
     if text.lower() in NONE:
         return []
     fixed = kind.get("prefixItems", [])
@@ -96,7 +96,7 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in bare.split(",") if part.strip()]
 
 
-def _scalar_of(text: str, kind: Kind) -> Any:
+def _scalar_of(text: str, kind: SettingSchema) -> Any:
     match kind.get("type"):
         case "boolean":
             return TRUTH.get(text.lower(), text)

@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-Place = Path | Folder | Split  # list file, folders of a layout, part of a YOLO or COCO data set
+SplitSource = Path | Folder | Split  # list file, folders of a layout, part of a YOLO or COCO data set
 
 
 def read_split(
@@ -90,7 +90,7 @@ def read_everything(
     return _to_annotations(images, classes or found[0].classes, faults)
 
 
-def _all_places(root: Path) -> list[Place]:
+def _all_places(root: Path) -> list[SplitSource]:
     """Return where the images of a data set stand, all together or split by split."""
     data = recognise(root)
     if data is not None:
@@ -167,7 +167,7 @@ def split_is_labelled(root: str | Path, split: str) -> bool:
     return any(image.quads for image in _read(place, faults).images)
 
 
-def _locate(root: Path, split: str) -> Place:
+def _locate(root: Path, split: str) -> SplitSource:
     """Return the list file or the folder of a split, or what of a YOLO or COCO data set it is."""
     for path in (root / split, Path(split)):
         if split and path.is_file():
@@ -184,7 +184,7 @@ def _locate(root: Path, split: str) -> Place:
     return locate_folder(root, split)
 
 
-def _of_file(path: Path) -> Place:
+def _of_file(path: Path) -> SplitSource:
     """Return what a file named as a split holds: a list, or images of YOLO or COCO."""
     data = recognise(path)
     if data is None:
@@ -203,7 +203,7 @@ def read_images(root: Path, split: str, faults: Faults) -> list[WrittenImage]:
     return _read(_locate(root, split), faults).images
 
 
-def _read(place: Place, faults: Faults) -> Contents:
+def _read(place: SplitSource, faults: Faults) -> Contents:
     if isinstance(place, Split):
         return read_direct(place, faults)
     if isinstance(place, Path):

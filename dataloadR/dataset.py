@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from cfg.schema import AugmentConfig, DataConfig
-from dataloadR.geometric import Source, place_image, place_source, random_matrix
+from dataloadR.geometric import LazyImage, place_image, place_source, random_matrix
 from dataloadR.mixing import random_mixup, random_mosaic
 from dataloadR.photometric import draw_hsv, scale_hsv
 from dataloadR.reader import ImageReader
+from utils.arrays import F32, U8
 from utils.counts import counted
-from utils.images import FILL, U8, ImageError, Size, letterbox_matrix
-from utils.records import F32, Annotation, Sample
+from utils.images import FILL, ImageError, Size, letterbox_matrix
+from utils.records import Annotation, Sample
 
 log = logging.getLogger(__name__)
 SampleKey = tuple[int, int, int, Size]  # epoch, position in the epoch, row of the dataset, input size
@@ -131,7 +132,7 @@ class RotatedDataset(Dataset[Sample]):
     def _random_partner(self, size: Size, augment: AugmentConfig, rng: np.random.Generator) -> Sample:
         return self._augmented(int(rng.integers(len(self))), size, augment, rng)
 
-    def _coloured(self, row: int, augment: AugmentConfig, rng: np.random.Generator) -> Source:
+    def _coloured(self, row: int, augment: AugmentConfig, rng: np.random.Generator) -> LazyImage:
         """Return an image to be decoded, in colours drawn now."""
         factors = draw_hsv(augment, rng)
 
@@ -139,7 +140,7 @@ class RotatedDataset(Dataset[Sample]):
             image = self.images.read(row, reduce)
             return scale_hsv(image, factors) if factors else image
 
-        return Source(self.annotations[row], self.images.size(row), read)
+        return LazyImage(self.annotations[row], self.images.size(row), read)
 
     def _augmented(self, row: int, size: Size, augment: AugmentConfig, rng: np.random.Generator) -> Sample:
         if rng.random() < augment.mosaic:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from dataloadR.foreign import DIRECT, Foreign, convert_command, refusal
+from dataloadR.foreign import DIRECT, Foreign, convert_command, foreign_error
 from dataloadR.formats.angles import may_be_radians
 from dataloadR.formats.coco import read_coco_file, split_of_json
 from dataloadR.formats.image_finder import ImageFinder, stays_below
@@ -49,7 +49,7 @@ def direct_splits(data: Foreign) -> Splits:
         AnnotationError: a format that has to be converted, or files that do not say which split is where.
     """
     if data.kind not in DIRECT:
-        raise refusal(data)
+        raise foreign_error(data)
     return _coco_splits(data) if data.kind == "coco" else find_yolo(data.root).splits
 
 

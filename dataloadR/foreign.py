@@ -213,7 +213,7 @@ def _target(data: Foreign) -> Path:
     return folder.with_name(f"{folder.name}_dota") if folder.name else Path("data_dota")
 
 
-def refusal(data: Foreign) -> AnnotationError:
+def foreign_error(data: Foreign) -> AnnotationError:
     """Return the error that says what was found, and what to do about it."""
     if data.kind in NOT_CONVERTED:
         return AnnotationError(f"{data.root}: found {NOT_CONVERTED[data.kind]} ({data.example})")

@@ -13,9 +13,9 @@ import shapely
 from numpy.typing import NDArray
 
 from cfg.schema import AugmentConfig
+from utils.arrays import F32, U8
 from utils.images import (
     REDUCTIONS,
-    U8,
     Matrix,
     Size,
     compose,
@@ -25,9 +25,9 @@ from utils.images import (
     transform_quads,
     warp_image,
 )
-from utils.records import F32, Annotation, Frame, Sample
+from utils.records import Annotation, Frame, Sample
 
-Window = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max
+Bounds = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max
 KEEP_SHARE = 0.7  # of an object's area that must be visible to learn it whole
 IGNORE_SHARE = 0.1  # below this it is dropped
 
@@ -59,7 +59,7 @@ def rotate_and_scale(size: Size, radians: float, factor: float) -> Matrix:
     return compose(shift(x, y), compose(around, shift(-x, -y)))
 
 
-def fit_window(window: Window, size: Size) -> Matrix:
+def fit_window(window: Bounds, size: Size) -> Matrix:
     """Return the matrix that letterboxes a window of the image into the canvas."""
     x_min, y_min, x_max, y_max = window
     ratio = min(size[0] / (y_max - y_min), size[1] / (x_max - x_min))
@@ -68,7 +68,7 @@ def fit_window(window: Window, size: Size) -> Matrix:
     return np.array([[ratio, 0.0, dx], [0.0, ratio, dy]])
 
 
-def random_window(rng: np.random.Generator, quads: F32, size: Size) -> Window:
+def random_window(rng: np.random.Generator, quads: F32, size: Size) -> Bounds:
     """Draw a window between the image border and all objects; without objects, around the middle half."""
     height, width = size
     limits = np.array([width, height])
@@ -117,7 +117,7 @@ def _random_symmetry(rng: np.random.Generator, config: AugmentConfig, size: Size
     return matrix, size
 
 
-def visible_shares(quads: NDArray[np.floating], window: Window) -> NDArray[np.float64]:
+def visible_shares(quads: NDArray[np.floating], window: Bounds) -> NDArray[np.float64]:
     """Return area inside the window / area, (N,); self-crossing quads count as their hull.
 
     A quad without area counts 1 inside and 0 where it crosses or leaves the window.
@@ -136,7 +136,7 @@ def visible_shares(quads: NDArray[np.floating], window: Window) -> NDArray[np.fl
     return shares
 
 
-def cut_objects(quads: NDArray[np.floating], window: Window) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def cut_objects(quads: NDArray[np.floating], window: Bounds) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which objects stay and which of all become ignore regions, (N,) each.
 
     Visible at 0.7 or more: kept whole and unclipped; from 0.1: ignore region; below: dropped.
@@ -145,7 +145,7 @@ def cut_objects(quads: NDArray[np.floating], window: Window) -> tuple[NDArray[np
     return shares >= IGNORE_SHARE, shares < KEEP_SHARE
 
 
-class Source(NamedTuple):
+class LazyImage(NamedTuple):
     """An image that is not decoded yet, and its objects."""
 
     annotation: Annotation
@@ -169,10 +169,10 @@ def _grow(small: U8, size: Size) -> Matrix:
 def place_image(image: U8, annotation: Annotation, matrix: Matrix, size: Size, min_side: float) -> Sample:
     """Return `place_source` of an image that is decoded already."""
     height, width, _ = image.shape
-    return place_source(Source(annotation, (height, width), lambda _: image), matrix, size, min_side)
+    return place_source(LazyImage(annotation, (height, width), lambda _: image), matrix, size, min_side)
 
 
-def place_source(source: Source, matrix: Matrix, size: Size, min_side: float) -> Sample:
+def place_source(source: LazyImage, matrix: Matrix, size: Size, min_side: float) -> Sample:
     """Return the image warped onto a canvas of `size`, with what is left of its objects.
 
     Ignore regions: objects flagged 2, objects cut, and those of at most `min_side` pixels both ways.

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from cfg.schema import AugmentConfig
-from dataloadR.geometric import Source, place_source, random_matrix
+from dataloadR.geometric import LazyImage, place_source, random_matrix
+from utils.arrays import F32
 from utils.images import FILL, Size, compose, shift
-from utils.records import F32, Sample
+from utils.records import Sample
 
 CENTRE_SHARES = (0.25, 0.75)  # of the canvas, between which the centre of a mosaic is drawn
 
@@ -62,7 +63,7 @@ def _seen_quads(tile: Sample) -> F32:
 
 
 def random_mosaic(
-    sources: Sequence[Source],
+    sources: Sequence[LazyImage],
     config: AugmentConfig,
     size: Size,
     min_side: float,

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from cfg.schema import AugmentConfig
-from utils.images import U8
+from utils.arrays import U8
 
 HUES = 179  # OpenCV counts hue in steps of two degrees
 

@@ -11,8 +11,9 @@ import torch
 
 from cfg.schema import DataConfig
 from dataloadR.sharing import can_share
+from utils.arrays import U8
 from utils.counts import counted
-from utils.images import U8, ImageError, Size, image_size, read_image
+from utils.images import ImageError, Size, image_size, read_image
 
 log = logging.getLogger(__name__)
 GIGABYTE = 1e9

@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 
 from cfg.schema import SIZE_STEP, AugmentConfig, DataConfig, TrainConfig
 from dataloadR.dataset import SampleKey
+from utils.arrays import F64
 from utils.distributed import rank, world_size
 from utils.errors import UserError
 from utils.images import Size
@@ -17,7 +18,6 @@ from utils.records import Annotation
 # separate streams of chance for the order of an epoch, the size of its batches and what it repeats
 ORDER, SIZE, REPEATS = 0, 1, 2
 ROUNDING = 1e-6  # images; a sum that should be whole is not always
-F64 = NDArray[np.float64]
 
 
 def draw_size(base: Size, steps: int, key: tuple[int, int, int]) -> Size:

@@ -13,10 +13,10 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from datasets_tools.class_names import find_names, keep_classes, parse_map, parse_names, rename_classes
 from datasets_tools.clipping import clip_items
-from datasets_tools.image_files import place_image, same_file
-from datasets_tools.items import Item, find_files, with_names, with_sizes, without_splits
+from datasets_tools.image_files import put_image, same_file
+from datasets_tools.items import Item, find_items, with_names, with_sizes, without_splits
 from datasets_tools.jobs import run_jobs
-from datasets_tools.known_formats import Target, readers, writers
+from datasets_tools.known_formats import Target, format_readers, writers
 from datasets_tools.next_steps import after_conversion
 from datasets_tools.source_format import find_format
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     items = convert(args, faults, notes)
     faults.report(str(args.source))
     notes.report()
-    sys.stdout.write(summary(items, args.target))
+    sys.stdout.write(conversion_summary(items, args.target))
     if args.images != "none":
         images = [item.image for item in items]
         classes = args.classes or find_names(images)
@@ -49,13 +49,13 @@ def run(args: argparse.Namespace) -> None:
 def convert(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[Item]:
     """Read, find, check and only then write; return what was written."""
     _check_target(args.source, args.target)
-    images = read_images(args, faults, notes)
+    images = read_source(args, faults, notes)
     classes = args.classes or find_names(images)
     target = writers(classes, args.angle or "degrees")[args.target_format]
     sized = target.needs_size or args.clip
     finder = ImageFinder(args.source, args.image_dir, args.target)
     _refuse_pictures(images, finder, args)
-    items = find_files(images, finder, args.images != "none", sized, faults)
+    items = find_items(images, finder, args.images != "none", sized, faults)
     if args.splits == "ignore":
         items = without_splits(items, args.split)
     items = with_sizes(items, args.processes, faults) if sized else items
@@ -84,9 +84,9 @@ def _refuse_pictures(images: Sequence[LabelledImage], finder: ImageFinder, args:
         raise UserError(f"{file}: a picture beside predictions; say where the images are with --image-dir")
 
 
-def read_images(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[LabelledImage]:
+def read_source(args: argparse.Namespace, faults: Faults, notes: Notes) -> list[LabelledImage]:
     """Return the images of the source with the classes that are asked for."""
-    read = readers(args.names, args.angle, args.image_dir)[args.source_format]
+    read = format_readers(args.names, args.angle, args.image_dir)[args.source_format]
     images = list(bar_over(read(args.source, faults, notes), "read", "image"))
     images = rename_classes(images, parse_map(args.map))
     images = keep_classes(images, args.classes, notes)
@@ -126,14 +126,14 @@ def write_items(
         taken += [new for old, new in places if new.exists() and not same_file(old, new)]
         refuse_originals(taken, args.source, {old.resolve() for old, _ in places})
         refuse_overwriting(args.target, [] if args.overwrite else taken)
-        ways = Counter(run_jobs(partial(place_image, mode=args.images), places, args.processes, "images"))
+        ways = Counter(run_jobs(partial(put_image, mode=args.images), places, args.processes, "images"))
         notes.add(
             "images were copied, as the file system has no links", args.images == "link" and ways["copied"]
         )
         move_files(folder, args.target)
 
 
-def summary(items: Sequence[Item], target: Path) -> str:
+def conversion_summary(items: Sequence[Item], target: Path) -> str:
     """Return what was written, for the user."""
     splits = Counter(item.image.split or "no split" for item in items)
     objects = Counter(name for item in items for name in item.image.classes)

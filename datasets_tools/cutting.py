@@ -15,8 +15,8 @@ import numpy as np
 from cfg.section import RATES
 from dataloadR.loader import usable_cpus
 from datasets_tools.jobs import run_jobs
-from datasets_tools.split_jobs import IMAGES, IN_NONE, KEPT, ONLY_CUT, Done, Job, Options, run_job
-from datasets_tools.split_sources import Source, find_sources
+from datasets_tools.split_jobs import IMAGES, IN_NONE, KEPT, ONLY_CUT, Done, Options, TilingJob, run_job
+from datasets_tools.split_sources import LargeImage, find_large_images
 from utils.errors import Faults, UserError
 from utils.files import write_json, write_text
 from utils.rasters import RasterInfo, raster_info
@@ -45,7 +45,7 @@ def run(given: argparse.Namespace) -> None:
     root = given.src.expanduser()
     _check_places(root, options.out)
     faults = Faults(options.skip_bad)
-    sources = find_sources(root, given.splits, given.classes, faults)
+    sources = find_large_images(root, given.splits, given.classes, faults)
     record = _record(given, root)
     _begin(options.out, record)
     jobs = _plan(sources, options.grid, given.processes, faults)
@@ -128,7 +128,7 @@ def _write_record(out: Path, record: dict[str, Any]) -> None:
     write_json(out / RECORD, record, indent=2)
 
 
-def _plan(sources: Sequence[Source], grid: Grid, processes: int, faults: Faults) -> list[Job]:
+def _plan(sources: Sequence[LargeImage], grid: Grid, processes: int, faults: Faults) -> list[TilingJob]:
     """Return the jobs, largest first, so that no process is left with a large one at the end."""
     jobs = []
     for source in sources:
@@ -138,18 +138,18 @@ def _plan(sources: Sequence[Source], grid: Grid, processes: int, faults: Faults)
     return sorted(jobs, key=lambda job: -len(job.tiles))
 
 
-def _jobs_of(source: Source, info: RasterInfo, grid: Grid, processes: int) -> list[Job]:
+def _jobs_of(source: LargeImage, info: RasterInfo, grid: Grid, processes: int) -> list[TilingJob]:
     """Return one job for an image, or several rows of tiles each where it is read in windows."""
     tiles = list(tile_windows(source.image.stem, info.size, grid))
     if not (info.windowed and info.seekable and processes > 1):
-        return [Job(source, info.size, tiles)]
+        return [TilingJob(source, info.size, tiles)]
     rows = [list(group) for _, group in groupby(tiles, key=lambda tile: (tile[0].rate, tile[0].y))]
     step = min(ROWS_AT_ONCE, -(-len(rows) // (4 * processes)))
     parts = [rows[k : k + step] for k in range(0, len(rows), step)]
-    return [Job(source, info.size, [tile for row in part for tile in row]) for part in parts]
+    return [TilingJob(source, info.size, [tile for row in part for tile in row]) for part in parts]
 
 
-def _gather(jobs: Sequence[Job], results: Sequence[Done], faults: Faults) -> dict[Path, list[Done]]:
+def _gather(jobs: Sequence[TilingJob], results: Sequence[Done], faults: Faults) -> dict[Path, list[Done]]:
     """Return the results of each image that could be read; the others go to the faults, once each."""
     finished: dict[Path, list[Done]] = {}
     bad: dict[Path, str] = {}
@@ -163,7 +163,7 @@ def _gather(jobs: Sequence[Job], results: Sequence[Done], faults: Faults) -> dic
     return finished
 
 
-def _write_name_files(out: Path, sources: Iterable[Source], finished: dict[Path, list[Done]]) -> None:
+def _write_name_files(out: Path, sources: Iterable[LargeImage], finished: dict[Path, list[Done]]) -> None:
     """Write ImageSets/SPLIT.txt where the source has such files; last, so that no half of a split is read."""
     lists: dict[str, list[str]] = {}
     for source in sources:

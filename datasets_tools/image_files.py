@@ -21,7 +21,7 @@ def same_file(source: Path, target: Path) -> bool:
     return target.stat().st_size == source.stat().st_size and target.read_bytes() == source.read_bytes()
 
 
-def place_image(paths: tuple[Path, Path], mode: Mode) -> str:
+def put_image(paths: tuple[Path, Path], mode: Mode) -> str:
     """Put an image at another path, unless it is there, and return how: `kept`, `linked` or `copied`.
 
     A link is a hard one where the file system can, else a symbolic one; where it has neither, a copy.

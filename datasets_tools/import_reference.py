@@ -56,7 +56,7 @@ def main(words: Sequence[str]) -> None:
     args = parse_options(build_parser(), words)
     source, target = Path(args.file), Path(args.out)
     check_target(source, target, args.overwrite)
-    config = settings_of(args.classes)
+    config = reference_settings(args.classes)
 
     from modelR.reference_weights import read_reference_weights  # torch, for which --help need not wait
     from utils.checkpoint import save_checkpoint
@@ -65,7 +65,7 @@ def main(words: Sequence[str]) -> None:
     origin = {"file": source.name, "sha256": file_hash(source), "from": ORIGIN, "licence": LICENCE}
     head = {"config": config_text(config), "classes": list(config.data.classes), "data_hash": ""}
     save_checkpoint(target, head | {"thresholds": None, "model": weights, "origin": origin})
-    sys.stdout.write(summary(source, target, len(weights), config.data.classes, origin))
+    sys.stdout.write(import_summary(source, target, len(weights), config.data.classes, origin))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -92,7 +92,7 @@ def check_target(source: Path, target: Path, overwrite: bool) -> None:
     check_folder(target.parent, "OUT.pt")
 
 
-def settings_of(word: str) -> Config:
+def reference_settings(word: str) -> Config:
     """Return the settings of the reference's training, as far as they matter to prediction and fine-tuning.
 
     Args:
@@ -114,7 +114,9 @@ def settings_of(word: str) -> Config:
     return config.model_copy(update={"data": data})
 
 
-def summary(source: Path, target: Path, tensors: int, classes: Sequence[str], origin: dict[str, str]) -> str:
+def import_summary(
+    source: Path, target: Path, tensors: int, classes: Sequence[str], origin: dict[str, str]
+) -> str:
     """Return what was done and what comes next, for the user."""
     return (
         f"{source}: all {tensors} tensors, sha256 {origin['sha256']}\n"

@@ -26,7 +26,7 @@ class Item(NamedTuple):
     written: str  # the image's name as the labels had it
 
 
-def find_files(
+def find_items(
     images: Sequence[LabelledImage], finder: ImageFinder, wanted: bool, sized: bool, faults: Faults
 ) -> list[Item]:
     """Return the images with their files.

@@ -21,7 +21,7 @@ from datasets_tools.formats.labelme import read_labelme, write_labelme
 from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
 from datasets_tools.formats.sku110k import read_sku110k
 from datasets_tools.formats.ssdd import read_ssdd
-from datasets_tools.formats.training_list import read_list, write_list
+from datasets_tools.formats.training_list import read_training_list, write_list
 from datasets_tools.formats.ucas_aod import read_ucas_aod
 from datasets_tools.formats.xanylabeling import read_xanylabeling, write_xanylabeling
 from datasets_tools.formats.yolo_writing import write_yolo
@@ -44,7 +44,7 @@ class Target(NamedTuple):
         return (PurePosixPath(folder) / image.name).as_posix()
 
 
-def readers(names: Sequence[str], angle: str, image_dir: Path | None = None) -> dict[str, Read]:
+def format_readers(names: Sequence[str], angle: str, image_dir: Path | None = None) -> dict[str, Read]:
     """Return how each format is read; `names` are those of class indices, `angle` that of rotated boxes."""
     return {
         "coco": partial(read_coco, angle=angle),
@@ -57,7 +57,7 @@ def readers(names: Sequence[str], angle: str, image_dir: Path | None = None) -> 
         "icdar": read_icdar,
         "label-studio": read_label_studio,
         "labelme": read_labelme,
-        "list": partial(read_list, classes=names),
+        "list": partial(read_training_list, classes=names),
         "rolabelimg": read_rolabelimg,
         "sku110k-r": partial(read_sku110k, angle=angle),
         "ssdd": partial(read_ssdd, angle=angle),

@@ -13,8 +13,9 @@ from dataloadR.foreign import KINDS, recognise
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from datasets_tools.formats.training_list import CLASSES, write_list
-from datasets_tools.splitting import I64, deal, unit_keys
+from datasets_tools.splitting import deal, unit_keys
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
+from utils.arrays import I64
 from utils.counts import counted
 from utils.errors import UserError
 from utils.records import Annotation
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
             refuse_originals(taken, source)
         refuse_overwriting(arguments.out, [] if arguments.overwrite else taken)
         move_files(folder, arguments.out)
-    sys.stdout.write(format_table(splits, counts, [share.name for share in shares], classes))
+    sys.stdout.write(split_table(splits, counts, [share.name for share in shares], classes))
     if arguments.format == "list":
         sys.stdout.write(f"data.classes: [{', '.join(classes)}]\n")
     sys.stdout.write(f"results: {arguments.out}\n")
@@ -181,7 +182,7 @@ def _path_from(image: Path, out: Path) -> str:
     return image.as_posix()
 
 
-def format_table(splits: I64, counts: I64, names: Sequence[str], classes: Sequence[str]) -> str:
+def split_table(splits: I64, counts: I64, names: Sequence[str], classes: Sequence[str]) -> str:
     """Return images and objects per class of each split, with their shares, as text."""
     images = np.bincount(splits, minlength=len(names))
     objects = np.stack([counts[splits == number].sum(axis=0) for number in range(len(names))])

@@ -19,8 +19,8 @@ from evalR.scoring.dota_results import (
     ResultRows,
     check_boxes,
     find_results,
-    read_rows,
-    rounded,
+    read_result_rows,
+    round_coordinates,
     write_rows,
 )
 from utils.counts import counted
@@ -34,7 +34,7 @@ logger = logging.getLogger("merge")
 IMAGES_AT_ONCE = 50  # to be fused; many images lie on one another and slow the search
 
 
-class Rule(NamedTuple):
+class MergeRule(NamedTuple):
     """How detections of several tiles become one."""
 
     iou: float = 0.3  # above it two detections of a class are of one object
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     source, target = Path(arguments.tiles_dir), Path(arguments.out_dir)
     if source.resolve() == target.resolve():
         raise UserError(f"{target}: expected another folder than that of the tiles")
-    rule = Rule(arguments.iou, arguments.score, arguments.method == "fuse", arguments.whole_images)
+    rule = MergeRule(arguments.iou, arguments.score, arguments.method == "fuse", arguments.whole_images)
     merged = merge_folder(source, rule, arguments.processes or usable_cpus(), arguments.max_per_image)
     for one in merged:
         write_rows(target / one.file.path.name, one.rows)
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
 
-def merge_folder(source: Path, rule: Rule, processes: int = 1, limit: int | None = None) -> list[Merged]:
+def merge_folder(source: Path, rule: MergeRule, processes: int = 1, limit: int | None = None) -> list[Merged]:
     """Return what the result files of a folder of tiles come to, by name.
 
     Args:
@@ -83,13 +83,13 @@ def merge_folder(source: Path, rule: Rule, processes: int = 1, limit: int | None
     return merged if limit is None else _best_per_image(merged, limit)
 
 
-def merge_file(file: ResultFile, rule: Rule) -> Merged:
+def merge_file(file: ResultFile, rule: MergeRule) -> Merged:
     """Return the detections of one class, those of all tiles of an image merged.
 
     Raises:
         UserError: a line that cannot be used; says file and line.
     """
-    rows = read_rows(file.path, file.coordinates)
+    rows = read_result_rows(file.path, file.coordinates)
     whole = _to_images(rows, file.path, rule.whole_images)
     check_boxes(rows, file)
     return Merged(file, _suppress(whole.take(whole.scores >= rule.score), file, rule), len(rows.scores))
@@ -119,7 +119,7 @@ def _tile(name: str, rows: ResultRows, number: int, path: Path, whole_images: bo
         raise UserError(f"{path}:{line}: {error}; {hint}") from None
 
 
-def _suppress(rows: ResultRows, file: ResultFile, rule: Rule) -> ResultRows:
+def _suppress(rows: ResultRows, file: ResultFile, rule: MergeRule) -> ResultRows:
     coordinates = torch.from_numpy(rows.coordinates)
     quads = coordinates.reshape(-1, 4, 2) if file.task == 1 else hboxes_to_quads(coordinates)
     scores, images = torch.from_numpy(rows.scores.copy()), torch.from_numpy(rows.images)
@@ -127,7 +127,7 @@ def _suppress(rows: ResultRows, file: ResultFile, rule: Rule) -> ResultRows:
         return _fuse(rows, file, quads, rule.iou)
     kept = batched_quad_groups(quads, scores, None, images, rule.iou).kept.numpy()
     kept_rows = rows.take(kept)
-    return kept_rows._replace(coordinates=rounded(kept_rows.coordinates))
+    return kept_rows._replace(coordinates=round_coordinates(kept_rows.coordinates))
 
 
 def _fuse(rows: ResultRows, file: ResultFile, quads: torch.Tensor, iou: float) -> ResultRows:
@@ -147,7 +147,7 @@ def _fuse(rows: ResultRows, file: ResultFile, quads: torch.Tensor, iou: float) -
         leaders.append(few[fused.leaders])
         shapes.append(fused.quads if file.task == 1 else quads_to_hboxes(fused.quads))
     found = rows.take(torch.cat(leaders).numpy())
-    found = found._replace(coordinates=rounded(torch.cat(shapes).flatten(1).numpy()))
+    found = found._replace(coordinates=round_coordinates(torch.cat(shapes).flatten(1).numpy()))
     return found.take(np.argsort(found.images, kind="stable"))
 
 

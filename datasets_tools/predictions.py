@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from evalR.inference.load import Trained
 from evalR.inference.splits import predict_any
 from evalR.scoring.dota_results import read_task1
+from utils.arrays import F32
 from utils.errors import UserError
 from utils.images import read_image
 from utils.progress import bar_over
-from utils.records import F32, Annotation, Detections
+from utils.records import Annotation, Detections
 from utils.thresholds import reaches
 
 

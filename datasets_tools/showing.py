@@ -26,13 +26,13 @@ from evalR.inference.predict import ONE_LABEL
 from evalR.pictures.cells import Assign, assigner, draw_cells, heat_maps
 from evalR.pictures.grid import spread
 from evalR.pictures.labels import label_picture, legible_scale
+from utils.arrays import U8
 from utils.cli import pick_device
 from utils.counts import counted
 from utils.drawing import contact_sheet, save_image, side_by_side, with_legend
 from utils.errors import Faults, UserError
 from utils.files import write_text
 from utils.images import read_image
-from utils.outlines import Image
 from utils.records import Annotation, Detections, Sample
 from utils.thresholds import Threshold, least_scores, threshold_text
 
@@ -57,10 +57,10 @@ class Thumbnail(NamedTuple):
     """One picture on the contact sheet."""
 
     title: str
-    image: Image
+    image: U8
 
 
-class View(NamedTuple):
+class ShowRequest(NamedTuple):
     """What is to be shown, and where it goes."""
 
     out: Path
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> None:
     rng = np.random.default_rng(arguments.seed)
     rows = choose(len(annotations), arguments.number, arguments.augment, rng)
     threshold, flags = config.predict.threshold, (arguments.augment, arguments.cells, arguments.heat)
-    view = View(arguments.out, f".{arguments.format}", classes, threshold, *flags)
+    view = ShowRequest(arguments.out, f".{arguments.format}", classes, threshold, *flags)
     _begin(view.out, arguments.dataset)
     thumbnails: list[Thumbnail] = []
     if not view.augment:
@@ -182,16 +182,16 @@ def _begin(out: Path, dataset: str) -> None:
     write_text(out / MARK, f"Pictures of {dataset}; the next call replaces those it draws.\n")
 
 
-def _show_labels(subjects: Sequence[Subject], view: View, processes: int) -> list[Thumbnail]:
+def _show_labels(subjects: Sequence[Subject], view: ShowRequest, processes: int) -> list[Thumbnail]:
     return list(run_jobs(partial(_show_subject, view=view), subjects, processes, "show"))
 
 
-def _show_subject(subject: Subject, view: View) -> Thumbnail:
+def _show_subject(subject: Subject, view: ShowRequest) -> Thumbnail:
     """Save the picture of an image and return it as a small one."""
     return _save(read_image(subject.truth.image_path), subject, view)
 
 
-def _save(image: Image, subject: Subject, view: View) -> Thumbnail:
+def _save(image: U8, subject: Subject, view: ShowRequest) -> Thumbnail:
     size = (image.shape[0], image.shape[1])
     scale = legible_scale(subject.truth.quads, size, LEGIBLE, LARGEST)
     save_image(view.out / f"{subject.name}{view.suffix}", _draw(image, subject, view, scale, True))
@@ -199,7 +199,7 @@ def _save(image: Image, subject: Subject, view: View) -> Thumbnail:
     return Thumbnail(subject.name, _draw(image, subject, view, small, False))
 
 
-def _draw(image: Image, subject: Subject, view: View, scale: float, details: bool) -> Image:
+def _draw(image: U8, subject: Subject, view: ShowRequest, scale: float, details: bool) -> U8:
     truth = label_picture(image, subject.truth, view.classes, None, scale, details)
     if subject.found is None:
         return truth
@@ -209,7 +209,7 @@ def _draw(image: Image, subject: Subject, view: View, scale: float, details: boo
 
 
 def _show_samples(
-    dataset: RotatedDataset, config: Config, rows: Sequence[int], view: View, assign: Assign
+    dataset: RotatedDataset, config: Config, rows: Sequence[int], view: ShowRequest, assign: Assign
 ) -> list[Thumbnail]:
     """Save what training sees of the chosen rows; return small pictures of augmented samples."""
     names = picture_names([annotation.image_path for annotation in dataset.annotations])
@@ -228,7 +228,7 @@ def _show_samples(
     return list(chain.from_iterable(run_jobs(show, range(len(rows)), 1, "network input")))
 
 
-def _save_targets(sample: Sample, assign: Assign, view: View, name: str) -> None:
+def _save_targets(sample: Sample, assign: Assign, view: ShowRequest, name: str) -> None:
     if not (view.cells or view.heat):
         return
     batch = collate([sample], 1)
@@ -239,7 +239,7 @@ def _save_targets(sample: Sample, assign: Assign, view: View, name: str) -> None
         save_image(view.out / "heat" / f"{name}{view.suffix}", heat_maps(batch, targets, 0))
 
 
-def _save_sheet(thumbnails: Sequence[Thumbnail], view: View) -> None:
+def _save_sheet(thumbnails: Sequence[Thumbnail], view: ShowRequest) -> None:
     chosen = [thumbnails[number] for number in spread(len(thumbnails), MAX_SHEET)]
     columns = math.ceil(math.sqrt(max(1, len(chosen))))
     sheet = contact_sheet([shown.image for shown in chosen], columns, [shown.title for shown in chosen])

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from dataloadR.foreign import KINDS, NOT_CONVERTED, is_ours, recognise, refusal
+from dataloadR.foreign import KINDS, NOT_CONVERTED, foreign_error, is_ours, recognise
 from dataloadR.formats.sniff import first_lines, list_some, text_kind, texts_of
 from dataloadR.label_lines import parse_list_line
 from utils.errors import UserError
@@ -14,7 +14,7 @@ LIST_LINES = 5
 UNKNOWN = "could not tell the format from the files; say it: --from FORMAT (--help lists them)"
 
 
-class Source(NamedTuple):
+class ConversionSource(NamedTuple):
     """What is converted."""
 
     form: str  # as `--from` has it
@@ -22,7 +22,7 @@ class Source(NamedTuple):
     image_dir: Path | None  # where its images are, if they lie elsewhere
 
 
-def find_format(source: Path, image_dir: Path | None = None) -> Source:
+def find_format(source: Path, image_dir: Path | None = None) -> ConversionSource:
     """Return the format of a folder or file, and what in it is to be read; says which it is.
 
     Raises:
@@ -34,13 +34,13 @@ def find_format(source: Path, image_dir: Path | None = None) -> Source:
     if data is None:
         form, what = _own_format(source)
         log.info("%s: taken as %s (--from %s)", source, what, form)
-        return Source(form, source, image_dir)
+        return ConversionSource(form, source, image_dir)
     if data.kind in NOT_CONVERTED:
-        raise refusal(data)
+        raise foreign_error(data)
     log.info("%s: taken as %s (--from %s), such as %s", source, KINDS[data.kind], data.kind, data.example)
     if source.is_file():
-        return Source(data.kind, source, image_dir)
-    return Source(data.kind, data.source, image_dir or data.image_dir)
+        return ConversionSource(data.kind, source, image_dir)
+    return ConversionSource(data.kind, data.source, image_dir or data.image_dir)
 
 
 def _own_format(source: Path) -> tuple[str, str]:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloadR.formats.records import F64
-from datasets_tools.split_sources import Source
+from datasets_tools.split_sources import LargeImage
 from datasets_tools.tile_objects import CUT, TileObjects, objects_in_tile
+from utils.arrays import F64, U8
 from utils.bands import Bands
 from utils.drawing import save_image
 from utils.errors import UserError
 from utils.files import write_text
-from utils.images import U8, Size
+from utils.images import Size
 from utils.rasters import Raster, array_raster, open_raster
 from utils.tiles import Grid, Tile, Window, tile_windows
 
@@ -37,10 +37,10 @@ class Options(NamedTuple):
     skip_bad: bool = False  # name a bad image in the result instead of raising
 
 
-class Job(NamedTuple):
+class TilingJob(NamedTuple):
     """Tiles of one image, row by row."""
 
-    source: Source
+    source: LargeImage
     size: Size  # height, width of the image
     tiles: list[tuple[Tile, Window]]
 
@@ -75,7 +75,7 @@ def split_image(
         yield tile.tile, pixels, tile.objects
 
 
-def run_job(job: Job, options: Options) -> Done:
+def run_job(job: TilingJob, options: Options) -> Done:
     """Write the tiles of a job that are not there yet, and all their labels.
 
     An image appears after its labels, so that a tile that exists is complete.
@@ -112,7 +112,7 @@ def _cut_objects(
     ]
 
 
-def _keeps_empty(tile: Tile, source: Source, options: Options) -> bool:
+def _keeps_empty(tile: Tile, source: LargeImage, options: Options) -> bool:
     """Draw by the tile's name, so that order, processes and interruptions change nothing."""
     if not source.thin or options.empty >= 1:
         return True
@@ -128,7 +128,7 @@ def _best(tiles: Sequence[CutTile], count: int) -> NDArray[np.int8]:
     return best
 
 
-def _write(job: Job, tiles: Sequence[CutTile], options: Options) -> None:
+def _write(job: TilingJob, tiles: Sequence[CutTile], options: Options) -> None:
     folder = options.out / job.source.folder
     missing = []
     for tile in tiles:
@@ -162,7 +162,7 @@ def _pixels(raster: Raster, tiles: Sequence[CutTile]) -> Iterator[tuple[CutTile,
             yield tile, bands.tile(tile.window)
 
 
-def _write_labels(path: Path, tile: CutTile, source: Source) -> None:
+def _write_labels(path: Path, tile: CutTile, source: LargeImage) -> None:
     """Write a label file in DOTA's format, or index first where the objects have no names."""
     lines = [_header(line, tile.tile.rate) for line in source.headers]
     found = tile.objects

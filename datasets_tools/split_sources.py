@@ -12,10 +12,10 @@ from dataloadR.annotations import LAYOUTS, AnnotationError, WrittenImage, find_s
 from dataloadR.direct import direct_splits, find_split, read_direct
 from dataloadR.foreign import Foreign, recognise
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64
 from dataloadR.label_lines import LabelledQuad, is_header, read_lines
 from dataloadR.split_names import SPLITS
 from datasets_tools.formats.dota import to_word
+from utils.arrays import F64
 from utils.errors import Faults, UserError
 
 RASTER_SUFFIXES = (".img", ".vrt", ".ntf", ".nitf", ".gtiff")  # besides those that training reads
@@ -26,7 +26,7 @@ ALL = "all"  # a split without a name: every image of a folder
 log = logging.getLogger(__name__)
 
 
-class Source(NamedTuple):
+class LargeImage(NamedTuple):
     """One image to cut, and its objects."""
 
     image: Path
@@ -40,7 +40,9 @@ class Source(NamedTuple):
     thin: bool = False  # tiles without objects may be left out: the split has labels
 
 
-def find_sources(root: Path, splits: Sequence[str], classes: Sequence[str], faults: Faults) -> list[Source]:
+def find_large_images(
+    root: Path, splits: Sequence[str], classes: Sequence[str], faults: Faults
+) -> list[LargeImage]:
     """Return the images to cut.
 
     Args:
@@ -98,14 +100,16 @@ def _is_raster(path: Path) -> bool:
     return is_image(path) or (path.suffix.lower() in RASTER_SUFFIXES and not path.name.startswith("."))
 
 
-def _plain(path: Path) -> Source:
+def _plain(path: Path) -> LargeImage:
     """Return an image without labels."""
     return _to_source(WrittenImage(path, None, []), (), "", "")
 
 
-def _read_dataset(root: Path, splits: Sequence[str], classes: Sequence[str], faults: Faults) -> list[Source]:
+def _read_dataset(
+    root: Path, splits: Sequence[str], classes: Sequence[str], faults: Faults
+) -> list[LargeImage]:
     """Return the images of all splits; one that several name files list comes once."""
-    found: dict[Path, Source] = {}
+    found: dict[Path, LargeImage] = {}
     named = list(splits) or (find_splits(root) if root.is_dir() else [])
     for split in named:
         _check_split(root, split)
@@ -126,9 +130,9 @@ def _read_dataset(root: Path, splits: Sequence[str], classes: Sequence[str], fau
 
 def _read_direct(
     data: Foreign, splits: Sequence[str], classes: Sequence[str], faults: Faults
-) -> list[Source]:
+) -> list[LargeImage]:
     """Return the images of a YOLO or COCO data set, each once; its splits become folders."""
-    found: dict[Path, Source] = {}
+    found: dict[Path, LargeImage] = {}
     words, notes = dict[str | int, str | int](), Notes()
     for split in [find_split(data, name) for name in splits or direct_splits(data)]:
         for image in read_direct(split, faults).images:
@@ -151,8 +155,8 @@ def _check_indices(image: WrittenImage, classes: Sequence[str]) -> None:
             )
 
 
-def _to_source(image: WrittenImage, classes: Sequence[str], folder: str, split: str) -> Source:
-    return Source(
+def _to_source(image: WrittenImage, classes: Sequence[str], folder: str, split: str) -> LargeImage:
+    return LargeImage(
         image=image.image,
         quads=np.array([quad.coordinates for quad in image.quads], np.float64).reshape(-1, 4, 2),
         classes=[_to_name(quad, classes) for quad in image.quads],
@@ -176,7 +180,7 @@ def _read_headers(image: WrittenImage) -> list[str]:
     return [text for _, text in lines if is_header(text)]
 
 
-def _refuse_twins(sources: Iterable[Source]) -> None:
+def _refuse_twins(sources: Iterable[LargeImage]) -> None:
     seen: dict[tuple[str, str], Path] = {}
     for source in sources:
         key = source.folder, source.image.stem

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dataloadR.annotations import LAYOUTS
+from utils.arrays import F64, I64
 from utils.counts import counted
 from utils.errors import UserError
 from utils.tiles import parse_tile
 
 log = logging.getLogger(__name__)
-I64 = NDArray[np.int64]
-F64 = NDArray[np.float64]
 ORDERS = 10  # tried where units differ in size; one may fit better than the others
 IMAGE_FOLDERS = {images for images, _ in LAYOUTS}
 

@@ -22,9 +22,9 @@ from evalR.scoring.dota_results import (
     check_boxes,
     check_names,
     find_images,
-    read_rows,
+    read_result_rows,
     result_text,
-    rounded,
+    round_coordinates,
 )
 from evalR.scoring.result_sets import check_twice, choose_files, image_names
 from utils.counts import counted
@@ -50,7 +50,7 @@ DENT = 1e-3  # a quad whose hull is larger by less has three vertices in a line,
 SHOWN_NAMES = 3
 
 
-class Rule(NamedTuple):
+class SubmissionRule(NamedTuple):
     """What the files of a submission are."""
 
     boxes: bool  # task 2: horizontal boxes
@@ -58,7 +58,7 @@ class Rule(NamedTuple):
     strict: bool = False  # quads that are not clockwise and convex are errors
 
 
-class Entry(NamedTuple):
+class ClassFile(NamedTuple):
     """What one class adds to the zip."""
 
     label: str
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     target = Path(arguments.out_zip)
     if target.suffix != ".zip":
         raise UserError(f"{target}: expected a name that ends in .zip")
-    classes = class_names(arguments.classes)
+    classes = parse_classes(arguments.classes)
     images = image_names(Path(arguments.images))
     source = 1 if arguments.from_task1 else arguments.task
     hint = "; --from-task1 takes the boxes around quads" if source == 2 else ""
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     missing = [label for label in classes if label not in {file.label for file in files}]
     if missing:
         logger.warning("%s: no file for %s: the zip gets empty ones", arguments.results, ", ".join(missing))
-    rule = Rule(arguments.task == 2, arguments.score, arguments.strict)
+    rule = SubmissionRule(arguments.task == 2, arguments.score, arguments.strict)
     task = partial(check_file, images=frozenset(images), rule=rule)
     entries = list(run_jobs(task, files, arguments.processes or usable_cpus(), "checking", "file"))
     for remark in [remark for entry in entries for remark in entry.remarks]:
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"{told}, {size / MEGABYTE:.2f} MB\n{target}\n")
 
 
-def class_names(word: str) -> tuple[str, ...]:
+def parse_classes(word: str) -> tuple[str, ...]:
     """Return the classes of DOTA v1.0, v1.5 or v2.0, or those that the word lists."""
     if word in PRESETS:
         return tuple(load_config(SETTINGS / f"{word}.yaml").data.classes)
@@ -104,13 +104,13 @@ def class_names(word: str) -> tuple[str, ...]:
     return classes
 
 
-def check_file(file: ResultFile, images: frozenset[str], rule: Rule) -> Entry:
+def check_file(file: ResultFile, images: frozenset[str], rule: SubmissionRule) -> ClassFile:
     """Return the lines of one class as the server reads them.
 
     Raises:
         UserError: a line that cannot be used, an unknown image, or the same line twice; says file and line.
     """
-    rows = read_rows(file.path, file.coordinates)
+    rows = read_result_rows(file.path, file.coordinates)
     _check_images(rows, file.path, images)
     check_boxes(rows, file)
     rows = rows.take(rows.scores >= rule.score)
@@ -120,10 +120,10 @@ def check_file(file: ResultFile, images: frozenset[str], rule: Rule) -> Entry:
         remarks = [] if rule.boxes else _look_at_vertices(quads, rows, file.path, rule.strict)
         ordered = quads_to_hboxes(quads) if rule.boxes else clockwise_quads(uncrossed_quads(quads)).flatten(1)
         rows = rows._replace(coordinates=ordered.numpy())
-    text = result_text(rows._replace(coordinates=rounded(rows.coordinates)))
+    text = result_text(rows._replace(coordinates=round_coordinates(rows.coordinates)))
     check_twice(text.splitlines(), rows, file.path)
     seen = {rows.names[number] for number in np.unique(rows.images)}
-    return Entry(file.label, text, seen, len(rows.images), remarks)
+    return ClassFile(file.label, text, seen, len(rows.images), remarks)
 
 
 def _check_images(rows: ResultRows, path: Path, images: frozenset[str]) -> None:

@@ -5,10 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloadR.formats.records import F64
 from dataloadR.geometric import cut_objects
+from utils.arrays import F64, I64
 from utils.quads.image_quads import clip_to_image
-from utils.records import I64
 from utils.tiles import Window
 
 CUT = 2  # the flag of an object that tiling cut: neither object nor background

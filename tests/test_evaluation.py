@@ -23,7 +23,7 @@ from evalR.inference.splits import predict_settings, predict_shared
 from tests.paths import GOLDEN
 from utils.cli import run_script
 from utils.records import Annotation, Detections
-from utils.runlog import read_rows
+from utils.runlog import read_results_table
 
 ROOT = Path(__file__).parents[1]
 DEVKIT = GOLDEN / "dota_eval"
@@ -395,7 +395,7 @@ def test_training_logs_what_the_evaluation_of_its_checkpoint_says(
     values = json.loads(Path("runs/one/eval-val/metrics.json").read_text())["task1"]["voc12"]
     board = EventAccumulator("runs/one/tensorboard").Reload()
     logged = {tag: board.Scalars(tag)[-1] for tag in board.Tags()["scalars"]}
-    row = read_rows("runs/one/results.csv")[-1]
+    row = read_results_table("runs/one/results.csv")[-1]
     for name in ("AP50", "AP75", "AP50:95"):
         mean = values[name]["mean"]
         assert 0 < mean < 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from utils.runlog import read_rows
+from utils.runlog import read_results_table
 
 ROOT = Path(__file__).parents[1]
 WORDS = [
@@ -49,7 +49,7 @@ def assert_same(found: object, expected: object, at: str = "") -> None:
 
 
 def table(folder: str) -> list[dict[str, str]]:
-    rows = read_rows(f"runs/{folder}/results.csv")
+    rows = read_results_table(f"runs/{folder}/results.csv")
     timed = ("images_per_second", "data_wait_share")
     return [{key: value for key, value in row.items() if key not in timed} for row in rows]
 

@@ -5,7 +5,8 @@ import math
 import cv2
 import numpy as np
 
-from utils.images import ROUNDING, U8, area_factor, warp_image
+from utils.arrays import U8
+from utils.images import ROUNDING, area_factor, warp_image
 from utils.rasters import Raster
 from utils.tiles import Window
 

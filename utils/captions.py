@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from utils.arrays import F64, U8
 from utils.lettering import draw_text, text_size
-from utils.outlines import F64, SUBPIXEL_BITS, Image, corners_of, fixed_points
+from utils.outlines import SUBPIXEL_BITS, corners_of, fixed_points
 from utils.palette import Colour, ink_on
 
 Box = tuple[int, int, int, int]  # x_min, y_min, x_max, y_max in pixels
@@ -30,7 +31,7 @@ class Caption(NamedTuple):
 
 
 def write_captions(
-    canvas: Image,
+    canvas: U8,
     quads: ArrayLike,
     texts: Sequence[str],
     paints: Sequence[Colour],

@@ -44,6 +44,6 @@ class Chart(NamedTuple):
     lines: Sequence[Line] = ()
 
 
-def shorten(name: str, characters: int) -> str:
+def shorten_text(name: str, characters: int) -> str:
     """Return the name, its end cut off where it is longer than so many characters."""
     return name if len(name) <= characters else name[: characters - 1] + "…"

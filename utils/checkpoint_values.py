@@ -38,19 +38,19 @@ def check_usable(checkpoint: Mapping[str, Any], source: Path) -> None:
 
 def _faults(state: Mapping[str, Any]) -> Iterator[Fault]:
     if not isinstance(state["config"], str):
-        yield Fault("config", "a text", shown(state["config"]))
+        yield Fault("config", "a text", show_value(state["config"]))
     if not _are_names(state["classes"]):
-        yield Fault("classes", "a list of names, each once", shown(state["classes"]))
+        yield Fault("classes", "a list of names, each once", show_value(state["classes"]))
     if not are_thresholds(state.get("thresholds")):
-        yield Fault("thresholds", "a score from 0 to 1 by class", shown(state["thresholds"]))
+        yield Fault("thresholds", "a score from 0 to 1 by class", show_value(state["thresholds"]))
     for part in ("model", "ema"):
         weights = state.get(part, {})
         if not isinstance(weights, Mapping):
-            yield Fault(part, "a dictionary", shown(weights))
+            yield Fault(part, "a dictionary", show_value(weights))
             continue
         for key, value in weights.items():
             if not isinstance(key, str) or not isinstance(value, Tensor) or not is_sound(value):
-                yield Fault(f"{part}.{key}", "a tensor of finite numbers", shown(value))
+                yield Fault(f"{part}.{key}", "a tensor of finite numbers", show_value(value))
 
 
 def _are_names(found: object) -> bool:
@@ -80,7 +80,7 @@ def is_number(value: Any) -> bool:
     return is_one and abs(value) < 1 << 53 and math.isfinite(value)
 
 
-def shown(value: object) -> str:
+def show_value(value: object) -> str:
     """Return a value in few words."""
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cfg.listing import settings_text
 from cfg.load import ConfigError, check_keys
 from utils.errors import UserError, first_line
-from utils.exhaustion import close_output, exhaustion, open_output, say
+from utils.exhaustion import close_output, exhaustion, open_output, write_error
 from utils.interrupts import Interrupted
 from utils.option_words import Words
 
@@ -133,11 +133,11 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
         return code
     except (Interrupted, KeyboardInterrupt) as error:
         if in_threads:
-            say(f"error: {in_threads[0]}\n")
+            write_error(f"error: {in_threads[0]}\n")
             return BAD_INPUT
         if isinstance(error, Interrupted):
             return error.exit_code
-        say("interrupted; what was saved before is complete\n")
+        write_error("interrupted; what was saved before is complete\n")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
         return BROKEN_PIPE
@@ -145,7 +145,7 @@ def run_script(main: Callable[[Sequence[str]], int | None]) -> int:
         line = error_line(error)
         if line is None:  # a mistake of ours: where it was helps to mend it
             raise
-        say(f"error: {line}\n")
+        write_error(f"error: {line}\n")
         _let_go(error)
         return BAD_INPUT
     finally:
@@ -176,7 +176,7 @@ def interrupting_threads() -> list[str]:
         if callable(signal.getsignal(signal.SIGINT)):
             _thread.interrupt_main()
         else:  # Ctrl-C is ignored, as behind nohup: nothing would reach the main thread
-            say(f"error: {line}\n")
+            write_error(f"error: {line}\n")
             os._exit(BAD_INPUT)
 
     threading.excepthook = hook

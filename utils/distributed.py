@@ -14,7 +14,7 @@ from torch import distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-Value = TypeVar("Value")
+T = TypeVar("T")
 
 
 def launched() -> bool:
@@ -84,16 +84,16 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     return bool(sum_over_ranks(torch.tensor(float(flag)).to(device, non_blocking=True)) > 0)
 
 
-def gather(value: Value) -> list[Value]:
+def gather(value: T) -> list[T]:
     """Return the values of all processes, in the order of their ranks, on all of them."""
     if not dist.is_initialized():
         return [value]
-    values: list[Value | None] = [None] * dist.get_world_size()
+    values: list[T | None] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values  # type: ignore[return-value]
 
 
-def from_main(value: Value) -> Value:
+def from_main(value: T) -> T:
     """Return the value of the main process on all."""
     if not dist.is_initialized():
         return value
@@ -119,7 +119,7 @@ def main_first() -> Iterator[None]:
         dist.barrier()
 
 
-def interleave(parts: Sequence[Sequence[Value]], block: int, count: int) -> list[Value]:
+def interleave(parts: Sequence[Sequence[T]], block: int, count: int) -> list[T]:
     """Return `count` rows in order from parts that took blocks of rows in turn: see `own_rows`."""
     positions = [iter(part) for part in parts]
     return [next(positions[row // block % len(parts)]) for row in range(count)]

@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from utils.arrays import U8
 from utils.captions import write_captions
 from utils.errors import UserError
 from utils.files import replacing
 from utils.lettering import draw_text, shorten_start, text_size
-from utils.outlines import Image, draw_outlines
+from utils.outlines import draw_outlines
 from utils.palette import Colour, class_colour
 
 WHITE = 255
@@ -22,17 +23,17 @@ TITLE_SIZE = 12  # pixels of the letters
 LEGEND_ROW = 18  # pixels, under a picture of up to 1200 px; more under a larger one
 LEGEND_WIDTH = 1200  # pixels
 
-Entry = tuple[Colour | None, str]  # of a legend: a patch of a colour, or none, and what it means
+LegendEntry = tuple[Colour | None, str]  # of a legend: a patch of a colour, or none, and what it means
 
 
 def draw_quads(
-    image: Image,
+    image: U8,
     quads: ArrayLike,
     labels: ArrayLike,
     classes: Sequence[str],
     scores: ArrayLike | None = None,
     colours: Sequence[Colour] | None = None,
-) -> Image:
+) -> U8:
     """Return a copy of the image with outlines and, where there is room, class names and scores.
 
     Args:
@@ -61,13 +62,13 @@ def caption_texts(names: Sequence[str], scores: ArrayLike | None) -> tuple[list[
     return [f"{name} {number}" for name, number in zip(names, numbers, strict=True)], numbers
 
 
-def _pad(image: Image, height: int, width: int) -> Image:
+def _pad(image: U8, height: int, width: int) -> U8:
     padded = np.full((height, width, 3), WHITE, np.uint8)
     padded[: image.shape[0], : image.shape[1]] = image
     return padded
 
 
-def rescale(image: Image, scale: float) -> Image:
+def rescale(image: U8, scale: float) -> U8:
     """Return the picture times `scale`; enlarged pixels stay squares, so that nothing is blurred."""
     if scale == 1.0:
         return image
@@ -76,7 +77,7 @@ def rescale(image: Image, scale: float) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
 
 
-def side_by_side(left: Image, right: Image) -> Image:
+def side_by_side(left: U8, right: U8) -> U8:
     """Return both pictures in one row with a white gap, tops aligned."""
     height = max(len(left), len(right))
     gap = np.full((height, GAP, 3), WHITE, np.uint8)
@@ -85,7 +86,7 @@ def side_by_side(left: Image, right: Image) -> Image:
     )
 
 
-def contact_sheet(images: Sequence[Image], columns: int = 4, titles: Sequence[str] = ()) -> Image:
+def contact_sheet(images: Sequence[U8], columns: int = 4, titles: Sequence[str] = ()) -> U8:
     """Return all pictures in rows, each under its title; without pictures one white cell.
 
     Raises:
@@ -116,12 +117,12 @@ def legend_row(width: int) -> int:
     return 2 * round(LEGEND_ROW / 2 * float(np.clip(width / LEGEND_WIDTH, 1.0, 2.5)))
 
 
-def with_legend(image: Image, entries: Sequence[Entry]) -> Image:
+def with_legend(image: U8, entries: Sequence[LegendEntry]) -> U8:
     """Return the picture above a strip of its width that says what the colours mean, in rows as needed."""
     return np.concatenate([image, legend_strip(image.shape[1], entries)])
 
 
-def legend_strip(width: int, entries: Sequence[Entry]) -> Image:
+def legend_strip(width: int, entries: Sequence[LegendEntry]) -> U8:
     """Return what stands under a picture of this width: patches of colour with their meaning."""
     height = legend_row(width)
     size, patch = round(height * 0.62), round(height * 0.66)
@@ -142,7 +143,7 @@ def legend_strip(width: int, entries: Sequence[Entry]) -> Image:
     return strip
 
 
-def save_image(path: str | Path, image: Image, quality: int = 95, flush: bool = True) -> None:
+def save_image(path: str | Path, image: U8, quality: int = 95, flush: bool = True) -> None:
     """Write a PNG, JPEG or whatever else OpenCV knows by the suffix; the file appears whole or not at all.
 
     Args:

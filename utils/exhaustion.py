@@ -115,7 +115,7 @@ def _message(error: BaseException) -> str:
     return text.rpartition("\n  ")[2].partition("\n")[2] if "Traceback" in text else text
 
 
-def say(text: str) -> None:
+def write_error(text: str) -> None:
     """Write to standard error; where that is closed or full there is nobody to tell."""
     try:
         sys.stderr.write(text)

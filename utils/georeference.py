@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from utils.arrays import F64
 from utils.extras import need_extra
 from utils.images import ImageError
 from utils.raster_files import LOCAL, Access
 from utils.rasters import open_dataset
 from utils.records import GeoReference
 
-F64 = NDArray[np.float64]
 log = logging.getLogger(__name__)
 WGS84 = "EPSG:4326"
 MOST_DEGREES = np.array([540.0, 90.0 + 1e-6])  # rasters may begin at 0 or cross the antimeridian

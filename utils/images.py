@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from utils.arrays import F32, U8
 from utils.errors import UserError
 from utils.files import strange_kind
-from utils.records import F32
 from utils.stretch import Levels, levels_of_16_bits, sample_image, stretched
 
-U8 = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (2, 3)
 Size = tuple[int, int]  # height, width
 Bytes = bytes | mmap  # of a file, read or mapped

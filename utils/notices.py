@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 
-def say(logger: logging.Logger, kind: Hashable, most: int, text: str, *args: object) -> None:
+def log_few(logger: logging.Logger, kind: Hashable, most: int, text: str, *args: object) -> None:
     """Log a line of a kind of which `saying_few` lets the first ones pass; without it, all pass.
 
     Args:

@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from utils.arrays import F64, U8
 from utils.palette import Colour
-
-Image = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 SUBPIXEL_BITS = 4
 FAR = 1e5  # pixels; beyond it OpenCV's fixed-point coordinates overflow
@@ -31,7 +29,7 @@ def fixed_points(points: F64) -> NDArray[np.int32]:
 
 
 def draw_outlines(
-    canvas: Image,
+    canvas: U8,
     quads: ArrayLike,
     paints: Sequence[Colour],
     thickness: int = 1,
@@ -64,7 +62,7 @@ def draw_outlines(
             cv2.polylines(canvas, [fixed_points(quad)], True, paint, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _draw_shades(canvas: Image, corners: F64, widths: Sequence[int]) -> None:
+def _draw_shades(canvas: U8, corners: F64, widths: Sequence[int]) -> None:
     """Darken a pixel on both sides of each outline."""
     shaded = np.zeros(canvas.shape[:2], np.uint8)
     for quad, width in zip(corners, widths, strict=True):
@@ -85,7 +83,7 @@ def _dashes(quad: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[
     return np.concatenate(starts), np.concatenate(ends)
 
 
-def mark_starts(canvas: Image, quads: ArrayLike, paints: Sequence[Colour]) -> None:
+def mark_starts(canvas: U8, quads: ArrayLike, paints: Sequence[Colour]) -> None:
     """Mark the first vertex of each quad by a dot, and the way to the second by an arrow head on the edge."""
     for quad, paint in zip(corners_of(quads), paints, strict=True):
         along = quad[1] - quad[0]

@@ -10,8 +10,9 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.arrays import U8
 from utils.files import write_text
-from utils.images import FILL, U8, Matrix, compose, shift, warp_image
+from utils.images import FILL, Matrix, compose, shift, warp_image
 
 SHARED = Path(__file__).parent  # of pages.html
 QUALITY = 80  # of JPEGs

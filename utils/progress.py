@@ -13,15 +13,15 @@ from utils.resume import Position
 MEBI = 2**20
 PATIENCE = 2.0  # s before a bar appears
 T = TypeVar("T")
-Bar: TypeAlias = "tqdm[Any]"
+ProgressBar: TypeAlias = "tqdm[Any]"
 
 
-def units_bar(name: str, total: int, unit: str, hidden: bool) -> Bar:
+def units_bar(name: str, total: int, unit: str, hidden: bool) -> ProgressBar:
     """Return a bar whose total and unit may change on the way."""
     return tqdm(desc=name, total=total, unit=unit, dynamic_ncols=True, disable=hidden)
 
 
-def steps_bar(name: str, total: int, done: int, hidden: bool) -> Bar:
+def steps_bar(name: str, total: int, done: int, hidden: bool) -> ProgressBar:
     """Return a progress bar over the optimiser steps of an epoch, some of which may be done already."""
     return tqdm(
         desc=name, total=total, initial=done, unit="step", dynamic_ncols=True, mininterval=1, disable=hidden

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from utils.errors import first_line
 from utils.extras import find_extra
 from utils.images import ImageError
-from utils.stretch import Place, Values, sample_places
+from utils.stretch import PixelValues, Slices, sample_places
 
 
-def read_values(dataset: Any, path: str | Path, bands: Sequence[int], place: Place) -> Values:
+def read_values(dataset: Any, path: str | Path, bands: Sequence[int], place: Slices) -> PixelValues:
     """Return the numbers (H, W, B) of some bands, from 1, in one type.
 
     Raises:
@@ -30,14 +30,14 @@ def read_values(dataset: Any, path: str | Path, bands: Sequence[int], place: Pla
     return values
 
 
-def valid_pixels(dataset: Any, bands: Sequence[int], place: Place, values: Values) -> NDArray[np.bool_]:
+def valid_pixels(dataset: Any, bands: Sequence[int], place: Slices, values: PixelValues) -> NDArray[np.bool_]:
     """Return which pixels (H, W) mean something: unmasked in some band, and a number in all of them."""
     masks = dataset.read_masks(list(bands), window=place)
     valid: NDArray[np.bool_] = (masks > 0).any(axis=0)
     return valid & np.isfinite(values).all(axis=2) if values.dtype.kind == "f" else valid
 
 
-def sample_raster(dataset: Any, path: str | Path, bands: Sequence[int]) -> Values:
+def sample_raster(dataset: Any, path: str | Path, bands: Sequence[int]) -> PixelValues:
     """Return the values (N, B) of the valid pixels of the sample of a raster (`utils.stretch`).
 
     Raises:

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.arrays import U8
 from utils.extras import find_extra
 from utils.images import (
     GIF,
     JPEG,
     PNG,
     RIFF,
-    U8,
     ImageError,
     Size,
     image_size,

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
+from utils.arrays import F32, I64
 
 
 class Annotation(NamedTuple):

@@ -21,7 +21,7 @@ from utils.checkpoint import CheckpointError, load_checkpoint, load_optimizer, l
 from utils.distributed import gather, rank, world_size
 from utils.distributed import launched as is_launched
 from utils.errors import UserError
-from utils.resume_check import Expected, check_fit, check_state, refusal
+from utils.resume_check import Expected, check_fit, check_state, resume_error
 
 logger = logging.getLogger(__name__)
 LAST = "last.pt"
@@ -91,7 +91,7 @@ def restore(
             take(part, checkpoint[name], source)
         except (LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError) as error:
             line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-            raise refusal(source, f"{name}: {line}") from None
+            raise resume_error(source, f"{name}: {line}") from None
     states = checkpoint["random_states"]
     if len(states) == world_size():
         own, *cuda = states[rank()]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from utils.checkpoint import CheckpointError
-from utils.checkpoint_values import Fault, are_thresholds, is_number, is_sound, shown
+from utils.checkpoint_values import Fault, are_thresholds, is_number, is_sound, show_value
 
 WHOLE = ("epoch", "done", "steps", "bad_steps", "stale")  # of the position, from 0
 TIMES = ("seconds", "waited")  # from 0
@@ -42,7 +42,7 @@ def check_fit(
     _raise_first(_fit_faults(checkpoint, own, expected), source)
 
 
-def refusal(source: Path, what: str) -> CheckpointError:
+def resume_error(source: Path, what: str) -> CheckpointError:
     """Return an error that says from what one can start instead."""
     best = source.with_name("best.pt")
     instead = f"train.init={best} starts a new run from the best weights" if best.is_file() else ""
@@ -53,7 +53,7 @@ def refusal(source: Path, what: str) -> CheckpointError:
 def _raise_first(faults: Iterator[Fault], source: Path) -> None:
     fault = next(faults, None)
     if fault:
-        raise refusal(source, str(fault))
+        raise resume_error(source, str(fault))
 
 
 def _state_faults(state: Mapping[str, Any]) -> Iterator[Fault]:
@@ -73,14 +73,14 @@ def _state_faults(state: Mapping[str, Any]) -> Iterator[Fault]:
 def _origin_faults(state: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with keys that older checkpoints lack."""
     if not all(isinstance(name, str) for name in state["classes"]):
-        yield Fault("classes", "names", shown(state["classes"]))
+        yield Fault("classes", "names", show_value(state["classes"]))
     said = state.get("said", [])
     if not isinstance(said, list) or not all(isinstance(word, str) for word in said):
-        yield Fault("said", "a list of keys", shown(said))
+        yield Fault("said", "a list of keys", show_value(said))
     if not isinstance(state.get("complete", False), bool):
-        yield Fault("complete", "true or false", shown(state["complete"]))
+        yield Fault("complete", "true or false", show_value(state["complete"]))
     if not isinstance(state.get("data_hash"), str | None):
-        yield Fault("data_hash", "a text", shown(state["data_hash"]))
+        yield Fault("data_hash", "a text", show_value(state["data_hash"]))
 
 
 def _position_faults(position: Mapping[str, Any]) -> Iterator[Fault]:
@@ -90,21 +90,21 @@ def _position_faults(position: Mapping[str, Any]) -> Iterator[Fault]:
     yield from (Fault(f"position.{key}", "no such key", "one") for key in sorted(map(str, strange)))
     for key in WHOLE:
         if not _is_whole(position[key]):
-            yield Fault(f"position.{key}", "a whole number from 0", shown(position[key]))
+            yield Fault(f"position.{key}", "a whole number from 0", show_value(position[key]))
     for key in TIMES:
         if not is_number(position[key]) or position[key] < 0:
-            yield Fault(f"position.{key}", "a number from 0", shown(position[key]))
+            yield Fault(f"position.{key}", "a number from 0", show_value(position[key]))
     yield from _record_faults(position)
 
 
 def _record_faults(position: Mapping[str, Any]) -> Iterator[Fault]:
     best, sums = position["best"], position["sums"]
     if not isinstance(best, int | float) or isinstance(best, bool):  # NaN, where there was no truth
-        yield Fault("position.best", "a number", shown(best))
+        yield Fault("position.best", "a number", show_value(best))
     if not isinstance(sums, Mapping) or not all(_is_loss(*pair) for pair in sums.items()):
-        yield Fault("position.sums", "a finite loss by name", shown(sums))
+        yield Fault("position.sums", "a finite loss by name", show_value(sums))
     if not are_thresholds(position.get("thresholds")):
-        yield Fault("position.thresholds", "a score from 0 to 1 by class", shown(position["thresholds"]))
+        yield Fault("position.thresholds", "a score from 0 to 1 by class", show_value(position["thresholds"]))
 
 
 def _is_loss(name: object, value: object) -> bool:
@@ -118,7 +118,7 @@ def _random_faults(states: list[Any]) -> Iterator[Fault]:
     for process, state in enumerate(states):
         key = f"random_states[{process}]"
         if not isinstance(state, list) or not state or not all(_are_bytes(part) for part in state):
-            yield Fault(key, "a list of tensors of bytes", shown(state))
+            yield Fault(key, "a list of tensors of bytes", show_value(state))
         elif state[0].numel() != size:
             yield Fault(f"{key}[0]", f"{size} bytes", str(state[0].numel()))
 
@@ -148,7 +148,7 @@ def _optimizer_faults(found: Mapping[str, Any], own: Mapping[str, Any]) -> Itera
     yield from _unlike(found.get("param_groups"), own["param_groups"], "optimizer.param_groups")
     moments = found.get("state")
     if not isinstance(moments, Mapping):
-        yield Fault("optimizer.state", "a dictionary", shown(moments))
+        yield Fault("optimizer.state", "a dictionary", show_value(moments))
         return
     groups = [group["params"] for group in found["param_groups"]]
     numbers = {number for group in groups for number in group}
@@ -157,7 +157,7 @@ def _optimizer_faults(found: Mapping[str, Any], own: Mapping[str, Any]) -> Itera
         if number not in numbers:
             yield Fault(key, "the number of a tensor", "another")
         elif not isinstance(state, Mapping):
-            yield Fault(key, "a dictionary", shown(state))
+            yield Fault(key, "a dictionary", show_value(state))
         else:
             yield from _moment_faults(state, key)
     for group in groups:  # all tensors of a group are moved alike
@@ -171,9 +171,9 @@ def _moment_faults(state: Mapping[str, Any], key: str) -> Iterator[Fault]:
     for name, value in state.items():
         is_right = is_sound(value) if isinstance(value, Tensor) else is_number(value)
         if not is_right:
-            yield Fault(f"{key}.{name}", "finite numbers", shown(value))
+            yield Fault(f"{key}.{name}", "finite numbers", show_value(value))
         elif name == "step" and float(value) < 0:
-            yield Fault(f"{key}.{name}", "a number from 0", shown(value))
+            yield Fault(f"{key}.{name}", "a number from 0", show_value(value))
 
 
 def _unlike(found: Any, own: Any, key: str) -> Iterator[Fault]:
@@ -191,7 +191,7 @@ def _unlike(found: Any, own: Any, key: str) -> Iterator[Fault]:
 
 def _unlike_list(found: Any, own: Sequence[Any], key: str) -> Iterator[Fault]:
     if not isinstance(found, list | tuple) or len(found) != len(own):
-        yield Fault(key, f"{len(own)} values", shown(found))
+        yield Fault(key, f"{len(own)} values", show_value(found))
         return
     for place, (value, expected) in enumerate(zip(found, own, strict=True)):
         yield from _unlike(value, expected, f"{key}[{place}]")
@@ -200,14 +200,14 @@ def _unlike_list(found: Any, own: Sequence[Any], key: str) -> Iterator[Fault]:
 def _unlike_value(found: Any, own: Any, key: str) -> Iterator[Fault]:
     if isinstance(own, int | float) and not isinstance(own, bool):
         if not is_number(found):
-            yield Fault(key, "a finite number", shown(found))
+            yield Fault(key, "a finite number", show_value(found))
     elif type(found) is not type(own):
-        yield Fault(key, f"a {type(own).__name__}" if own is not None else "nothing", shown(found))
+        yield Fault(key, f"a {type(own).__name__}" if own is not None else "nothing", show_value(found))
 
 
 def _unlike_mapping(found: Any, own: Mapping[str, Any], key: str) -> Iterator[Fault]:
     if not isinstance(found, Mapping):
-        yield Fault(key, "a dictionary", shown(found))
+        yield Fault(key, "a dictionary", show_value(found))
         return
     for name in own:
         if name not in found:
@@ -222,7 +222,7 @@ def _unlike_mapping(found: Any, own: Mapping[str, Any], key: str) -> Iterator[Fa
 def _unlike_tensor(found: Any, own: Tensor, key: str) -> Iterator[Fault]:
     shape = tuple(own.shape)
     if not isinstance(found, Tensor) or found.shape != own.shape or found.dtype != own.dtype:
-        yield Fault(key, f"a tensor {shape} of {str(own.dtype).removeprefix('torch.')}", shown(found))
+        yield Fault(key, f"a tensor {shape} of {str(own.dtype).removeprefix('torch.')}", show_value(found))
     elif not is_sound(found):
         yield Fault(key, "finite numbers", "others")
 
@@ -232,4 +232,4 @@ def _is_whole(value: object) -> bool:
 
 
 def _said(state: Mapping[str, Any], key: str) -> str:
-    return shown(state[key]) if key in state else "nothing"
+    return show_value(state[key]) if key in state else "nothing"

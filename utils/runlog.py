@@ -22,7 +22,7 @@ EPOCH = "epoch"
 # words of columns without a curve
 UNDRAWN = {EPOCH, "step", "images", "second", "seconds", "time", "share", "note"}
 PANELS = ("loss", "average precision", "learning rate")
-Value = float | int | str | None
+LogValue = float | int | str | None
 
 
 def new_run_folder(base: str | Path, name: str) -> Path:
@@ -72,11 +72,11 @@ class RunLog:
     ) -> None:
         self.close()
 
-    def write(self, values: Mapping[str, Value]) -> None:
+    def write(self, values: Mapping[str, LogValue]) -> None:
         """Append one row, normally of one epoch under the key `epoch`; its numbers go to TensorBoard, too."""
         new = [key for key in values if key not in self._columns]
         if new:
-            rows = read_rows(self.path) if self._columns else []
+            rows = read_results_table(self.path) if self._columns else []
             self._columns += new
             self._rewrite(rows)
         with self.path.open("a", newline="") as file:
@@ -86,7 +86,7 @@ class RunLog:
             {k: v for k, v in values.items() if k != EPOCH}, epoch if isinstance(epoch, int) else None
         )
 
-    def scalars(self, values: Mapping[str, Value], step: int | None) -> None:
+    def scalars(self, values: Mapping[str, LogValue], step: int | None) -> None:
         """Add numbers to TensorBoard only; text and None are left out."""
         for key, value in values.items():
             if isinstance(value, int | float):
@@ -101,7 +101,7 @@ class RunLog:
         self._board.close()
 
     def _continue(self, resume_epoch: int | None) -> None:
-        rows = read_rows(self.path)
+        rows = read_results_table(self.path)
         self._columns = _header(self.path)
         if resume_epoch is not None:
             rows = [row for row in rows if not _number(row.get(EPOCH, "")) >= resume_epoch]
@@ -119,7 +119,7 @@ def _csv_line(cells: list[str]) -> str:
     return buffer.getvalue()
 
 
-def _text(value: Value) -> str:
+def _text(value: LogValue) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
@@ -149,7 +149,7 @@ def _header(path: Path) -> list[str]:
     return next(iter(_whole_lines(path)), [])
 
 
-def read_rows(path: str | Path) -> list[dict[str, str]]:
+def read_results_table(path: str | Path) -> list[dict[str, str]]:
     """Return the rows of a results table as column -> text, empty where a value is missing."""
     lines = _whole_lines(Path(path))
     return [dict(zip(lines[0], line, strict=False)) for line in lines[1:]]
@@ -176,7 +176,7 @@ def save_curves(csv_path: str | Path, png_path: str | Path) -> None:
 
 def curves_figure(csv_path: str | Path) -> Figure:
     """Return the figure that `save_curves` saves."""
-    rows, header = read_rows(csv_path), _header(Path(csv_path))
+    rows, header = read_results_table(csv_path), _header(Path(csv_path))
     epochs = [_number(row.get(EPOCH, str(number))) for number, row in enumerate(rows)]
     columns = [[column for column in header if _panel_of(column) == panel] for panel in PANELS]
     figure, axes = panels(len(PANELS), columns)

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfg.predict import PredictConfig
+from utils.arrays import U8
 from utils.extras import find_extra
 from utils.georeference import geo_of
-from utils.images import FILL, U8, ImageError, to_8_bits
-from utils.notices import say
+from utils.images import FILL, ImageError, to_8_bits
+from utils.notices import log_few
 from utils.raster_files import LOCAL, Access
 from utils.raster_values import read_values, refuse_truncated, sample_raster, valid_pixels
 from utils.rasters import (
@@ -32,7 +33,7 @@ from utils.rasters import (
     palette_of,
     to_rgb,
 )
-from utils.stretch import PERCENTILES, Levels, Values, levels_of_16_bits, percentile_levels
+from utils.stretch import PERCENTILES, Levels, PixelValues, levels_of_16_bits, percentile_levels
 from utils.tiles import Window
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ def _say_bands(dataset: Any, path: str | Path, bands: Sequence[int]) -> None:
         words = f"band {bands[0]} of {dataset.count} as grey"
     else:
         words = f"bands {', '.join(map(str, bands))} of {dataset.count} as red, green, blue"
-    say(logger, words, 1, "%s: %s (predict.bands)", path, words)
+    log_few(logger, words, 1, "%s: %s (predict.bands)", path, words)
 
 
 def _levels(
@@ -165,11 +166,11 @@ def _levels(
     return levels
 
 
-def _say_levels(path: str | Path, sample: Values, levels: Levels) -> None:
+def _say_levels(path: str | Path, sample: PixelValues, levels: Levels) -> None:
     kind = "16 bit" if sample.dtype == np.uint16 else str(sample.dtype)
     first, last = _numbers([sample.min()]), _numbers([sample.max()])
     line = "%s: %s, values %s to %s: stretched from %s to %s (predict.stretch)"
-    say(logger, "stretch", LISTED, line, path, kind, first, last, *map(_numbers, levels))
+    log_few(logger, "stretch", LISTED, line, path, kind, first, last, *map(_numbers, levels))
 
 
 def _numbers(values: Sequence[float] | NDArray[np.float32]) -> str:

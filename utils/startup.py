@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-from utils.exhaustion import exhaustion, say
+from utils.exhaustion import exhaustion, write_error
 
 ROOT = Path(__file__).parents[1]
 NEEDED = {  # module, and what pip calls it
@@ -61,7 +61,7 @@ def end_in_a_line() -> None:
         if line is None:
             before(kind, error, trace)
             return
-        say(f"error: {line}\n")
+        write_error(f"error: {line}\n")
         os._exit(2)
 
     sys.excepthook = hook

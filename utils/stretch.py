@@ -19,8 +19,8 @@ MOST = 65535  # of 16 bits
 NARROW = 0.5  # share of 16 bits that narrow images stay below
 BRIGHT = 99.9  # percentile that tells narrow images: a few saturated pixels do not fill a range
 STEPS = (256, 257)  # of 8 bits in 16, shifted or scaled
-Place = tuple[tuple[int, int], tuple[int, int]]  # rows and columns, the second of each excluded
-Values = NDArray[Any]  # (..., B) numbers of an image
+Slices = tuple[tuple[int, int], tuple[int, int]]  # rows and columns, the second of each excluded
+PixelValues = NDArray[Any]  # (..., B) numbers of an image
 
 
 class Levels(NamedTuple):
@@ -30,7 +30,7 @@ class Levels(NamedTuple):
     high: NDArray[np.float32]
 
 
-def sample_places(height: int, width: int) -> list[Place]:
+def sample_places(height: int, width: int) -> list[Slices]:
     """Return windows that are spread evenly over an image, row by row; of a small one, all of it."""
     return [(rows, columns) for rows in _spans(height) for columns in _spans(width)]
 
@@ -41,7 +41,7 @@ def _spans(length: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + SIDE, length)
 
 
-def sample_image(image: Values) -> Values:
+def sample_image(image: PixelValues) -> PixelValues:
     """Return the values (N, B) of the sample of an image in memory, (H, W) or (H, W, B)."""
     height, width = image.shape[:2]
     pixels = image.reshape(height, width, -1)
@@ -49,7 +49,7 @@ def sample_image(image: Values) -> Values:
     return np.concatenate([part.reshape(-1, pixels.shape[2]) for part in parts])
 
 
-def levels_of_16_bits(sample: Values) -> Levels | None:
+def levels_of_16_bits(sample: PixelValues) -> Levels | None:
     """Return the stretch of 16 bits that hold fewer; None where they use the range, or are 8 bits scaled.
 
     It is one for all bands: colours stay as the camera saw them, which is what a network trained on
@@ -71,7 +71,7 @@ def levels_of_16_bits(sample: Values) -> Levels | None:
     return Levels(*(np.full(sample.shape[1], end) for end in ends))
 
 
-def percentile_levels(sample: Values, percentiles: Sequence[float]) -> Levels:
+def percentile_levels(sample: PixelValues, percentiles: Sequence[float]) -> Levels:
     """Return the percentiles of each band of a sample (N, B); of nothing, 0 and 1."""
     if not len(sample):
         return Levels(np.zeros(sample.shape[1], np.float32), np.ones(sample.shape[1], np.float32))
@@ -79,7 +79,7 @@ def percentile_levels(sample: Values, percentiles: Sequence[float]) -> Levels:
     return Levels(low, np.where(high > low, high, low + 1))
 
 
-def stretched(values: Values, levels: Levels) -> NDArray[np.uint8]:
+def stretched(values: PixelValues, levels: Levels) -> NDArray[np.uint8]:
     """Return values (..., B) as 8 bits; what is no number becomes 0."""
     with np.errstate(invalid="ignore"):
         shares = (values.astype(np.float32) - levels.low) / (levels.high - levels.low)

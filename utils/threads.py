@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-Item = TypeVar("Item")
+T = TypeVar("T")
 SLICES_PER_THREAD = 4  # slices differ in work: whoever is done early takes another
 _here = threading.local()  # marks the threads of the pool
 
@@ -45,7 +45,7 @@ def _mark() -> None:
     _here.in_pool = True
 
 
-def read_ahead(items: Iterable[Item], count: int = 1) -> Generator[Item, None, None]:
+def read_ahead(items: Iterable[T], count: int = 1) -> Generator[T, None, None]:
     """Yield the items while a thread draws the next `count` of them.
 
     An error of the iterable is raised where its item would have come.  A generator that is left early ends in

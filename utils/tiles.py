@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from utils.errors import UserError
 from utils.images import ROUNDING, Size
-from utils.stretch import Place
+from utils.stretch import Slices
 
 _NAME = re.compile(r"(?P<image>.+)__(?P<rate>\d{1,4}(?:\.\d{1,10})?)__(?P<x>\d{1,8})___(?P<y>\d{1,8})")
 
@@ -25,7 +25,7 @@ class Window(NamedTuple):
     y_max: int
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Slices:
         """Rows and columns."""
         return (self.y_min, self.y_max), (self.x_min, self.x_max)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dataloadR.assign.engine import ignore_map
 from dataloadR.assign.shapes import Level, Pyramid, Shapes, object_shapes
-from dataloadR.assign.windows import place_of, window_cells, windows
+from dataloadR.assign.windows import window_cells, window_places, windows
 from utils.records import Objects
 from utils.selection import on_device, rows_where
 
@@ -97,7 +97,7 @@ def class_heat(
     sigma = SPREAD * cells
     radius = (REACH * sigma).ceil().long()
     peak = (centers[rows] / level.stride).floor().long()
-    place = place_of(rows, radius, peak, 0, level)
+    place = window_places(rows, radius, peak, 0, level)
     (window,) = windows(shapes, [place])
     away = torch.stack([window.column, window.row], dim=-1) - peak[window.pair]
     heat = torch.exp(-0.5 * (away / sigma[window.pair]).square().sum(dim=-1))

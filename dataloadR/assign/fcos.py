@@ -11,11 +11,11 @@ from torch import Tensor
 
 from cfg.schema import FcosConfig
 from dataloadR.assign.engine import Rule
-from dataloadR.assign.shapes import Level, Shapes, is_large
+from dataloadR.assign.shapes import Level, Shapes, has_large_box
 from dataloadR.assign.windows import (
     Candidates,
-    Place,
-    Window,
+    WindowCells,
+    WindowPlaces,
     chosen_where,
     half_cells,
     places,
@@ -30,7 +30,7 @@ MARGIN = 1.0  # cells around the object that have some centre-ness, too
 
 def fcos_rule(config: FcosConfig) -> Rule:
     """Return the rule with these settings."""
-    return Rule(is_large, partial(level_of, config=config), partial(central_candidates, config=config))
+    return Rule(has_large_box, partial(level_of, config=config), partial(central_candidates, config=config))
 
 
 def level_of(shapes: Shapes, levels: int, config: FcosConfig) -> Tensor:
@@ -59,7 +59,7 @@ def central_candidates(
     return chosen_where(found)
 
 
-def centerness(shapes: Shapes, place: Place, window: Window, level: Level) -> Tensor:
+def centerness(shapes: Shapes, place: WindowPlaces, window: WindowCells, level: Level) -> Tensor:
     """Return the centre-ness (K,) of cells: 1 at the peak, 0 outside the object and its margin."""
     limit = (half_cells(shapes, place, level) + MARGIN)[window.pair]
     near, far = (limit - window.along.abs()).clamp(min=0), limit + window.along.abs()

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from cfg.schema import AssignConfig
 from dataloadR.assign.engine import Rule
-from dataloadR.assign.shapes import Level, Shapes, is_large
+from dataloadR.assign.shapes import Level, Shapes, has_large_box
 from dataloadR.assign.windows import (
     Candidates,
-    Place,
-    Window,
+    WindowCells,
+    WindowPlaces,
     chosen_where,
     half_cells,
     places,
@@ -47,9 +47,9 @@ def large_enough(shapes: Shapes, config: AssignConfig) -> Tensor:
         case "current":
             return shapes.sizes.amax(dim=-1) > config.min_side
         case "paper":
-            return is_large(shapes) & (shapes.sizes.amin(dim=-1) > config.min_side)
+            return has_large_box(shapes) & (shapes.sizes.amin(dim=-1) > config.min_side)
         case "pro":
-            return is_large(shapes)
+            return has_large_box(shapes)
 
 
 def level_members(shapes: Shapes, levels: int, config: AssignConfig) -> Tensor:
@@ -91,7 +91,7 @@ def pro_candidates(
 def _hot_inside(
     shapes: Shapes,
     images: Tensor,
-    laid: Sequence[Place],
+    laid: Sequence[WindowPlaces],
     levels: Sequence[Level],
     config: AssignConfig,
     gain: float,
@@ -135,20 +135,20 @@ def paper_candidates(
 
 def _heated(
     shapes: Shapes,
-    laid: Sequence[Place],
+    laid: Sequence[WindowPlaces],
     spreads: Sequence[Tensor],
     levels: Sequence[Level],
     least: float,
-) -> Iterator[tuple[Level, Place, tuple[Window, Tensor]]]:
+) -> Iterator[tuple[Level, WindowPlaces, tuple[WindowCells, Tensor]]]:
     """Yield each level with the cells of its windows that are hotter than `least`, and their heat."""
     cells = windows(shapes, laid)
     heats = [_heat(*level) for level in zip(cells, spreads, strict=True)]
     hot = rows_where([heat > least for heat in heats])
     for level, place, window, heat, keep in zip(levels, laid, cells, heats, hot, strict=True):
-        yield level, place, (Window(*(field[keep] for field in window)), heat[keep])
+        yield level, place, (WindowCells(*(field[keep] for field in window)), heat[keep])
 
 
-def _heat(window: Window, spread: Tensor) -> Tensor:
+def _heat(window: WindowCells, spread: Tensor) -> Tensor:
     """Return the Gaussian at the cells of a window (spec 2.3); `spread` (R, 2) is twice sigma, in cells."""
     u, v = (window.along / spread[window.pair]).unbind(-1)
     return torch.exp(-2 * (u**2 + v**2))

@@ -89,7 +89,7 @@ def object_shapes(quads: Tensor) -> Shapes:
     )
 
 
-def is_large(shapes: Shapes) -> Tensor:
+def has_large_box(shapes: Shapes) -> Tensor:
     """Return which objects (M,) have a long or a large box (spec 2.7, 10.1)."""
     return (shapes.sizes.amax(dim=-1) > LONG_SIDE) | (shapes.sizes.prod(dim=-1) > BOX_AREA)
 

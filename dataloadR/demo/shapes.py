@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.palette import Colour
+
 Points = NDArray[np.float64]
 Rng = np.random.Generator
-Colour = tuple[int, int, int]  # RGB
 
 SUBPIXEL_BITS = 4
 UNIT_SQUARE: Points = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float64)  # clockwise on screen

@@ -17,9 +17,10 @@ from dataloadR.formats.angles import ANGLES, FULL_TURN, check_unit, refuse_rotat
 from dataloadR.formats.json_values import Value, load_json, pixel_size
 from dataloadR.formats.layout import find_files, folder_of, plain_path
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
-from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.shapes import RotatedBox, Shape, labelled_image, polygon_quad
 from dataloadR.split_names import split_of, split_of_file
+from utils.arrays import F64
 from utils.errors import Faults
 from utils.images import Size
 
@@ -189,7 +190,7 @@ def _read_flag(node: Value) -> int:
     return int(any(flag.is_true() for flag in flags if flag is not None))
 
 
-def _read_outline(node: Value, angle: str, notes: Notes) -> F64 | Box:
+def _read_outline(node: Value, angle: str, notes: Notes) -> F64 | RotatedBox:
     segmentation = node.find("segmentation")
     if segmentation is not None and isinstance(segmentation.value, dict):
         notes.add("masks in run lengths were not read, but the boxes beside them")
@@ -231,7 +232,7 @@ def _is_own_box(outline: F64, node: Value) -> bool:
     )
 
 
-def _read_rotated(box: Value, angle: str) -> Box:
+def _read_rotated(box: Value, angle: str) -> RotatedBox:
     x, y, width, height, turn = (value.number() for value in box.items())
     if min(width, height) < 0:
         raise box.error("a width and a height of at least 0")
@@ -240,7 +241,7 @@ def _read_rotated(box: Value, angle: str) -> Box:
     return (x, y, width, height, turn * ANGLES[angle])
 
 
-def _read_box(node: Value, angle: str) -> Box:
+def _read_box(node: Value, angle: str) -> RotatedBox:
     """Return the box of four numbers, turned as `attributes.rotation` says: CVAT's are degrees, clockwise."""
     box = node.key("bbox")
     numbers = [value.number() for value in box.items()]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dataloadR.formats.records import F64
 from dataloadR.label_lines import MAX_COORDINATE, SHOWN, AnnotationError, to_utf8
+from utils.arrays import F64
 from utils.files import read_bytes
 
 

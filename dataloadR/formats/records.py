@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.arrays import F64
 from utils.images import Size
-
-F64 = NDArray[np.float64]
 
 
 class LabelledImage(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from dataloadR.formats.records import F64
+from utils.arrays import F64
 from utils.quads.geometry import quad_areas
 from utils.rboxes import quads_to_rboxes, rboxes_to_quads
 

@@ -7,22 +7,23 @@ import numpy as np
 import shapely
 
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.rectangles import rectangle_quads
 from dataloadR.label_lines import AnnotationError
+from utils.arrays import F64
 from utils.images import Size
 from utils.quads.polygons import nearest_quad
 
 FEW_VERTICES, MOST_CROSSINGS = 32, 300  # beyond these a self-crossing polygon takes minutes
 MOST_VERTICES = 2000  # the work grows with their square, and few outlines of objects have more than 500
-Box = tuple[float, float, float, float, float]  # cx, cy, width, height in pixels, radians clockwise
+RotatedBox = tuple[float, float, float, float, float]  # cx, cy, width, height in pixels, radians clockwise
 
 
 class Shape(NamedTuple):
     """One object as drawn: a quad, or a rectangle that becomes one."""
 
     label: str
-    outline: F64 | Box  # (4, 2) pixels, or a rotated rectangle
+    outline: F64 | RotatedBox  # (4, 2) pixels, or a rotated rectangle
     difficult: int = 0
 
 

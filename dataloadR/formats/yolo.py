@@ -14,11 +14,12 @@ import numpy as np
 
 from dataloadR.formats.layout import folder_of
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage, scores_of
-from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.formats.records import LabelledImage, scores_of
+from dataloadR.formats.shapes import RotatedBox, Shape, labelled_image, polygon_quad
 from dataloadR.formats.yolo_folders import find_yolo, folder_splits, images_of
 from dataloadR.label_lines import SHOWN, AnnotationError, read_lines, to_index, to_numbers, to_score
 from dataloadR.split_names import split_of_folders
+from utils.arrays import F64
 from utils.errors import Faults
 from utils.images import Size, image_size
 
@@ -35,7 +36,7 @@ class YoloObject(NamedTuple):
 
     line: int  # counted from 1
     label: int  # index of its class
-    outline: F64 | Box  # pixels
+    outline: F64 | RotatedBox  # pixels
     score: float | None = None  # of a prediction
 
 
@@ -152,7 +153,7 @@ def _split_score(text: str) -> tuple[list[str], float | None]:
 
 def _parse(
     text: str, size: Size, classes: int, place: str, notes: Notes
-) -> tuple[int, F64 | Box, float | None]:
+) -> tuple[int, F64 | RotatedBox, float | None]:
     """Return class index, outline and score of a line."""
     fields, score = _split_score(text)
     if len(fields) != 5 and (len(fields) < 7 or not len(fields) % 2):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from datasets_tools.doctor.statistics import Figure
-from utils.charts import Bar, Chart, Word, shorten
+from utils.charts import Bar, Chart, Word, shorten_text
 
 WIDTH = 360.0  # units of the drawing; the page scales it
 ROW, BAR, LABEL, NUMBER, CHARACTERS = 15.0, 10.0, 120.0, 62.0, 20  # sideways bars, one class each
@@ -19,7 +19,7 @@ def sideways(figure: Figure, colours: Mapping[str, str]) -> Chart:
     totals = [sum(row) for row in zip(*figure.counts.values(), strict=True)]
     scale = (WIDTH - LABEL - NUMBER) / max([*totals, 1])
     for n, name in enumerate(figure.bins[:MAX_ROWS]):
-        words.append(Word(LABEL - 5, n * ROW + 11, shorten(name, CHARACTERS), "end"))
+        words.append(Word(LABEL - 5, n * ROW + 11, shorten_text(name, CHARACTERS), "end"))
         x = LABEL
         for split, counts in figure.counts.items():
             width = round(counts[n] * scale, 2)

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets_tools.doctor.files import find_sources, has_flags, read_entries
+from datasets_tools.doctor.files import has_flags, locate_splits, read_entries
 from datasets_tools.doctor.findings import GRADES, Finding, most_serious_first, without_flags
 from datasets_tools.doctor.images import examine_images, image_findings, image_sizes
-from datasets_tools.doctor.labels import Labelled, read_objects
-from datasets_tools.doctor.page import Report, write_page
+from datasets_tools.doctor.labels import Labelled, read_labelled
+from datasets_tools.doctor.page import Report, write_check_page
 from datasets_tools.doctor.shapes import shape_findings
 from datasets_tools.doctor.splits import split_findings
 from datasets_tools.doctor.statistics import figures, summarise
@@ -25,10 +25,10 @@ SHOWN = 5  # places of a finding in the summary
 def run(args: argparse.Namespace) -> int:
     """Examine as `datasets_tools.check` was asked to, write, and return 1 where an error was found."""
     root = args.dataset.expanduser()
-    sources = find_sources(root, args.splits)
+    sources = locate_splits(root, args.splits)
     folder = root.parent if root.is_file() else root
     entries, findings, faults = read_entries(folder, sources)
-    data, of_labels = read_objects(folder, entries, args.classes, faults)
+    data, of_labels = read_labelled(folder, entries, args.classes, faults)
     paths = list(dict.fromkeys(entry.image for entry in entries if entry.there))
     facts = dict(zip(paths, examine_images(paths, args.fast, args.processes), strict=True))
     sizes = image_sizes(data, facts)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     report = Report(root.resolve().name, _verdict(findings), findings, summarise(data, sizes), figures(data))
     out = args.out or Path("runs") / "check" / (root.resolve().stem or "data")
     write_findings(out / "check.json", report, data)
-    write_page(out / "check.html", report, data, facts)
+    write_check_page(out / "check.html", report, data, facts)
     sys.stdout.write(describe(report, data) + f"\nthe whole: {out / 'check.html'}, {out / 'check.json'}\n")
     return ERRORS_FOUND if any(finding.grade == "error" for finding in findings) else 0
 

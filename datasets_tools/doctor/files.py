@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dataloadR.annotations import LAYOUTS, AnnotationError, Folder, WrittenImage, is_image, read_list
+from dataloadR.annotations import (
+    LAYOUTS,
+    AnnotationError,
+    Folder,
+    SplitSource,
+    WrittenImage,
+    is_image,
+    read_list,
+)
 from dataloadR.direct import Split, direct_splits, read_direct
 from dataloadR.foreign import recognise
 from dataloadR.label_lines import LabelledQuad, read_lines
@@ -19,8 +27,7 @@ from utils.errors import Faults, UserError
 ALL = "all"  # the split of a folder without ImageSets
 LIST_LINES = 20  # a text file is a list of images if one of its first lines begins with the name of one
 
-Source = Path | Folder | Split  # list file, folder, or part of a YOLO or COCO data set
-Sources = dict[str, Source]  # by split
+Sources = dict[str, SplitSource]  # by split
 
 
 class Collected(Faults):
@@ -46,7 +53,7 @@ class Entry(NamedTuple):
     quads: tuple[LabelledQuad, ...] = ()
 
 
-def find_sources(root: Path, wanted: Sequence[str] = ()) -> Sources:
+def locate_splits(root: Path, wanted: Sequence[str] = ()) -> Sources:
     """Return where the splits of a data set stand: all that are there, or the wanted ones.
 
     Raises:
@@ -105,7 +112,7 @@ def _one_folder(root: Path) -> Sources:
     return {}
 
 
-def _has_files(source: Source) -> bool:
+def _has_files(source: SplitSource) -> bool:
     """Say whether there are images or labels where a split stands."""
     return not isinstance(source, Folder) or bool(_images(source) or label_files(source.labels))
 
@@ -124,9 +131,9 @@ def read_entries(root: Path, sources: Sources) -> tuple[list[Entry], list[Findin
     for split, source in sources.items():
         entries = _read_source(source, faults)
         if not entries:
-            findings += found("no-images", [f"{split}: {shorten(_name(source), root)}"])
+            findings += found("no-images", [f"{split}: {relative_name(_name(source), root)}"])
         keys = [(entry.image, entry.labels) for entry in entries]
-        twice += [f"{split}: {shorten(key[0], root)}" for key, n in Counter(keys).items() if n > 1]
+        twice += [f"{split}: {relative_name(key[0], root)}" for key, n in Counter(keys).items() if n > 1]
         for key, entry in dict(zip(keys, entries, strict=True)).items():
             earlier = seen.get(key, entry)
             seen[key] = earlier._replace(splits=(*earlier.splits, split))
@@ -137,7 +144,7 @@ def read_entries(root: Path, sources: Sources) -> tuple[list[Entry], list[Findin
     return whole, findings + _name_findings(root, whole), faults.errors
 
 
-def _name(source: Source) -> Path:
+def _name(source: SplitSource) -> Path:
     if isinstance(source, Split):
         return source.places[0]
     return source if isinstance(source, Path) else source.names or source.images
@@ -148,7 +155,7 @@ def _folders(sources: Sources) -> list[Folder]:
     return list(dict.fromkeys(s._replace(names=None) for s in sources.values() if isinstance(s, Folder)))
 
 
-def _read_source(source: Source, faults: Faults) -> list[Entry]:
+def _read_source(source: SplitSource, faults: Faults) -> list[Entry]:
     if isinstance(source, Folder):
         return _read_folder(source, faults)
     if isinstance(source, Split):
@@ -191,7 +198,7 @@ def _images(folder: Folder) -> list[Path]:
     return [path for path in _listing(folder.images) if is_image(path)]
 
 
-def shorten(path: Path | str, root: Path) -> str:
+def relative_name(path: Path | str, root: Path) -> str:
     """Return a path as seen from the root, or as it is where it lies elsewhere."""
     return str(path).removeprefix(f"{root}/")
 
@@ -207,7 +214,7 @@ def _folder_findings(root: Path, folder: Folder, entries: Sequence[Entry]) -> li
     strange = [path for path in labels if path not in texts.values() and path.is_file()]
     unused = [path for path in images if path not in used and stems[path.stem] == 1]
     return [
-        *found("ambiguous-name", [f"{shorten(folder.images, root)}: {names}" for names in alike]),
+        *found("ambiguous-name", [f"{relative_name(folder.images, root)}: {names}" for names in alike]),
         *found("label-without-image", _places(alone if images else [], root)),
         *found("foreign-label", _places(strange, root)),
         *found("not-in-split", _places(unused, root)),
@@ -215,7 +222,7 @@ def _folder_findings(root: Path, folder: Folder, entries: Sequence[Entry]) -> li
 
 
 def _places(paths: Iterable[Path], root: Path) -> list[str]:
-    return [shorten(path, root) for path in paths]
+    return [relative_name(path, root) for path in paths]
 
 
 def _name_findings(root: Path, entries: Sequence[Entry]) -> list[Finding]:

@@ -22,7 +22,7 @@ class Finding(NamedTuple):
     pairs: tuple[tuple[Path, Path], ...] = ()  # images that are alike
 
 
-class Kind(NamedTuple):
+class FindingKind(NamedTuple):
     """What all findings of one code share."""
 
     grade: str
@@ -30,19 +30,19 @@ class Kind(NamedTuple):
     advice: str
 
 
-def _error(title: str, advice: str) -> Kind:
-    return Kind("error", title, advice)
+def _error(title: str, advice: str) -> FindingKind:
+    return FindingKind("error", title, advice)
 
 
-def _warning(title: str, advice: str) -> Kind:
-    return Kind("warning", title, advice)
+def _warning(title: str, advice: str) -> FindingKind:
+    return FindingKind("warning", title, advice)
 
 
-def _note(title: str, advice: str) -> Kind:
-    return Kind("note", title, advice)
+def _note(title: str, advice: str) -> FindingKind:
+    return FindingKind("note", title, advice)
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, FindingKind] = {
     # files
     "no-images": _error("splits without a single image", "name images in the list, or put them there"),
     "no-objects": _error(

@@ -14,12 +14,13 @@ from PIL import Image
 
 from cfg.schema import DataConfig
 from dataloadR.splits import far_larger
-from datasets_tools.doctor.files import shorten
+from datasets_tools.doctor.files import relative_name
 from datasets_tools.doctor.findings import Finding, found
-from datasets_tools.doctor.labels import F64, Labelled
+from datasets_tools.doctor.labels import Labelled
 from datasets_tools.jobs import run_jobs
+from utils.arrays import F64, U8
 from utils.files import strange_kind
-from utils.images import U8, ImageError, Size, check_image, image_size, read_image
+from utils.images import ImageError, Size, check_image, image_size, read_image
 
 MAX_PIXELS = 2**27  # 400 MB as RGB; larger rasters are not decoded
 CHUNK = 2**22  # bytes
@@ -134,11 +135,11 @@ def image_findings(data: Labelled, facts: dict[Path, Facts]) -> list[Finding]:
     """Return what is wrong with the files, kind by kind, and images larger than the network's input."""
     places: dict[str, list[str]] = {}
     for path, fact in facts.items():
-        name = shorten(path, data.root)
+        name = relative_name(path, data.root)
         for kind in fact.kinds:
             places.setdefault(kind, []).append(name)
         if fact.fault and "animated-image" not in fact.kinds:
-            places.setdefault("unreadable-image", []).append(shorten(fact.fault, data.root))
+            places.setdefault("unreadable-image", []).append(relative_name(fact.fault, data.root))
     findings = [finding for code, names in places.items() for finding in found(code, names)]
     sizes = image_sizes(data, facts)
     large = []

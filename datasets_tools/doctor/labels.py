@@ -10,19 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloadR.label_lines import FlagError, LabelledQuad, place_of, read_label_file
-from datasets_tools.doctor.files import Collected, Entry, shorten
+from datasets_tools.doctor.files import Collected, Entry, relative_name
 from datasets_tools.doctor.findings import Finding, found, found_objects
+from utils.arrays import F64, I64
 from utils.errors import UserError
 
 RARE = 10  # objects
 FREQUENT = 10  # times as many objects as a class that may be a slip of it
 SHORT_WORD = 6  # letters; below it classes that differ in two are taken for what they are
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
 
-
-class Objects(NamedTuple):
+class LabelTable(NamedTuple):
     """All objects, one row each, in the order of the entries."""
 
     quads: F64  # (N, 4, 2) pixels
@@ -39,12 +37,12 @@ class Labelled(NamedTuple):
     root: Path
     splits: tuple[str, ...]
     entries: list[Entry]  # without their quads
-    objects: Objects
+    objects: LabelTable
 
     def place(self, row: int) -> str:
         """Return file and line of an object, with its class and first vertex."""
         o = self.objects
-        file = shorten(str(self.entries[int(o.entries[row])].labels), self.root)
+        file = relative_name(str(self.entries[int(o.entries[row])].labels), self.root)
         x, y = o.quads[row, 0]
         return f"{place_of(file, int(o.lines[row]))} {o.names[int(o.labels[row])]} at {x:g}, {y:g}"
 
@@ -57,7 +55,7 @@ class Labelled(NamedTuple):
         return self.entries[int(self.objects.entries[row])].image
 
 
-def read_objects(
+def read_labelled(
     root: Path, entries: Sequence[Entry], classes: Sequence[str], early: Sequence[UserError]
 ) -> tuple[Labelled, list[Finding]]:
     """Return all objects, and what their lines and classes have wrong.
@@ -73,7 +71,7 @@ def read_objects(
     name_of = {label: _name(label, classes) for label in written}
     names = (*classes, *sorted(set(name_of.values()) - set(classes)))
     index = {name: i for i, name in enumerate(names)}
-    objects = Objects(
+    objects = LabelTable(
         np.array([quad.coordinates for _, quad in rows], np.float64).reshape(-1, 4, 2),
         np.array([n for n, _ in rows], np.int64),
         np.array([quad.line for _, quad in rows], np.int64),
@@ -109,8 +107,8 @@ def _name(label: str | int, classes: Sequence[str]) -> str:
 
 
 def _line_findings(root: Path, errors: Sequence[UserError]) -> list[Finding]:
-    flags = [shorten(str(error), root) for error in errors if isinstance(error, FlagError)]
-    others = [shorten(str(error), root) for error in errors if not isinstance(error, FlagError)]
+    flags = [relative_name(str(error), root) for error in errors if isinstance(error, FlagError)]
+    others = [relative_name(str(error), root) for error in errors if not isinstance(error, FlagError)]
     return [*found("malformed-line", others), *found("wrong-flag", flags)]
 
 
@@ -118,7 +116,7 @@ def _empty_labels(
     root: Path, entries: Sequence[Entry], read: Sequence[Sequence[LabelledQuad]]
 ) -> list[Finding]:
     files = [
-        shorten(str(entry.labels), root)
+        relative_name(str(entry.labels), root)
         for entry, quads in zip(entries, read, strict=True)
         if not quads and entry.labels is not None and not entry.listed
     ]

@@ -6,14 +6,15 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets_tools.doctor.charts import sideways, upright
-from datasets_tools.doctor.files import shorten
+from datasets_tools.doctor.files import relative_name
 from datasets_tools.doctor.findings import Finding
 from datasets_tools.doctor.images import Facts
-from datasets_tools.doctor.labels import F64, Labelled
+from datasets_tools.doctor.labels import Labelled
 from datasets_tools.doctor.statistics import Figure
 from utils import pages
+from utils.arrays import F64, U8
 from utils.drawing import draw_quads, side_by_side
-from utils.images import FILL, U8, ImageError, letterbox_matrix, read_image, transform_quads, warp_image
+from utils.images import FILL, ImageError, letterbox_matrix, read_image, transform_quads, warp_image
 from utils.palette import PALETTE
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -31,7 +32,7 @@ class Report(NamedTuple):
     figures: list[Figure]
 
 
-def write_page(path: Path, report: Report, data: Labelled, facts: dict[Path, Facts]) -> None:
+def write_check_page(path: Path, report: Report, data: Labelled, facts: dict[Path, Facts]) -> None:
     """Write the page; what comes from the data set is escaped."""
     colours = {split: f"rgb{PALETTE[(n + 4) % len(PALETTE)]}" for n, split in enumerate(data.splits)}
     charts = [sideways(report.figures[0], colours), *(upright(f, colours) for f in report.figures[1:])]
@@ -51,7 +52,8 @@ def _pictures(finding: Finding, data: Labelled, facts: dict[Path, Facts]) -> lis
     for first, second in finding.pairs[:CASES]:
         if first != second:
             pair = side_by_side(_show_whole(first, facts), _show_whole(second, facts))
-            pictures.append(pages.encode(pair, f"{shorten(first, data.root)}, {shorten(second, data.root)}"))
+            names = (relative_name(path, data.root) for path in (first, second))
+            pictures.append(pages.encode(pair, ", ".join(names)))
     return pictures
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from dataloadR.geometric import KEEP_SHARE, visible_shares
 from datasets_tools.doctor.findings import Finding, found_objects
-from datasets_tools.doctor.labels import F64, Labelled
+from datasets_tools.doctor.labels import Labelled
 from datasets_tools.tile_objects import CUT
+from utils.arrays import F64
 from utils.quads.clip import convex_intersection_areas
 from utils.quads.geometry import (
     canonical_quads,

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasets_tools.doctor.labels import F64, Labelled
+from datasets_tools.doctor.labels import Labelled
+from utils.arrays import F64
 from utils.quads.geometry import quad_areas
 from utils.quads.glides import NEARLY_HORIZONTAL
 from utils.rboxes import quads_to_rboxes

@@ -5,12 +5,12 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from datasets_tools.doctor.files import ALL, shorten
+from datasets_tools.doctor.files import ALL, relative_name
 from datasets_tools.doctor.findings import Finding, found
 from datasets_tools.doctor.images import Facts
 from datasets_tools.doctor.labels import Labelled
+from utils.arrays import F32
 from utils.errors import UserError
 from utils.tiles import Tile, parse_tile
 
@@ -18,8 +18,7 @@ MAX_DISTANCE = 80  # of 512 bits; unrelated thermal images begin at 110, JPEG at
 MIN_CORRELATION = 0.95  # of the thumbnails, which tells pictures of little contrast apart
 ROWS = 512  # images compared with all of another split at a time
 
-F32 = NDArray[np.float32]
-Pair = tuple[Path, Path]
+ImagePair = tuple[Path, Path]
 
 
 def rivals(splits: Sequence[str]) -> list[tuple[str, str]]:
@@ -31,10 +30,10 @@ def twin_findings(data: Labelled, facts: dict[Path, Facts]) -> list[Finding]:
     """Return copies within splits, and what stands in two splits as it is, nearly, by name or as a tile."""
     members = {split: _images(data, split) for split in data.splits}
     findings = found("duplicate-image", _copies(data, members, facts))
-    same: list[Pair] = []
+    same: list[ImagePair] = []
     named: list[str] = []
-    near: list[Pair] = []
-    tiles: list[Pair] = []
+    near: list[ImagePair] = []
+    tiles: list[ImagePair] = []
     for first, second in rivals(data.splits):
         shared = _shared(members[first], members[second], facts)
         taken = {b for _, b in shared}
@@ -59,8 +58,8 @@ def _images(data: Labelled, split: str) -> list[Path]:
     return list(dict.fromkeys(entry.image for entry in data.entries if split in entry.splits))
 
 
-def _told(pairs: Sequence[Pair], root: Path) -> list[str]:
-    return [shorten(b, root) if a == b else f"{shorten(b, root)} and {shorten(a, root)}" for a, b in pairs]
+def _told(pairs: Sequence[ImagePair], root: Path) -> list[str]:
+    return [" and ".join(relative_name(path, root) for path in dict.fromkeys((b, a))) for a, b in pairs]
 
 
 def _copies(data: Labelled, members: dict[str, list[Path]], facts: dict[Path, Facts]) -> list[str]:
@@ -71,11 +70,12 @@ def _copies(data: Labelled, members: dict[str, list[Path]], facts: dict[Path, Fa
         for path in paths:
             digest = facts[path].digest if path in facts else b""
             if digest and first.setdefault(digest, path) != path:
-                copies[f"{shorten(path, data.root)} is {shorten(first[digest], data.root)}"] = None
+                name, earlier = (relative_name(p, data.root) for p in (path, first[digest]))
+                copies[f"{name} is {earlier}"] = None
     return list(copies)
 
 
-def _shared(first: Sequence[Path], second: Sequence[Path], facts: dict[Path, Facts]) -> list[Pair]:
+def _shared(first: Sequence[Path], second: Sequence[Path], facts: dict[Path, Facts]) -> list[ImagePair]:
     """Return the images of the second that are images of the first, by path or by contents."""
     paths = set(first)
     digests = {facts[path].digest: path for path in reversed(first) if path in facts}
@@ -89,7 +89,7 @@ def _shared(first: Sequence[Path], second: Sequence[Path], facts: dict[Path, Fac
     return pairs
 
 
-def near_pairs(first: Sequence[Path], second: Sequence[Path], facts: dict[Path, Facts]) -> list[Pair]:
+def near_pairs(first: Sequence[Path], second: Sequence[Path], facts: dict[Path, Facts]) -> list[ImagePair]:
     """Return each image of the second that resembles one of the first, with the nearest such one.
 
     Picture hashes are compared, all with all, as products of +1 and -1: a matrix product counts the bits
@@ -124,7 +124,7 @@ def _thumbs(paths: Sequence[Path], facts: dict[Path, Facts]) -> F32:
     return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), np.float32)
 
 
-def _tiles_of_one_image(first: Sequence[Path], second: Sequence[Path]) -> list[Pair]:
+def _tiles_of_one_image(first: Sequence[Path], second: Sequence[Path]) -> list[ImagePair]:
     """Return the tiles of the second of whose image the first has tiles, too, with one of these."""
     images = {tile.image: path for path in reversed(first) if (tile := _tile(path))}
     return [(images[t.image], p) for p in second if (t := _tile(p)) and t.image in images]

@@ -8,9 +8,10 @@ import numpy as np
 
 from dataloadR.formats.angles import ANGLES
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.rectangles import Rectangles, count_other_quads, enclosing_rectangles
 from evalR.outputs.coco import coco_document, horizontal_boxes, image_row, object_rows
+from utils.arrays import F64
 from utils.errors import UserError
 from utils.files import write_json
 

@@ -26,13 +26,14 @@ import numpy as np
 
 from dataloadR.formats.layout import folder_of
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
-from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.shapes import RotatedBox, Shape, labelled_image, polygon_quad
 from dataloadR.split_names import split_of, split_of_file, split_of_folders
-from datasets_tools.formats.xml_boxes import refuse_rotation
+from datasets_tools.formats.xml_boxes import refuse_xml_rotation
 from datasets_tools.formats.xml_files import FLAGS, find_xml_files, plain_name
-from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, shown
+from datasets_tools.formats.xml_nodes import Node, parse_numbers, read_xml, show_text
 from datasets_tools.formats.xml_writing import add_texts, write_xml
+from utils.arrays import F64
 from utils.decimals import to_text
 from utils.errors import Faults, UserError
 from utils.images import Size
@@ -117,7 +118,7 @@ def _read_frames(root: Node, subset: str, faults: Faults, notes: Notes) -> list[
 def _read_of_frame(node: Node, track: Node, notes: Notes) -> tuple[int, Shape]:
     text = node.attribute("frame")
     if not text.isdecimal():
-        raise UserError(f"{node.place}: expected the number of a frame, got {shown(text)!r}")
+        raise UserError(f"{node.place}: expected the number of a frame, got {show_text(text)!r}")
     return int(text), _read_shape(node, notes, track)
 
 
@@ -158,7 +159,7 @@ def _read_image(node: Node, subsets: dict[str, str], faults: Faults, notes: Note
 def _split(subset: str, node: Node) -> str:
     """Return the split of a subset: `Train` is train, `Validation` val."""
     if not re.fullmatch(r"[\w -]*", subset):
-        raise UserError(f"{node.place}: expected a subset of letters and digits, got {shown(subset)!r}")
+        raise UserError(f"{node.place}: expected a subset of letters and digits, got {show_text(subset)!r}")
     name = "-".join(subset.lower().split())
     return split_of((name,)) or ("" if name == NO_SUBSET else name)
 
@@ -185,11 +186,11 @@ def _read_shape(node: Node, notes: Notes, track: Node | None = None) -> Shape:
     flags = [child for child in node.all("attribute") if child.attributes.get("name") == "difficult"]
     text = flags[0].text.lower() if flags else "0"
     if text not in FLAGS:
-        raise UserError(f"{flags[0].place}: expected 0, 1 or 2 for difficult, got {shown(text)!r}")
+        raise UserError(f"{flags[0].place}: expected 0, 1 or 2 for difficult, got {show_text(text)!r}")
     return Shape(label, outline, FLAGS[text])
 
 
-def _read_outline(node: Node, notes: Notes) -> F64 | Box:
+def _read_outline(node: Node, notes: Notes) -> F64 | RotatedBox:
     if node.tag == "polygon":
         return polygon_quad(_read_points(node), node.place, notes)
     if node.tag == "box":
@@ -202,7 +203,7 @@ def _read_outline(node: Node, notes: Notes) -> F64 | Box:
     return x, y, 2 * rx, 2 * ry, float(np.radians(degrees))
 
 
-def _read_box(node: Node) -> Box:
+def _read_box(node: Node) -> RotatedBox:
     fields = [node.attribute(side) for side in SIDES] + [node.attributes.get("rotation", "0")]
     x_min, y_min, x_max, y_max, degrees = parse_numbers(fields, [*SIDES, "rotation"], node.place)
     if x_max < x_min or y_max < y_min:
@@ -210,7 +211,7 @@ def _read_box(node: Node) -> Box:
     if abs(degrees) > 360:
         raise UserError(f"{node.place}: expected at most 360 degrees for rotation, got {fields[4]}")
     if not degrees:
-        refuse_rotation(node)
+        refuse_xml_rotation(node)
     centre = (x_min + x_max) / 2, (y_min + y_max) / 2
     return *centre, x_max - x_min, y_max - y_min, float(np.radians(degrees))
 
@@ -219,7 +220,7 @@ def _read_points(node: Node) -> F64:
     pairs = [pair.split(",") for pair in node.attribute("points").split(";")]
     bad = next((pair for pair in pairs if len(pair) != 2), None)
     if bad is not None:
-        raise UserError(f"{node.place}: expected points x,y;x,y;.., got {shown(','.join(bad))!r}")
+        raise UserError(f"{node.place}: expected points x,y;x,y;.., got {show_text(','.join(bad))!r}")
     fields = [field.strip() for pair in pairs for field in pair]
     return np.array(parse_numbers(fields, ["x", "y"] * len(pairs), node.place)).reshape(-1, 2)
 

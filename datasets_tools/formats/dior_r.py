@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import LabelledImage
 from datasets_tools.formats.voc import read_voc
 from datasets_tools.formats.xml_boxes import read_corners
 from datasets_tools.formats.xml_nodes import Node
+from utils.arrays import F64
 from utils.errors import Faults
 
 CORNERS = [f"{axis}_{c}" for c in ("left_top", "right_top", "right_bottom", "left_bottom") for axis in "xy"]

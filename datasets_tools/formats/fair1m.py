@@ -19,7 +19,7 @@ from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, polygon_quad
 from datasets_tools.formats.xml_files import Content, read_class, read_files, read_size
-from datasets_tools.formats.xml_nodes import Node, parse_numbers, shown
+from datasets_tools.formats.xml_nodes import Node, parse_numbers, show_text
 from utils.errors import Faults, UserError
 
 
@@ -44,7 +44,7 @@ def read_fair1m(source: Path, faults: Faults, notes: Notes) -> Iterator[Labelled
 def _read_object(node: Node, notes: Notes) -> Shape:
     frame = node.find("coordinate")
     if frame is not None and frame.text not in ("pixel", ""):
-        raise UserError(f"{frame.place}: expected pixel as the <coordinate>, got {shown(frame.text)!r}")
+        raise UserError(f"{frame.place}: expected pixel as the <coordinate>, got {show_text(frame.text)!r}")
     results = node.all("possibleresult")
     if not results:
         node.child("possibleresult")
@@ -57,5 +57,5 @@ def _read_object(node: Node, notes: Notes) -> Shape:
 def _read_point(node: Node) -> list[float]:
     fields = [field.strip() for field in node.text.split(",")]
     if len(fields) != 2:
-        raise UserError(f"{node.place}: expected x,y in <point>, got {shown(node.text)!r}")
+        raise UserError(f"{node.place}: expected x,y in <point>, got {show_text(node.text)!r}")
     return parse_numbers(fields, ["x", "y"], node.place)

@@ -14,7 +14,7 @@ from dataloadR.formats.json_values import Value, load_json
 from dataloadR.formats.layout import find_files, folder_of, plain_path
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
-from dataloadR.formats.shapes import Box, Shape, labelled_image, polygon_quad
+from dataloadR.formats.shapes import RotatedBox, Shape, labelled_image, polygon_quad
 from dataloadR.split_names import split_of_file, split_of_folders
 from utils.errors import Faults
 from utils.images import Size
@@ -115,7 +115,7 @@ def _read_side(node: Value, key: str) -> int:
     return side.whole()
 
 
-def _read_rectangle(value: Value, size: Size) -> Box:
+def _read_rectangle(value: Value, size: Size) -> RotatedBox:
     """Return the rotated rectangle: turned clockwise about its left upper corner, in pixels."""
     rows, columns = size[0] / 100, size[1] / 100
     rotation = value.find("rotation")

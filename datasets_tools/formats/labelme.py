@@ -13,9 +13,10 @@ from dataloadR.formats.angles import refuse_rotation
 from dataloadR.formats.json_values import Value, load_json, pixel_size
 from dataloadR.formats.layout import find_files, folder_of, stem_of
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image, polygon_quad
 from dataloadR.split_names import split_of_folders
+from utils.arrays import F64
 from utils.decimals import rounded
 from utils.errors import Faults
 from utils.files import write_json

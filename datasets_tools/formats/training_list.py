@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import LabelledImage
 from dataloadR.label_lines import AnnotationError, parse_list_line, read_lines
 from dataloadR.split_names import split_of_file
 from datasets_tools.formats.dota import image_of_quads
+from utils.arrays import F64
 from utils.decimals import to_text
 from utils.errors import Faults
 from utils.files import write_text
@@ -22,7 +23,7 @@ from utils.rboxes import quads_to_rboxes
 CLASSES = "classes.txt"  # beside the lists, one name per line in the order of the indices
 
 
-def read_list(
+def read_training_list(
     source: Path,
     faults: Faults,
     notes: Notes,
@@ -34,7 +35,7 @@ def read_list(
         classes: names by index; without, those of classes.txt beside the list, or class0, class1 and so on.
     """
     for path in _list_files(source):
-        names = classes or class_names(path.parent, faults)
+        names = classes or read_class_names(path.parent, faults)
         seen: set[str] = set()
         for number, text in read_lines(path, faults):
             if text in seen:  # some lists oversample by writing their lines several times
@@ -46,7 +47,7 @@ def read_list(
                 yield image_of_quads(parsed[0], parsed[1], names, split_of_file(path))
 
 
-def class_names(folder: Path, faults: Faults) -> list[str]:
+def read_class_names(folder: Path, faults: Faults) -> list[str]:
     """Return the names in a folder's classes.txt; none without it."""
     path = folder / CLASSES
     return [name for _, name in read_lines(path, faults)] if path.is_file() else []

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
-from dataloadR.formats.shapes import Box, Shape
+from dataloadR.formats.records import LabelledImage
+from dataloadR.formats.shapes import RotatedBox, Shape
 from datasets_tools.formats.xml_files import Content, read_class, read_files, read_flag, read_size
 from datasets_tools.formats.xml_nodes import Node
+from utils.arrays import F64
 from utils.errors import Faults
 
-Outline = F64 | Box
+Outline = F64 | RotatedBox
 ROOT = "annotation"
 TRUNCATED = "flags `truncated` were dropped"
 

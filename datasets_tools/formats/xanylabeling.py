@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import LabelledImage
 from datasets_tools.formats.labelme import count_cut, read_labelme, write_document
+from utils.arrays import F64
 from utils.decimals import rounded
 
 read_xanylabeling = read_labelme

@@ -8,9 +8,9 @@ import numpy as np
 
 from dataloadR.formats.angles import ANGLES, FULL_TURN, is_rotation, turn_of
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64
-from dataloadR.formats.shapes import Box, polygon_quad
+from dataloadR.formats.shapes import RotatedBox, polygon_quad
 from datasets_tools.formats.xml_nodes import Node, numbers_of
+from utils.arrays import F64
 from utils.errors import UserError
 
 CVAT_ROTATION = "rotation"  # of <attributes> in the VOC files of CVAT: degrees, clockwise about the centre
@@ -38,7 +38,7 @@ def read_polygon(node: Node, notes: Notes) -> F64:
     return polygon_quad(np.array(corners).reshape(-1, 2), node.place, notes)
 
 
-def read_box(node: Node, tag: str, tags: Sequence[str]) -> Box:
+def read_box(node: Node, tag: str, tags: Sequence[str]) -> RotatedBox:
     """Return the box x_min, y_min, x_max, y_max of an object, turned as CVAT's attribute `rotation` says.
 
     Raises:
@@ -89,14 +89,14 @@ def _rotations(node: Node) -> Iterator[tuple[str, str, str, bool]]:
         yield from _rotations(child)
 
 
-def refuse_rotation(node: Node) -> None:
+def refuse_xml_rotation(node: Node) -> None:
     """Raise a UserError where an upright box has a rotation other than 0 in elements of its own."""
     for place, key, text, _ in [*_own_rotations(node), *_rotations(node)]:
         if turn_of(text):
             raise UserError(f"{place}: {key}: expected no rotation beside an upright box, got {text[:20]!r}")
 
 
-def read_rotated_box(node: Node, tags: Sequence[str], angle: str = "radians") -> Box:
+def read_rotated_box(node: Node, tags: Sequence[str], angle: str = "radians") -> RotatedBox:
     """Return cx, cy, width, height in pixels and the angle of the width, clockwise on the screen, in radians.
 
     Args:

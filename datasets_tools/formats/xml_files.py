@@ -14,7 +14,7 @@ from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.shapes import Shape, labelled_image
 from dataloadR.label_lines import read_lines
 from dataloadR.split_names import split_of, split_of_folders, usual_name
-from datasets_tools.formats.xml_nodes import Node, numbers_of, read_xml, shown
+from datasets_tools.formats.xml_nodes import Node, numbers_of, read_xml, show_text
 from utils.errors import Faults, UserError
 from utils.images import Size
 
@@ -127,7 +127,7 @@ def plain_name(name: str, place: str) -> str:
     """
     inside = PurePosixPath(name.replace("\\", "/").strip())
     if not inside.name or inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
-        raise UserError(f"{place}: expected an image name inside the data set, got {shown(name)!r}")
+        raise UserError(f"{place}: expected an image name inside the data set, got {show_text(name)!r}")
     return str(inside)
 
 

@@ -57,7 +57,9 @@ class Node:
         found = self.find(tag)
         if found is None:
             tags = ", ".join(f"<{child.tag}>" for child in self.children)
-            raise UserError(f"{self.place}: expected <{tag}> in <{self.tag}>, got {shown(tags) or 'nothing'}")
+            raise UserError(
+                f"{self.place}: expected <{tag}> in <{self.tag}>, got {show_text(tags) or 'nothing'}"
+            )
         return found
 
     def attribute(self, name: str) -> str:
@@ -67,12 +69,12 @@ class Node:
             UserError: there is none of the name.
         """
         if name not in self.attributes:
-            names = shown(" ".join(self.attributes))
+            names = show_text(" ".join(self.attributes))
             raise UserError(f"{self.place}: expected {name}=... in <{self.tag}>, got {names or 'nothing'}")
         return self.attributes[name]
 
 
-def shown(text: str) -> str:
+def show_text(text: str) -> str:
     """Return as much of a text as a message can hold."""
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."
 
@@ -85,7 +87,7 @@ def parse_numbers(fields: Sequence[str], names: Sequence[str], place: str) -> li
     """
     for field, name in zip(fields, names, strict=True):
         if len(field) > SHOWN:
-            raise UserError(f"{place}: expected a number for {name}, got {shown(field)!r}")
+            raise UserError(f"{place}: expected a number for {name}, got {show_text(field)!r}")
     return to_numbers(list(fields), list(names), place)
 
 
@@ -107,7 +109,7 @@ def read_xml(path: Path, root: str | None = None) -> Node:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     node = _Tree(path).parse(data)
     if root is not None and node.tag != root:
-        raise UserError(f"{node.place}: expected <{root}> as the root element, got <{shown(node.tag)}>")
+        raise UserError(f"{node.place}: expected <{root}> as the root element, got <{show_text(node.tag)}>")
     return node
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from dataloadR.formats.layout import stem_of
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import LabelledImage
 from evalR.outputs.yolo import shares_of, write_names, yolo_lines
+from utils.arrays import F64
 from utils.errors import UserError
 from utils.files import write_text
 

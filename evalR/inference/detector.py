@@ -14,11 +14,11 @@ from torch import Tensor
 from cfg.load import ConfigError, load_config_text
 from evalR.inference.found import FoundObjects, Pixels
 from evalR.inference.load import Trained, load_detector
-from evalR.inference.many import Source, find_in_images
+from evalR.inference.many import ImageSource, find_in_images
 from evalR.inference.predict import ONE_LABEL, checked_image, chosen_labels, reading_of
 from evalR.inference.sources import find_sources, is_video
-from evalR.inference.splits import Image
 from evalR.inference.thresholds import with_thresholds
+from utils.arrays import U8
 from utils.cli import pick_device
 from utils.errors import Faults, UserError
 from utils.images import ImageError
@@ -28,7 +28,7 @@ from utils.records import SceneDetections
 # A program that looks for objects gets no processes of its own unless it asks, and no list with gaps.
 DEFAULTS = (ONE_LABEL, "data.workers=0", "data.on_error=stop")
 CHANGEABLE = ("predict", "eval")  # sections that a call may have values of its own for
-One = str | Path | Image | PIL.Image.Image
+One = str | Path | U8 | PIL.Image.Image
 
 
 class Detector:
@@ -70,7 +70,7 @@ class Detector:
     @overload
     def __call__(
         self,
-        source: Image | PIL.Image.Image,
+        source: U8 | PIL.Image.Image,
         journal: str | Path | None = None,
         shared: bool = False,
         **settings: object,
@@ -169,7 +169,7 @@ class Detector:
 def _words(settings: Mapping[str, object]) -> list[str]:
     """Return settings as words of a command line."""
     return [
-        f"{key if '.' in key else f'predict.{key}'}={dumps(value, default=plain)}"
+        f"{key if '.' in key else f'predict.{key}'}={dumps(value, default=plain_value)}"
         for key, value in settings.items()
     ]
 
@@ -183,7 +183,7 @@ def _of_python() -> Iterator[None]:
         raise ConfigError(str(error).replace("command line: ", "")) from None
 
 
-def plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """Return a number or an array of numpy as Python has it.
 
     Raises:
@@ -203,7 +203,7 @@ def _is_many(source: object) -> bool:
     return isinstance(source, Iterable) and not isinstance(source, np.ndarray | Tensor)
 
 
-def _each(sources: Any) -> Iterator[Source]:
+def _each(sources: Any) -> Iterator[ImageSource]:
     """Yield files and images, those of folders, patterns and lists one by one, when their turn comes."""
     for source in [sources] if isinstance(sources, str | Path) or not _is_many(sources) else sources:
         if not isinstance(source, str | Path) or not _is_many(source):
@@ -215,7 +215,7 @@ def _each(sources: Any) -> Iterator[Source]:
         yield from paths
 
 
-def _to_source(source: object) -> Source:
+def _to_source(source: object) -> ImageSource:
     """Return a path, or an image as (H, W, 3) uint8 RGB.
 
     Raises:
@@ -232,7 +232,7 @@ def _to_source(source: object) -> Source:
     return np.ascontiguousarray(checked_image(source))
 
 
-def _find_all(trained: Trained, sources: Iterable[Source], shared: bool) -> Iterator[FoundObjects]:
+def _find_all(trained: Trained, sources: Iterable[ImageSource], shared: bool) -> Iterator[FoundObjects]:
     """Yield what is found in each; files that may be left out are named in the log at the end."""
     faults = Faults(skip=trained.config.data.on_error == "skip" and not shared)
     for source, found in find_in_images(trained, sources, faults, shared=shared):
@@ -241,7 +241,7 @@ def _find_all(trained: Trained, sources: Iterable[Source], shared: bool) -> Iter
         faults.report("predict")
 
 
-def _wrapped(source: Source, found: SceneDetections, trained: Trained) -> FoundObjects:
+def _wrapped(source: ImageSource, found: SceneDetections, trained: Trained) -> FoundObjects:
     image = None if isinstance(source, Path) else source
     predict = trained.config.predict
     pixels = Pixels(image, reading_of(trained.config), predict.max_picture, predict.threshold)

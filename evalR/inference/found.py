@@ -11,19 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from evalR.outputs.coco import write_coco
-from evalR.outputs.dota import write_dota
+from evalR.outputs.coco import write_coco_results
+from evalR.outputs.dota import write_dota_labels
 from evalR.outputs.geojson import to_geojson
 from evalR.outputs.geopackage import write_geopackage
 from evalR.outputs.measures import class_names_of, quads_of
 from evalR.outputs.overview import overview_of
 from evalR.outputs.pictures import annotate, legend, picture_of
 from evalR.outputs.table import COLUMNS, csv_rows
+from utils.arrays import F64, U8
 from utils.drawing import save_image, with_legend
 from utils.errors import UserError
 from utils.files import write_json, write_text
-from utils.georeference import F64
-from utils.outlines import Image
 from utils.rasters import Raster, array_raster
 from utils.records import Detections, SceneDetections
 from utils.scene_rasters import Reading, open_scene
@@ -47,7 +46,7 @@ class FoundObject(NamedTuple):
 class Pixels(NamedTuple):
     """Where the picture comes from that is drawn on."""
 
-    image: Image | None  # (H, W, 3) RGB; None: the file is read again
+    image: U8 | None  # (H, W, 3) RGB; None: the file is read again
     reading: Reading  # how
     largest: int  # px; of images with a longer side an overview is drawn
     threshold: Threshold  # of the scores of what was found
@@ -136,7 +135,7 @@ class FoundObjects:
         noun = "object" if len(self) == 1 else "objects"
         return f"<{len(self)} {noun} in {self.source}{': ' if counts else ''}{counts}>"
 
-    def plot(self) -> Image:
+    def plot(self) -> U8:
         """Return the image (H, W, 3) uint8 RGB with outlines, class names and scores.
 
         It has the size of the source; of a source that is longer than `predict.max_picture` (4000 px) it is
@@ -164,7 +163,7 @@ class FoundObjects:
             case ".jpg" | ".jpeg" | ".png":
                 save_image(path, self._picture())
             case ".txt":
-                write_dota(path, self.scene)
+                write_dota_labels(path, self.scene)
             case ".csv":
                 self.to_csv(path)
             case ".geojson":
@@ -172,7 +171,7 @@ class FoundObjects:
             case ".gpkg":
                 self.to_geopackage(path)
             case ".json":
-                write_coco(path, [self.scene], self.classes)
+                write_coco_results(path, [self.scene], self.classes)
             case suffix:
                 raise UserError(f"{path}: expected a suffix of {', '.join(SUFFIXES)}, got {suffix!r}")
         return path
@@ -214,7 +213,7 @@ class FoundObjects:
             return nullcontext(array_raster(self.pixels.image))
         return open_scene(self.source, self.pixels.reading, warn=False)
 
-    def _picture(self) -> Image:
+    def _picture(self) -> U8:
         """Return the picture that predict.py writes."""
         with self._open() as raster:
             if self._is_large:

@@ -36,7 +36,7 @@ class Trained(NamedTuple):
     count_tiles: Callable[[int], object] | None = None  # that are done; None: each scene has a bar
 
 
-def join(device: str) -> torch.device:
+def join_device(device: str) -> torch.device:
     """Join the other processes, if there are any, and return the device of this one."""
     picked = pick_device(distributed.join(device))
     if not distributed.is_main():

@@ -13,7 +13,8 @@ from evalR.inference.predictor import Predictor
 from evalR.inference.scenes.engine import find_in_scene
 from evalR.inference.scenes.journal import Journal, scene_meaning
 from evalR.inference.slicing import check_pixels, whole_scale
-from evalR.inference.splits import Image, predict_image
+from evalR.inference.splits import predict_image
+from utils.arrays import U8
 from utils.errors import UserError
 from utils.images import ImageError
 from utils.rasters import Raster, array_raster
@@ -27,7 +28,7 @@ IN_MEMORY = "image in memory"  # the source of what has no path
 
 
 def find_in_source(
-    trained: Trained, source: str | Path | Image, journal: Path | None = None, shared: bool = False
+    trained: Trained, source: str | Path | U8, journal: Path | None = None, shared: bool = False
 ) -> SceneDetections:
     """Return what is in an image file, a raster or an image in memory; see `evalR.inference.detector`."""
     if isinstance(source, np.ndarray):
@@ -52,7 +53,7 @@ def _find(
     else:
         height, width = raster.size
         found = predict_image(model, raster.read(Window(0, 0, width, height)), config, device)
-    return SceneDetections(name, raster.size, shown(found, trained), trained.classes, raster.geo)
+    return SceneDetections(name, raster.size, above_threshold(found, trained), trained.classes, raster.geo)
 
 
 def scene_config(trained: Trained) -> Config:
@@ -71,7 +72,7 @@ def reading_of(config: Config) -> Reading:
     return Reading.of(config.predict)
 
 
-def shown(found: Detections, trained: Trained) -> Detections:
+def above_threshold(found: Detections, trained: Trained) -> Detections:
     """Return the detections that `predict.score_threshold` and `predict.classes` leave, in float64."""
     wanted = torch.isin(found.labels, chosen_labels(trained))
     least = least_scores(trained.config.predict.threshold, trained.classes)
@@ -95,7 +96,7 @@ def chosen_labels(trained: Trained) -> Tensor:
     return torch.tensor([trained.classes.index(name) for name in wanted])
 
 
-def checked_image(image: Image) -> Image:
+def checked_image(image: U8) -> U8:
     """Return an image in memory as (H, W, 3) RGB, a grey one (H, W) too.
 
     Raises:

@@ -15,7 +15,7 @@ from evalR.inference.slicing import tiles_of
 from utils.counts import counted
 from utils.errors import Faults, UserError
 from utils.images import ImageError, Size
-from utils.progress import Bar, counting
+from utils.progress import ProgressBar, counting
 from utils.raster_files import Access
 from utils.rasters import raster_info
 
@@ -106,7 +106,7 @@ def known_sizes(images: Sequence[Path], access: Access, hidden: bool) -> dict[Pa
     return sizes
 
 
-def count_tiles(progress: Bar, sizes: Mapping[Path, Size], config: Config) -> set[Path]:
+def count_tiles(progress: ProgressBar, sizes: Mapping[Path, Size], config: Config) -> set[Path]:
     """Return the images that are cut into tiles, and let the bar count those, one for each other source."""
     tiles = {path: tiles_of(size, config) for path, size in sizes.items()}
     cut = {path for path, count in tiles.items() if count}

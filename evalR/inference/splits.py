@@ -7,7 +7,6 @@ from itertools import cycle
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from cfg.schema import SIZE_STEP, Config
 from dataloadR.dataset import RotatedDataset
@@ -19,13 +18,13 @@ from evalR.inference.predictor import Look, Predictor, evaluating
 from evalR.inference.slicing import shrink_of, whole_scale
 from evalR.inference.views import scaled_input
 from modelR.network import Network
+from utils.arrays import U8
 from utils.distributed import gather, interleave, is_main, own_rows
 from utils.images import Matrix, Size, image_size, letterbox_matrix, read_image, warp_image
 from utils.progress import counting
 from utils.records import Annotation, Batch, Detections, Frame
 from utils.threads import read_ahead
 
-Image = NDArray[np.uint8]
 NOTHING = Annotation("", np.zeros((0, 4, 2), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int8))
 
 
@@ -47,7 +46,7 @@ def predict_shared(
 
 
 def predict_images(
-    model: Network, images: Sequence[Image], config: Config, device: torch.device
+    model: Network, images: Sequence[U8], config: Config, device: torch.device
 ) -> list[Detections]:
     """Return what `predict_split` does for files of these images (H, W, 3) RGB, none of them far larger."""
     predictor = Predictor(model, config, device)
@@ -113,7 +112,7 @@ def _predict_files(
         return _predict_batches(predictor, batches, len(order))
 
 
-def _to_batches(images: Sequence[Image], shrinks: Sequence[float], order: EvalBatches) -> Iterator[Batch]:
+def _to_batches(images: Sequence[U8], shrinks: Sequence[float], order: EvalBatches) -> Iterator[Batch]:
     """Yield images in memory as a loader yields those of files."""
     for keys in order:
         matrices = (
@@ -143,14 +142,14 @@ def _predict_batches(predictor: Predictor, batches: Iterable[Batch], total: int)
     return found
 
 
-def predict_any(model: Network, image: Image, config: Config, device: torch.device) -> Detections:
+def predict_any(model: Network, image: U8, config: Config, device: torch.device) -> Detections:
     """Return the detections of an image: whole, or in tiles where `evalR.inference.slicing` cuts it."""
     is_whole = whole_scale((image.shape[0], image.shape[1]), config) is not None
     return (predict_image if is_whole else predict_tiles)(model, image, config, device)
 
 
 def predict_image(
-    model: Network, image: Image, config: Config, device: torch.device, scale: float | None = None
+    model: Network, image: U8, config: Config, device: torch.device, scale: float | None = None
 ) -> Detections:
     """Return the detections of one (H, W, 3) uint8 RGB image, in all views of `eval`.
 
@@ -160,12 +159,12 @@ def predict_image(
     return _predict_image(Predictor(model, config, device), image, scale)[0]
 
 
-def predict_tiles(model: Network, image: Image, config: Config, device: torch.device) -> Detections:
+def predict_tiles(model: Network, image: U8, config: Config, device: torch.device) -> Detections:
     """Return the detections of a large image, found on overlapping tiles and merged."""
     return _predict_tiles(Predictor(model, config, device), image)[0]
 
 
-def _predict_image(predictor: Predictor, image: Image, scale: float | None) -> list[Detections]:
+def _predict_image(predictor: Predictor, image: U8, scale: float | None) -> list[Detections]:
     source = (image.shape[0], image.shape[1])
     if scale is None:
         scale = whole_scale(source, predictor.config) or fitting_scale(source, predictor.config.data)
@@ -186,7 +185,7 @@ def _fit(source: Size, scale: float) -> tuple[Matrix, Size]:
     return letterbox_matrix(source, fitted, centred=False), (height, width)
 
 
-def _predict_tiles(predictor: Predictor, image: Image) -> list[Detections]:
+def _predict_tiles(predictor: Predictor, image: U8) -> list[Detections]:
     from evalR.inference.scenes.engine import find_in_scene  # training seldom cuts
     from utils.rasters import array_raster
 

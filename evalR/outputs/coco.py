@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from evalR.outputs.measures import quads_of
+from utils.arrays import F64
 from utils.decimals import rounded
 from utils.files import write_json
-from utils.georeference import F64
 from utils.quads.geometry import quad_areas
 from utils.records import SceneDetections
 
@@ -57,7 +57,7 @@ def coco_document(
     }
 
 
-def write_coco(path: Path, everything: Sequence[SceneDetections], classes: Sequence[str]) -> None:
+def write_coco_results(path: Path, everything: Sequence[SceneDetections], classes: Sequence[str]) -> None:
     """Write all images as one file; `file_name` is the path as given, and each object has its `score`."""
     images, rows = [], []
     for number, found in enumerate(everything, 1):

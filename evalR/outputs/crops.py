@@ -7,10 +7,9 @@ import numpy as np
 import torch
 
 from evalR.outputs.measures import quads_of
+from utils.arrays import F64, U8
 from utils.drawing import save_image
-from utils.georeference import F64
 from utils.images import invert, warp_image
-from utils.outlines import Image
 from utils.quads.geometry import edge_aligned_sides, long_side_directions
 from utils.rasters import Raster
 from utils.records import SceneDetections
@@ -68,7 +67,7 @@ def class_folder(name: str) -> str:
     return "-" * len(name) if not name.strip(".") else re.sub(r"[/\\:\0]", "-", name)
 
 
-def crop_upright(raster: Raster, quad: F64, margin: float) -> Image | None:
+def crop_upright(raster: Raster, quad: F64, margin: float) -> U8 | None:
     """Return the rectangle around a quad (4, 2) as an upright picture; None where it misses the image.
 
     Its long side is upright, the end that is higher in the image on top; pixels keep their size, and what

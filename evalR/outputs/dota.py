@@ -23,6 +23,6 @@ def dota_lines(found: SceneDetections) -> list[str]:
     ]
 
 
-def write_dota(path: Path, found: SceneDetections) -> None:
+def write_dota_labels(path: Path, found: SceneDetections) -> None:
     """Write NAME.txt; empty where nothing was found."""
     write_text(path, "".join(dota_lines(found)))

@@ -10,8 +10,8 @@ import shapely
 from shapely.affinity import translate
 
 from evalR.outputs.measures import chunks_of, feature_columns, lonlat_of, quads_of, unwrapped
+from utils.arrays import F64
 from utils.files import replacing
-from utils.georeference import F64
 from utils.records import SceneDetections
 
 DEGREE_DECIMALS = 9  # 0.1 mm

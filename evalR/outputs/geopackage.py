@@ -11,9 +11,10 @@ import numpy as np
 import shapely
 
 from evalR.outputs.measures import chunks_of, feature_columns, lonlat_of, quads_of
+from utils.arrays import F64
 from utils.extras import need_extra
 from utils.files import replacing
-from utils.georeference import F64, pixels_to_map
+from utils.georeference import pixels_to_map
 from utils.records import SceneDetections
 
 LAYER = "detections"

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from utils.georeference import F64, lonlat_to_metres, map_to_lonlat, pixels_to_map, wrapped_degrees
+from utils.arrays import F64
+from utils.georeference import lonlat_to_metres, map_to_lonlat, pixels_to_map, wrapped_degrees
 from utils.quads.geometry import edge_aligned_sides, long_side_directions, quad_areas
 from utils.records import Detections, SceneDetections
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from evalR.outputs.measures import quads_of
 from evalR.outputs.pictures import annotate, legend, paints_of, part_of
-from utils.drawing import Entry, save_image, with_legend
-from utils.georeference import F64
+from utils.arrays import F64, U8
+from utils.drawing import LegendEntry, save_image, with_legend
 from utils.lettering import draw_text, text_size
-from utils.outlines import Image, draw_outlines
+from utils.outlines import draw_outlines
 from utils.rasters import Raster
 from utils.records import SceneDetections
 from utils.thresholds import Threshold
@@ -28,11 +28,11 @@ TAG = 12  # px, of the numbers of frames; more in a large overview
 BLACK, PAPER = (0, 0, 0), (255, 255, 255)
 
 
-class View(NamedTuple):
+class Reduction(NamedTuple):
     """What an overview is reduced by."""
 
     factor: int  # pixels of the scene for one of the overview, each way
-    image: Image
+    image: U8
 
 
 def write_overview(place: Path, raster: Raster, found: SceneDetections, threshold: Threshold) -> list[Path]:
@@ -61,8 +61,8 @@ def write_overview(place: Path, raster: Raster, found: SceneDetections, threshol
 
 
 def _about_overview(
-    view: View, found: SceneDetections, paths: Sequence[Path], threshold: Threshold
-) -> list[Entry]:
+    view: Reduction, found: SceneDetections, paths: Sequence[Path], threshold: Threshold
+) -> list[LegendEntry]:
     height, width = found.size
     notes = [f"{Path(found.source).name}: {width} x {height} px, shown 1:{view.factor}"]
     if paths:
@@ -77,7 +77,7 @@ def window_name(number: int, window: Window) -> str:
     return f"window {number}: x {x_min}-{x_max}, y {y_min}-{y_max}"
 
 
-def draw_frames(canvas: Image, windows: Sequence[Window], factor: int) -> None:
+def draw_frames(canvas: U8, windows: Sequence[Window], factor: int) -> None:
     """Draw the frames of windows of a scene onto its overview itself, each with its number from 1."""
     size = max(TAG, round(max(canvas.shape) / 60))
     for number, window in reversed([*enumerate(windows, 1)]):  # the first on top
@@ -89,7 +89,7 @@ def draw_frames(canvas: Image, windows: Sequence[Window], factor: int) -> None:
         draw_text(canvas, (left + 4, top), str(number), size, BLACK)
 
 
-def overview_of(raster: Raster, found: SceneDetections) -> Image:
+def overview_of(raster: Raster, found: SceneDetections) -> U8:
     """Return a scene with its objects, reduced to at most 2000 px."""
     return draw_overview(reduce_raster(raster, -(-max(raster.size) // OVERVIEW)), found)
 
@@ -99,7 +99,7 @@ def dense_paths(place: Path) -> list[Path]:
     return [place.with_name(f"{place.name}_dense{number}.jpg") for number in range(1, WINDOWS + 1)]
 
 
-def reduce_raster(raster: Raster, factor: int) -> View:
+def reduce_raster(raster: Raster, factor: int) -> Reduction:
     """Return a scene at 1 / factor of its size, averaged; rows and columns beyond a whole factor are cut.
 
     Memory: the strips of 64 rows of the result that are read at once.
@@ -111,10 +111,10 @@ def reduce_raster(raster: Raster, factor: int) -> View:
         right = min(width * factor, raster.size[1])
         strip = raster.read(Window(0, top * factor, right, min(bottom * factor, raster.size[0])))
         image[top:bottom] = cv2.resize(strip, (width, bottom - top), interpolation=cv2.INTER_AREA)
-    return View(factor, image)
+    return Reduction(factor, image)
 
 
-def draw_overview(view: View, found: SceneDetections) -> Image:
+def draw_overview(view: Reduction, found: SceneDetections) -> U8:
     """Return the overview with outlines, and dots in the place of objects under 6 px."""
     canvas = view.image.copy()
     quads = quads_of(found) / view.factor

@@ -7,9 +7,10 @@ import numpy as np
 
 from evalR.outputs.measures import class_names_of, quads_of
 from evalR.pictures.labels import legible_scale
+from utils.arrays import U8
 from utils.captions import write_captions
-from utils.drawing import Entry, caption_texts, rescale, save_image, with_legend
-from utils.outlines import Image, draw_outlines
+from utils.drawing import LegendEntry, caption_texts, rescale, save_image, with_legend
+from utils.outlines import draw_outlines
 from utils.palette import Colour, class_colour
 from utils.quads.geometry import quads_to_hboxes
 from utils.records import Detections, SceneDetections
@@ -23,7 +24,7 @@ LETTERS = (11, 18)  # px, of captions in ordinary pictures and in those of 4000 
 LETTERS_PER_SIDE = 1 / 150  # of the long side of a picture between
 
 
-def write_picture(path: Path, image: Image, found: SceneDetections, threshold: Threshold) -> None:
+def write_picture(path: Path, image: U8, found: SceneDetections, threshold: Threshold) -> None:
     """Write NAME.jpg: the image, 2 to 4 times as large where its objects are under 16 px.
 
     Args:
@@ -32,13 +33,13 @@ def write_picture(path: Path, image: Image, found: SceneDetections, threshold: T
     save_image(path, picture_of(image, found, threshold))
 
 
-def picture_of(image: Image, found: SceneDetections, threshold: Threshold) -> Image:
+def picture_of(image: U8, found: SceneDetections, threshold: Threshold) -> U8:
     """Return the annotated image, enlarged where its objects are small, above the legend."""
     scale = legible_scale(quads_of(found), found.size, LEGIBLE, LARGEST)
     return with_legend(annotate(image, found, scale), legend(found, threshold))
 
 
-def annotate(image: Image, found: SceneDetections, scale: float = 1.0) -> Image:
+def annotate(image: U8, found: SceneDetections, scale: float = 1.0) -> U8:
     """Return the image (H, W, 3) times `scale` with thin outlines, and class names and scores where they fit.
 
     Where there is no room for both the score stands alone, or nothing.
@@ -58,20 +59,22 @@ def paints_of(detections: Detections) -> list[Colour]:
     return [class_colour(label) for label in detections.labels.tolist()]
 
 
-def legend(found: SceneDetections, threshold: Threshold) -> list[Entry]:
+def legend(found: SceneDetections, threshold: Threshold) -> list[LegendEntry]:
     """Return the threshold, and the colours that occur, each with its class and its count."""
     counts = np.bincount(found.detections.labels.numpy(), minlength=len(found.classes)).tolist()
-    entries: list[Entry] = [(class_colour(k), f"{found.classes[k]} {n}") for k, n in enumerate(counts) if n]
+    entries: list[LegendEntry] = [
+        (class_colour(k), f"{found.classes[k]} {n}") for k, n in enumerate(counts) if n
+    ]
     return [(None, threshold_text(threshold)), *(entries or [(None, "no objects")])]
 
 
-def class_legend(classes: Sequence[str], wanted: Sequence[str], threshold: Threshold) -> list[Entry]:
+def class_legend(classes: Sequence[str], wanted: Sequence[str], threshold: Threshold) -> list[LegendEntry]:
     """Return the threshold and the colours of the classes that are wanted, or of all.
 
     Args:
         classes: all of them, as the network knows them.
     """
-    known: list[Entry] = [
+    known: list[LegendEntry] = [
         (class_colour(k), name) for k, name in enumerate(classes) if not wanted or name in wanted
     ]
     return [(None, threshold_text(threshold)), *known]

@@ -14,10 +14,10 @@ from cfg.schema import OutputFormat
 from evalR.outputs.dota import dota_lines
 from evalR.outputs.pictures import annotate
 from evalR.outputs.table import CORNERS, PIXELS, csv_rows
-from utils.drawing import Entry, legend_strip, with_legend
+from utils.arrays import U8
+from utils.drawing import LegendEntry, legend_strip, with_legend
 from utils.errors import UserError
 from utils.files import replacing, strange_kind, write_text
-from utils.outlines import Image
 from utils.progress import bar_over
 from utils.records import Detections, SceneDetections
 from utils.tables import write_table
@@ -63,7 +63,7 @@ def video_info(path: Path) -> VideoInfo:
     return VideoInfo((height, width), rate if 0 < rate < 1000 else RATE, max(int(frames), 0))
 
 
-def read_frames(path: Path) -> Generator[Image, None, None]:
+def read_frames(path: Path) -> Generator[U8, None, None]:
     """Yield the frames (H, W, 3) RGB up to the end, or to where the file is broken, which is logged.
 
     Raises:
@@ -88,9 +88,9 @@ def read_frames(path: Path) -> Generator[Image, None, None]:
 def predict_video(
     source: Path,
     paths: Mapping[OutputFormat, Path],
-    find: Callable[[Image], Detections],
+    find: Callable[[U8], Detections],
     classes: Sequence[str],
-    legend: Sequence[Entry] = (),
+    legend: Sequence[LegendEntry] = (),
     quiet: bool = False,
 ) -> SceneDetections:
     """Write the annotated video and what was found in each frame.
@@ -127,7 +127,7 @@ def predict_video(
 
 
 @contextmanager
-def _writing(path: Path, info: VideoInfo, legend: Sequence[Entry]) -> Iterator[Callable[[Image], None]]:
+def _writing(path: Path, info: VideoInfo, legend: Sequence[LegendEntry]) -> Iterator[Callable[[U8], None]]:
     """Yield what adds a frame to a video, which appears when all are there."""
     height, width = info.size
     height += len(legend_strip(width, legend)) if legend else 0
@@ -138,7 +138,7 @@ def _writing(path: Path, info: VideoInfo, legend: Sequence[Entry]) -> Iterator[C
             if not writer.isOpened():
                 raise UserError(f"{path}: this build of OpenCV writes no video ({CODEC})")
 
-            def write(image: Image) -> None:
+            def write(image: U8) -> None:
                 shown = with_legend(image, legend) if legend else image
                 writer.write(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from cfg.schema import OutputFormat, PredictConfig
 from evalR.inference.sources import is_video
-from evalR.outputs.coco import write_coco
+from evalR.outputs.coco import write_coco_results
 from evalR.outputs.crops import write_crops
-from evalR.outputs.dota import write_dota
+from evalR.outputs.dota import write_dota_labels
 from evalR.outputs.geojson import write_geojson
 from evalR.outputs.geopackage import write_geopackage
 from evalR.outputs.layers import LAYERS, write_layers
 from evalR.outputs.overview import dense_paths, write_overview
 from evalR.outputs.pictures import write_picture
 from evalR.outputs.table import write_csv
-from evalR.outputs.yolo import write_names, write_yolo
+from evalR.outputs.yolo import write_names, write_yolo_labels
 from utils.extras import need_extra
 from utils.records import SceneDetections
 from utils.scene_rasters import Reading, open_scene
@@ -92,9 +92,9 @@ def write_format(
         return
     match form:
         case "dota":
-            write_dota(path, found)
+            write_dota_labels(path, found)
         case "yolo":
-            write_yolo(path, found)
+            write_yolo_labels(path, found)
         case "geojson":
             write_geojson(path, found)
         case "geopackage":
@@ -119,7 +119,7 @@ def write_shared(
     if "csv" in formats:
         write_csv(out / SHARED["csv"], everything)
     if "coco" in formats:
-        write_coco(out / SHARED["coco"], everything, classes)
+        write_coco_results(out / SHARED["coco"], everything, classes)
     if "yolo" in formats:
         write_names(out / SHARED["yolo"], {}, classes)
     write_layers(out, everything, formats or (*DEFAULT, "geojson"))

@@ -8,9 +8,9 @@ import torch
 import yaml
 
 from evalR.outputs.measures import quads_of
+from utils.arrays import F64
 from utils.decimals import to_text
 from utils.files import write_text
-from utils.georeference import F64
 from utils.quads.image_quads import clip_to_image, shown_quads
 from utils.records import SceneDetections
 
@@ -36,7 +36,7 @@ def write_names(path: Path, folders: dict[str, str], classes: Sequence[str]) -> 
     write_text(path, yaml.safe_dump(table, sort_keys=False, allow_unicode=True))
 
 
-def write_yolo(path: Path, found: SceneDetections) -> None:
+def write_yolo_labels(path: Path, found: SceneDetections) -> None:
     """Write labels/NAME.txt, labels that can be trained on: without scores, and four points inside the image.
 
     A field more, or an object far beyond the border, and Ultralytics leaves out the whole image.

@@ -13,9 +13,9 @@ from evalR.inference.predictor import evaluating
 from modelR.build import build_method
 from modelR.method import Assigned, Targets
 from modelR.network import Network
+from utils.arrays import U8
 from utils.drawing import contact_sheet, draw_quads
 from utils.errors import UserError
-from utils.outlines import Image
 from utils.palette import class_colour
 from utils.records import Batch
 
@@ -49,7 +49,7 @@ def assigner(config: Config, num_classes: int, trained: Trained | None) -> Assig
     return lambda batch: method.targets(batch.objects, Pyramid.of(batch.images, method.strides), None)
 
 
-def assigned_cells(batch: Batch, targets: Targets) -> Image:
+def assigned_cells(batch: Batch, targets: Targets) -> U8:
     """Return at most four images of a batch with their quads and a dot on each cell that owns one.
 
     A dot has the colour of its class; it is larger on coarser levels, and filled where the heat is above 0.5.
@@ -60,7 +60,7 @@ def assigned_cells(batch: Batch, targets: Targets) -> Image:
     return contact_sheet([draw_cells(batch, targets, n) for n in range(count)], 2, titles)
 
 
-def _draw_objects(picture: Image, batch: Batch, number: int) -> Image:
+def _draw_objects(picture: U8, batch: Batch, number: int) -> U8:
     own = batch.objects.image_index == number
     chosen = (batch.objects.quads, batch.objects.labels, batch.objects.ignore)
     quads, labels, ignore = (field[own].cpu().numpy() for field in chosen)
@@ -69,11 +69,11 @@ def _draw_objects(picture: Image, batch: Batch, number: int) -> Image:
     return draw_quads(picture, quads[~ignore], labels[~ignore], ())
 
 
-def _pixels(batch: Batch, number: int) -> Image:
+def _pixels(batch: Batch, number: int) -> U8:
     return np.ascontiguousarray(batch.images[number].permute(1, 2, 0).cpu().numpy())
 
 
-def draw_cells(batch: Batch, targets: Targets, number: int) -> Image:
+def draw_cells(batch: Batch, targets: Targets, number: int) -> U8:
     """Return one image of a batch with its quads, and a dot on each cell that owns one (`assigned_cells`)."""
     picture = _draw_objects(_pixels(batch, number), batch, number)
     for level in targets:
@@ -86,7 +86,7 @@ def draw_cells(batch: Batch, targets: Targets, number: int) -> Image:
     return picture
 
 
-def heat_maps(batch: Batch, targets: Targets, number: int) -> Image:
+def heat_maps(batch: Batch, targets: Targets, number: int) -> U8:
     """Return one image of a batch once per level, under the heat of its cells; quads on top.
 
     Blue to red: heat from 0 to 1 of the cells that own an object; grey: cells of ignore regions.
@@ -102,7 +102,7 @@ def heat_maps(batch: Batch, targets: Targets, number: int) -> Image:
     return contact_sheet(pictures, max(1, len(pictures)), titles)
 
 
-def _heated(picture: Image, level: Assigned, number: int) -> Image:
+def _heated(picture: U8, level: Assigned, number: int) -> U8:
     """Return the picture, its cells tinted by their heat where they own an object, grey where ignored."""
     heat, owned, ignored = (
         field.cpu().numpy().repeat(level.stride, 0).repeat(level.stride, 1)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from utils.arrays import U8
 from utils.drawing import (
-    Entry,
+    LegendEntry,
     contact_sheet,
     draw_quads,
     rescale,
@@ -16,7 +17,6 @@ from utils.drawing import (
     with_legend,
 )
 from utils.images import read_image
-from utils.outlines import Image
 from utils.palette import class_colour
 from utils.records import Annotation, Detections
 from utils.thresholds import Threshold, least_scores, reaches, threshold_text
@@ -26,10 +26,10 @@ LONG_SIDE = 512  # pixels of each picture on the sheet
 COLUMNS = 2
 GREY = (170, 170, 170)  # truth that is difficult and does not count
 
-Row = tuple[Annotation, Detections]
+Prediction = tuple[Annotation, Detections]
 
 
-class Pair(NamedTuple):
+class ShownPair(NamedTuple):
     """An image with its truth and those of its detections that are shown."""
 
     truth: Annotation
@@ -39,8 +39,8 @@ class Pair(NamedTuple):
 
 
 def prediction_grid(
-    rows: Sequence[Row], classes: Sequence[str], path: str | Path, score_threshold: Threshold = 0.3
-) -> Image:
+    rows: Sequence[Prediction], classes: Sequence[str], path: str | Path, score_threshold: Threshold = 0.3
+) -> U8:
     """Save and return one sheet: truth on the left, predictions with their scores on the right.
 
     At most 12 images, spread evenly over the list, are read and shown; difficult truth is grey,
@@ -60,27 +60,29 @@ def spread(count: int, limit: int) -> list[int]:
     return [round(n) for n in np.linspace(0, count - 1, min(count, limit)).tolist()]
 
 
-def _shown(row: Row, least: np.ndarray) -> Pair:
+def _shown(row: Prediction, least: np.ndarray) -> ShownPair:
     truth, found = row
     quads, scores, labels = (field.detach().cpu().numpy() for field in found)
     keep = reaches(scores, labels, least)
-    return Pair(truth, quads[keep], scores[keep], labels[keep])
+    return ShownPair(truth, quads[keep], scores[keep], labels[keep])
 
 
-def _title(pair: Pair) -> str:
+def _title(pair: ShownPair) -> str:
     name = Path(pair.truth.image_path).name
     return f"{name}   truth {len(pair.truth.labels)}   found {len(pair.labels)}"
 
 
-def _legend(pairs: Sequence[Pair], classes: Sequence[str], threshold: Threshold) -> list[Entry]:
+def _legend(pairs: Sequence[ShownPair], classes: Sequence[str], threshold: Threshold) -> list[LegendEntry]:
     """Return what the sides are, and the classes that occur."""
     known = {int(k) for pair in pairs for k in (*pair.labels, *pair.truth.labels[pair.truth.difficult == 0])}
-    hard: list[Entry] = [(GREY, "difficult")] if any(pair.truth.difficult.any() for pair in pairs) else []
+    hard: list[LegendEntry] = (
+        [(GREY, "difficult")] if any(pair.truth.difficult.any() for pair in pairs) else []
+    )
     note = f"left: truth; right: predictions, {threshold_text(threshold)}"
     return [(None, note), *((class_colour(k), classes[k]) for k in sorted(known)), *hard]
 
 
-def _draw(pair: Pair, classes: Sequence[str]) -> Image:
+def _draw(pair: ShownPair, classes: Sequence[str]) -> U8:
     truth = pair.truth
     image = read_image(truth.image_path)
     scale = min(1.0, LONG_SIDE / max(image.shape[:2]))

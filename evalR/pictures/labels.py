@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from utils.arrays import U8
 from utils.captions import write_captions
-from utils.drawing import Entry, caption_texts, rescale, with_legend
-from utils.outlines import Image, draw_outlines, mark_starts
+from utils.drawing import LegendEntry, caption_texts, rescale, with_legend
+from utils.outlines import draw_outlines, mark_starts
 from utils.palette import class_colour, shade
 from utils.records import Annotation
 
@@ -15,13 +16,13 @@ PALER = 0.5  # of the way to white, for objects that tiling cut
 
 
 def label_picture(
-    image: Image,
+    image: U8,
     objects: Annotation,
     classes: Sequence[str],
     scores: ArrayLike | None = None,
     scale: float = 1.0,
     details: bool = True,
-) -> Image:
+) -> U8:
     """Return the image times `scale` with its objects in thin lines, above a legend that counts the classes.
 
     A dot marks the first vertex and an arrow head the way to the second.  Objects with `difficult` 1 are
@@ -61,8 +62,8 @@ def legible_scale(quads: ArrayLike, size: tuple[int, int], legible: float, large
     return float(max(1, min(4, int(np.ceil(legible / smallest)), int(largest / max(size)))))
 
 
-def _legend(objects: Annotation, classes: Sequence[str]) -> list[Entry]:
-    entries: list[Entry] = []
+def _legend(objects: Annotation, classes: Sequence[str]) -> list[LegendEntry]:
+    entries: list[LegendEntry] = []
     for label in np.unique(objects.labels).tolist():
         flags = objects.difficult[objects.labels == label]
         hard = int((flags != 0).sum())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evalR.scoring.compare import Comparison, Row
-from evalR.scoring.metrics import plain
+from evalR.scoring.metrics import json_values
 from utils.files import write_json, write_text
 from utils.pages import render_page
 from utils.tables import write_table
@@ -30,7 +30,7 @@ def write_comparison(folder: Path, comparison: Comparison, protocol: dict[str, A
 
 
 def _plain_row(row: Row) -> dict[str, Any]:
-    return {key: plain(value) for key, value in row._asdict().items()}
+    return {key: json_values(value) for key, value in row._asdict().items()}
 
 
 def comparison_table(comparison: Comparison, protocol: dict[str, Any]) -> str:
@@ -40,9 +40,10 @@ def comparison_table(comparison: Comparison, protocol: dict[str, Any]) -> str:
     lines.append(_how(protocol))
     lines.append(f"{'':<{wide}} {'A':>8} {'B':>8} {'B - A':>8}  {'95 % interval':^18} {'B better':>8}")
     for row in comparison.rows:
-        values = f"{percent(row.a):>8} {percent(row.b):>8} {percent(row.difference, '+'):>8}"
-        interval = f"[{percent(row.low, '+'):>7}, {percent(row.high, '+'):>7}]"
-        lines.append(f"{row.name:<{wide}} {values}  {interval:^18} {percent(row.b_better):>8}")
+        sides = f"{signed_percent(row.a):>8} {signed_percent(row.b):>8}"
+        values = f"{sides} {signed_percent(row.difference, '+'):>8}"
+        interval = f"[{signed_percent(row.low, '+'):>7}, {signed_percent(row.high, '+'):>7}]"
+        lines.append(f"{row.name:<{wide}} {values}  {interval:^18} {signed_percent(row.b_better):>8}")
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +55,7 @@ def _how(protocol: dict[str, Any]) -> str:
     )
 
 
-def percent(value: float, sign: str = "") -> str:
+def signed_percent(value: float, sign: str = "") -> str:
     """Return a share in percent with two decimals, or n/a."""
     return "n/a" if math.isnan(value) else format(100 * value, f"{sign}.2f")
 
@@ -71,7 +72,7 @@ def page(comparison: Comparison, protocol: dict[str, Any]) -> str:
         "reach": reach,
         "images": comparison.images[:SHOWN],
         "more": len(comparison.images) - SHOWN,
-        "percent": percent,
+        "percent": signed_percent,
         "protocol": json.dumps(protocol, indent=1, ensure_ascii=False),
     }
     return render_page(TEMPLATE, values)

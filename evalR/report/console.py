@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evalR.scoring.average_precision import Metric
-from evalR.scoring.evaluate import BOX_IOU, QUAD_IOU, format_table
+from evalR.scoring.evaluate import BOX_IOU, QUAD_IOU, ap_table
 from evalR.scoring.metrics import SLANTED, Evaluation
 from utils.files import write_text
 
@@ -22,7 +22,7 @@ def metrics_text(evaluation: Evaluation, metric: Metric) -> str:
         name, scored, overlap = "task2", evaluation.task2, BOX_IOU
     assert scored  # an evaluation has one of the two
     values = evaluation.metrics[name]
-    lines = [format_table(scored.result, metric, overlap)]
+    lines = [ap_table(scored.result, metric, overlap)]
     if values["slanted"]:
         slanted = values["slanted"][metric]["AP50"]["mean"]
         lines.append(f"slanted objects (area ratio <= {SLANTED}): AP50 {_number(slanted)}")

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evalR.scoring.average_precision import precision_at_101
-from evalR.scoring.columns import F64
 from evalR.scoring.evaluate import Scored, class_curve
 from evalR.scoring.matching import I8, judge
+from utils.arrays import F64
 from utils.charts import Bar, Chart, Line, Word
 
 SIDE = (260.0, 170.0)  # width, height of the plotted area

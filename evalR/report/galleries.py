@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from evalR.scoring.columns import F64, Bools, shape_areas
+from evalR.scoring.columns import Bools, shape_areas
 from evalR.scoring.errors import BOTH, CLASS, DUPLICATE, LOCALISATION, Errors
 from evalR.scoring.evaluate import Scored
 from evalR.scoring.matching import FALSE, I8, TRUE
-from utils.images import U8, ImageError, Matrix, read_image
+from utils.arrays import F64, U8
+from utils.images import ImageError, Matrix, read_image
 from utils.outlines import draw_outlines
 from utils.pages import Picture, close_up, encode, source_range
 from utils.palette import Colour, class_colour, hex_colour

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evalR.scoring.errors import MISSED
+from evalR.scoring.metrics import Values
 
-Values = dict[str, Any]
 NOT_THERE = "n/a"
 MOST_CLASSES = 40  # rows of the confusion matrix; the page would become too large
 COLUMNS = ("AP50", "AP75", "AP50:95")
@@ -86,7 +86,7 @@ def size_table(sizes: Mapping[str, Values]) -> Table:
     return Table(["size", "side, px", "objects", *COLUMNS, "AR"], rows)
 
 
-def cut_table(head: str, cuts: Mapping[str, Values], metric: str, unit: str = "") -> Table:
+def bin_table(head: str, cuts: Mapping[str, Values], metric: str, unit: str = "") -> Table:
     """Return AP by bins of the truth."""
     rows = []
     for name, values in cuts.items():

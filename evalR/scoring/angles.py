@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from evalR.scoring.columns import F64, Bools
+from evalR.scoring.columns import Bools
 from evalR.scoring.evaluate import Scored
 from evalR.scoring.matching import I8, TRUE
+from utils.arrays import F64
 from utils.quads.geometry import edge_aligned_sides, quad_angles
 
 SQUARE = 1.2  # long over short side; below, which side is the long one is a matter of chance

@@ -5,7 +5,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from utils.arrays import F64
+
 Metric = Literal["voc07", "voc12"]
 METRICS: tuple[Metric, ...] = ("voc07", "voc12")
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from evalR.scoring.average_precision import precision_recall
-from evalR.scoring.columns import F64, Found
+from evalR.scoring.columns import Found
 from evalR.scoring.evaluate import Scored, class_curve
 from evalR.scoring.matching import FALSE, I8, RIGHT_IOU, TRUE, Matches, judge
+from utils.arrays import F64
 from utils.thresholds import OTHERS
 
 FEW = 10  # objects; the best cut of fewer is chance, that of all classes serves them better

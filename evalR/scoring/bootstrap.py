@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from evalR.scoring.average_precision import Metric
-from evalR.scoring.columns import F64, I64
 from evalR.scoring.evaluate import Scored
 from evalR.scoring.matching import FALSE, I8, TRUE, judge
+from utils.arrays import F64, I64
 from utils.kernels import kernel
 from utils.progress import bar_over
 
@@ -27,7 +27,7 @@ class Ranking(NamedTuple):
     truth_labels: I64  # (G,)
 
 
-def rank(scored: Scored) -> Ranking:
+def rank_detections(scored: Scored) -> Ranking:
     """Return the ranking of an evaluation: what resampling needs to know of it."""
     found, matches, counted = scored.found, scored.matches, ~scored.matches.difficult
     order = matches.order

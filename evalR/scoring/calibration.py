@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalR.scoring.columns import F64, I64
 from evalR.scoring.matching import I8, NEITHER, TRUE
+from utils.arrays import F64, I64
 
 BINS = 15  # Guo et al., 2017, arXiv:1706.04599
 

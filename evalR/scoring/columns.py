@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from utils.arrays import F64, I64
 from utils.quads.geometry import quad_areas, uncrossed_quads
 from utils.records import Annotation, Detections
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
@@ -56,11 +55,6 @@ def to_truth(annotations: Sequence[Annotation]) -> Truth:
         difficult=np.concatenate([np.zeros(0, np.bool_), *(a.difficult != 0 for a in annotations)]),
         shapes=np.concatenate([np.zeros((0, 4, 2)), *(a.quads for a in annotations)], dtype=np.float64),
     )
-
-
-def to_boxes(quads: F64) -> F64:
-    """Return the horizontal boxes (N, 4) around quads (N, 4, 2)."""
-    return np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1)
 
 
 def shape_areas(shapes: F64) -> F64:

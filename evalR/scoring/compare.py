@@ -10,14 +10,14 @@ import numpy as np
 
 from evalR.scoring.average_precision import Metric
 from evalR.scoring.best_f1 import best_f1
-from evalR.scoring.bootstrap import rank, resample
-from evalR.scoring.columns import F64, I64
+from evalR.scoring.bootstrap import rank_detections, resample
 from evalR.scoring.differences import Difference, differences
 from evalR.scoring.evaluate import COCO_THRESHOLDS, Scored, known_mean, score
 from evalR.scoring.folders import find_evaluations, find_record, read_protocol
 from evalR.scoring.matching import FALSE, RIGHT_IOU, TRUE, judge
 from evalR.scoring.protocol import results_hash
 from evalR.scoring.result_sets import Labels, read_results
+from utils.arrays import F64, I64
 from utils.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ def compare(sides: tuple[Side, Side], labels: Labels, metric: Metric, draws: int
     found = [read_results(side.folder, labels.classes, labels.names).quads for side in sides]
     a, b = (score(one, labels.truth, labels.classes) for one in found if one)
     images = len(labels.names)
-    ap = resample((rank(a), rank(b)), images, metric, draws, seed)
+    ap = resample((rank_detections(a), rank_detections(b)), images, metric, draws, seed)
     rows = compare_ap(a.result.ap[metric], b.result.ap[metric], ap, labels.classes, a.matches.counted)
     counts = [image_counts(one, images) for one in (a, b)]
     return Comparison(sides, rows, _image_rows(labels, counts), found_differences)

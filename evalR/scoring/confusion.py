@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from evalR.scoring.columns import F64, I64, Bools
+from evalR.scoring.columns import Bools
 from evalR.scoring.evaluate import Scored
 from evalR.scoring.matching import I8, NEITHER, TRUE
+from utils.arrays import F64, I64
 
 
 def confusion_matrix(scored: Scored, verdicts: I8, threshold: float, least: F64) -> I64:

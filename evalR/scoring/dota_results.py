@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from dataloadR.label_lines import MAX_COORDINATE, SHOWN, read_lines
+from utils.arrays import F64, I64
 from utils.errors import Faults, UserError
 from utils.files import write_text
-from utils.records import I64, Detections
+from utils.records import Detections
 
 logger = logging.getLogger(__name__)
 
-F64 = NDArray[np.float64]
-SCORE, COORDINATE = "%.8f", "%.12g"  # no exponents for `rounded` coordinates of any raster
+SCORE, COORDINATE = "%.8f", "%.12g"  # no exponents for `round_coordinates` coordinates of any raster
 _NAME = re.compile(r"(?:Task(?P<task>[12])_)?(?P<label>.+)\.txt")
 
 
@@ -69,7 +69,7 @@ def find_results(folder: Path) -> list[ResultFile]:
     return [ResultFile(path, int(match["task"] or 1), match["label"]) for path, match in matches if match]
 
 
-def read_rows(path: Path, coordinates: int = 8) -> ResultRows:
+def read_result_rows(path: Path, coordinates: int = 8) -> ResultRows:
     """Return the lines of one result file; a name is all that stands before the numbers, blanks included.
 
     Raises:
@@ -125,7 +125,7 @@ def check_boxes(rows: ResultRows, file: ResultFile) -> None:
 
 
 def result_text(rows: ResultRows, score: str = SCORE, coordinate: str = COORDINATE) -> str:
-    """Return the lines of a result file, in the order of the rows; without exponents after `rounded`."""
+    """Return the lines of a result file, row by row; without exponents after `round_coordinates`."""
     template = f"%s {score}" + f" {coordinate}" * rows.coordinates.shape[1] + "\n"
     columns = zip(rows.images.tolist(), rows.scores.tolist(), rows.coordinates.tolist(), strict=True)
     return "".join([template % (rows.names[k], value, *numbers) for k, value, numbers in columns])
@@ -136,7 +136,7 @@ def write_rows(path: Path, rows: ResultRows, score: str = SCORE, coordinate: str
     write_text(path, result_text(rows, score, coordinate))
 
 
-def rounded(coordinates: F64) -> F64:
+def round_coordinates(coordinates: F64) -> F64:
     """Return coordinates with four decimals: a ten-thousandth of a pixel, and no traces of arithmetic."""
     return np.asarray(np.round(coordinates, 4) + 0.0, np.float64)  # + 0.0: no minus before a zero
 
@@ -183,7 +183,7 @@ def read_task1(folder: Path, classes: Sequence[str], image_names: Sequence[str])
     if classes and not any(path.exists() for path in paths):
         raise FileNotFoundError(f"{folder}: expected files such as {paths[0].name}, found none")
     known = {name: k for k, name in enumerate(image_names)}
-    found = [(label, path, read_rows(path)) for label, path in enumerate(paths) if path.exists()]
+    found = [(label, path, read_result_rows(path)) for label, path in enumerate(paths) if path.exists()]
     images = np.concatenate(
         [np.zeros(0, np.int64), *(find_images(rows, known, path) for _, path, rows in found)]
     )

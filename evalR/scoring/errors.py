@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from evalR.scoring.average_precision import average_precision, precision_recall
-from evalR.scoring.columns import I64, Bools
+from evalR.scoring.columns import Bools
 from evalR.scoring.evaluate import Scored
 from evalR.scoring.matching import FALSE, I8, TRUE, best_of, of_one_class
+from utils.arrays import I64
 
 NEAR = 0.1  # IoU from which a false detection means a ground truth at all; TIDE's
 RIGHT = -1

@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from evalR.scoring.average_precision import METRICS, Metric, average_precision, precision_recall
-from evalR.scoring.columns import F64, I64, Bools, Found, Truth, shape_areas, to_boxes, to_found, to_truth
+from evalR.scoring.columns import Bools, Found, Truth, shape_areas, to_found, to_truth
 from evalR.scoring.matching import FALSE, NEITHER, TRUE, Matches, judge, match
 from evalR.scoring.pairs import Pairs, find_pairs
+from utils.arrays import F64, I64
 from utils.quads.geometry import self_crossing
+from utils.quads.parts import to_boxes
 from utils.records import Annotation, Detections
 
 logger = logging.getLogger(__name__)
@@ -197,13 +199,13 @@ def mean_ap(result: EvalResult, metric: Metric, threshold: float | None = None) 
     return known_mean(result.ap[metric][:, columns])
 
 
-def summary(result: EvalResult, metric: Metric) -> dict[str, float]:
+def mean_aps(result: EvalResult, metric: Metric) -> dict[str, float]:
     """Return the means by name: AP50, AP75 and AP50:95, as far as their thresholds were evaluated."""
     return {name: known_mean(result.ap[metric][:, columns]) for name, columns in _columns(result).items()}
 
 
 def class_summary(result: EvalResult, metric: Metric) -> dict[str, float]:
-    """Return what `summary` does for each class with ground truth, as `AP50/CLASS`."""
+    """Return what `mean_aps` does for each class with ground truth, as `AP50/CLASS`."""
     return {
         f"{name}/{label}": float(result.ap[metric][row, columns].mean())
         for name, columns in _columns(result).items()
@@ -212,7 +214,7 @@ def class_summary(result: EvalResult, metric: Metric) -> dict[str, float]:
     }
 
 
-def format_table(result: EvalResult, metric: Metric, overlap: str = QUAD_IOU) -> str:
+def ap_table(result: EvalResult, metric: Metric, overlap: str = QUAD_IOU) -> str:
     """Return a text table in percent: a line per class, then the mean; the protocol stands in the head."""
     columns = _columns(result)
     wide = max([len("class"), *map(len, result.classes)])
@@ -224,7 +226,7 @@ def format_table(result: EvalResult, metric: Metric, overlap: str = QUAD_IOU) ->
     for row, name in enumerate(result.classes):
         values = [known_mean(result.ap[metric][row, picked]) for picked in columns.values()]
         lines.append(_line(f"{name:<{wide}}", result.ground_truths[row], result.detections[row], values))
-    means = list(summary(result, metric).values())
+    means = list(mean_aps(result, metric).values())
     lines.append(_line(f"{'mean':<{wide}}", result.ground_truths.sum(), result.detections.sum(), means))
     return "\n".join(lines)
 

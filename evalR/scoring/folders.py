@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 IDENTITY = tuple(key for key in HARMLESS if key not in MEASURED)  # what may differ in one folder
 
 
-class Kind(NamedTuple):
+class ResultFiles(NamedTuple):
     """The files of a kind of evaluation."""
 
     draft: str  # where they are written
@@ -31,7 +31,7 @@ class Kind(NamedTuple):
     others: tuple[str, ...]
 
 
-EVALUATION = Kind(
+EVALUATION = ResultFiles(
     ".unfinished",
     ("metrics.json", "protocol.json"),  # the latter for a split without labels
     (
@@ -39,10 +39,10 @@ EVALUATION = Kind(
         *("report", "speed.json", "sweep.csv", "sweep.png"),
     ),
 )
-COMPARISON = Kind(".unfinished-compare", ("compare.json",), ("compare.csv", "compare.html"))
+COMPARISON = ResultFiles(".unfinished-compare", ("compare.json",), ("compare.csv", "compare.html"))
 
 
-class Place(NamedTuple):
+class ResultFolder(NamedTuple):
     """Where an evaluation goes."""
 
     folder: Path  # where the files are in the end
@@ -51,8 +51,8 @@ class Place(NamedTuple):
 
 @contextmanager
 def evaluation_folder(
-    wanted: Path, protocol: Mapping[str, Any], given: bool, kind: Kind = EVALUATION
-) -> Iterator[Place]:
+    wanted: Path, protocol: Mapping[str, Any], given: bool, kind: ResultFiles = EVALUATION
+) -> Iterator[ResultFolder]:
     """Yield where to write; what is written, a record among it, is in the folder after a block without error.
 
     The wanted folder is taken if it is new or holds the same evaluation.  Else it is refused if somebody gave
@@ -70,7 +70,7 @@ def evaluation_folder(
     folder, refusal = from_main((claim.folder if claim else wanted, refusal))
     if refusal:
         raise UserError(refusal)
-    place = Place(folder, folder / kind.draft / "files")
+    place = ResultFolder(folder, folder / kind.draft / "files")
     if not claim:
         yield place
         return
@@ -100,7 +100,7 @@ class _Claim(NamedTuple):
                 folder.rmdir()
 
 
-def _claim(wanted: Path, protocol: Mapping[str, Any], given: bool, kind: Kind) -> _Claim:
+def _claim(wanted: Path, protocol: Mapping[str, Any], given: bool, kind: ResultFiles) -> _Claim:
     first = ""
     for number in count(1):
         folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
@@ -115,7 +115,7 @@ def _claim(wanted: Path, protocol: Mapping[str, Any], given: bool, kind: Kind) -
     raise AssertionError  # numbers do not end
 
 
-def _try(folder: Path, protocol: Mapping[str, Any], kind: Kind) -> _Claim | str:
+def _try(folder: Path, protocol: Mapping[str, Any], kind: ResultFiles) -> _Claim | str:
     """Return the folder, locked; or why it cannot be had."""
     reason = _conflict(folder, protocol, kind)
     if reason:
@@ -135,7 +135,7 @@ def _try(folder: Path, protocol: Mapping[str, Any], kind: Kind) -> _Claim | str:
     return claim
 
 
-def _conflict(folder: Path, protocol: Mapping[str, Any], kind: Kind) -> str:
+def _conflict(folder: Path, protocol: Mapping[str, Any], kind: ResultFiles) -> str:
     """Return why an evaluation must not go to a folder, as part of a line; empty: it may."""
     record = find_record(folder, kind)
     if record:
@@ -150,7 +150,7 @@ def _conflict(folder: Path, protocol: Mapping[str, Any], kind: Kind) -> str:
     return f"has {others[0]}, but no {kind.records[0]} that says how it was made" if others else ""
 
 
-def _publish(place: Place, kind: Kind) -> None:
+def _publish(place: ResultFolder, kind: ResultFiles) -> None:
     """Move what was written to where it belongs; in between, the folder has no record."""
     files = sorted(path for path in place.draft.rglob("*") if path.is_file())
     records = [place.draft / name for name in kind.records if (place.draft / name).is_file()]
@@ -163,7 +163,7 @@ def _publish(place: Place, kind: Kind) -> None:
         path.replace(target)
 
 
-def find_record(folder: Path, kind: Kind = EVALUATION) -> Path | None:
+def find_record(folder: Path, kind: ResultFiles = EVALUATION) -> Path | None:
     """Return the file that says how the results of a folder were made, if there is one."""
     return next((folder / name for name in kind.records if (folder / name).is_file()), None)
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evalR.scoring.columns import F64, I64, Bools, Found, Truth
+from evalR.scoring.columns import Bools, Found, Truth
 from evalR.scoring.pairs import Pairs
+from utils.arrays import F64, I64
 
 I8 = NDArray[np.int8]
 FALSE, TRUE, NEITHER = 0, 1, -1  # what a detection is

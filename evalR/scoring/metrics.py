@@ -17,7 +17,7 @@ from evalR.scoring.angles import angle_errors
 from evalR.scoring.average_precision import METRICS
 from evalR.scoring.best_f1 import BestF1, best_f1
 from evalR.scoring.calibration import calibrate
-from evalR.scoring.columns import F64, Bools, Truth, to_boxes
+from evalR.scoring.columns import Bools, Truth
 from evalR.scoring.confusion import confusion_matrix
 from evalR.scoring.errors import KINDS, MISSED, error_costs, find_errors, kind_counts
 from evalR.scoring.evaluate import EvalResult, Scored, known_mean, score, score_cuts, score_slanted
@@ -25,7 +25,9 @@ from evalR.scoring.matching import I8, RIGHT_IOU, judge
 from evalR.scoring.result_sets import Results
 from evalR.scoring.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
 from evalR.scoring.sizes import MAX_DETECTIONS, TABLES, Range, SizeResult, score_sizes
+from utils.arrays import F64
 from utils.files import write_json, write_text
+from utils.quads.parts import to_boxes
 from utils.tables import table_text
 
 Values = dict[str, Any]
@@ -91,17 +93,17 @@ def _ap_table(classes: Sequence[str], thresholds: Sequence[float], ap: F64) -> V
 
 
 def _mean_and_classes(classes: Sequence[str], values: F64) -> Values:
-    return {"mean": plain(known_mean(values)), "per_class": _by_class(classes, values)}
+    return {"mean": json_values(known_mean(values)), "per_class": _by_class(classes, values)}
 
 
 def _by_class(classes: Sequence[str], values: NDArray[Any]) -> Values:
-    return dict(zip(classes, plain(values), strict=True))
+    return dict(zip(classes, json_values(values), strict=True))
 
 
-def plain(values: Any) -> Any:
+def json_values(values: Any) -> Any:
     """Return numbers of numpy as those of JSON; NaN becomes None, for JSON knows no NaN."""
     if isinstance(values, np.ndarray):
-        return [plain(value) for value in values.tolist()]
+        return [json_values(value) for value in values.tolist()]
     return None if isinstance(values, float) and np.isnan(values) else values
 
 
@@ -152,7 +154,7 @@ def _confusion(scored: Scored, verdicts: I8, least: F64) -> Values:
     return {
         "iou": RIGHT_IOU,
         "names": [*scored.classes, "background"],
-        "rows": plain(confusion_matrix(scored, verdicts, RIGHT_IOU, least)),
+        "rows": json_values(confusion_matrix(scored, verdicts, RIGHT_IOU, least)),
     }
 
 
@@ -163,7 +165,7 @@ def _errors(scored: Scored, verdicts: I8) -> Values:
     return {
         kind: {
             "count": int(row.sum()),
-            "cost": plain(costs[kind]),
+            "cost": json_values(costs[kind]),
             "per_class": _by_class(scored.classes, row),
         }
         for kind, row in counts.items()
@@ -177,7 +179,7 @@ def _angle(scored: Scored, verdicts: I8) -> Values:
     shares = {"median": 50, "percentile_90": 90}
     return {
         "unit": "degrees",
-        "mean": plain(known_mean(degrees)),
+        "mean": json_values(known_mean(degrees)),
         **{name: float(np.percentile(degrees, q)) if len(degrees) else None for name, q in shares.items()},
         "per_class": _by_class(scored.classes, means),
     }
@@ -190,11 +192,11 @@ def _calibration(scored: Scored, verdicts: I8) -> Values | None:
         return None
     found = calibrate(scores, verdicts)
     return {
-        "expected_error": plain(found.error),
+        "expected_error": json_values(found.error),
         "bins": {
-            "counts": plain(found.counts),
-            "scores": plain(found.scores),
-            "precision": plain(found.precision),
+            "counts": json_values(found.counts),
+            "scores": json_values(found.scores),
+            "precision": json_values(found.precision),
         },
     }
 
@@ -202,10 +204,10 @@ def _calibration(scored: Scored, verdicts: I8) -> Values | None:
 def write_metrics(folder: Path, metrics: Values) -> None:
     """Write metrics.json and metrics.csv."""
     write_json(folder / "metrics.json", metrics, indent=1)
-    write_text(folder / "metrics.csv", csv_text(metrics))
+    write_text(folder / "metrics.csv", metrics_csv(metrics))
 
 
-def csv_text(metrics: Values) -> str:
+def metrics_csv(metrics: Values) -> str:
     """Return a table with a row for each task and class, and one for their mean; n/a is empty."""
     heads = [f"{metric}_{column}" for metric in METRICS for column in COLUMNS]
     heads += ["best_f1", "precision", "recall", "score"]

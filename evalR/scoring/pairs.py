@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from evalR.scoring.columns import F64, I64, Bools, Found, Truth
+from evalR.scoring.columns import Bools, Found, Truth
+from utils.arrays import F64, I64
 from utils.kernels import kernel
 from utils.quads.iou import aligned_quad_iou
 from utils.quads.parts import BOTTOM, LEFT, RIGHT, TOP, to_boxes

@@ -18,7 +18,7 @@ from evalR.scoring.dota_results import (
     check_names,
     find_images,
     find_results,
-    read_rows,
+    read_result_rows,
 )
 from utils.errors import Faults, UserError
 from utils.records import Annotation
@@ -95,7 +95,7 @@ def _read_task(folder: Path, classes: Sequence[str], known: dict[str, int], task
 
 
 def _read_file(file: ResultFile, label: int, known: dict[str, int]) -> Found:
-    rows = read_rows(file.path, file.coordinates)
+    rows = read_result_rows(file.path, file.coordinates)
     images = find_images(rows, known, file.path)
     check_boxes(rows, file)
     _warn_of_scores(rows, file.path)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from evalR.scoring.angles import SQUARE
-from evalR.scoring.columns import F64, Bools, Truth
+from evalR.scoring.columns import Bools, Truth
+from utils.arrays import F64
 from utils.quads.geometry import edge_aligned_sides, quad_angles
 
 ASPECTS = {  # long over short side, the first end included

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from evalR.scoring.average_precision import average_precision_101, precision_recall
-from evalR.scoring.columns import F64, I64, Bools, Found, shape_areas
+from evalR.scoring.columns import Bools, Found, shape_areas
 from evalR.scoring.evaluate import Scored
 from evalR.scoring.matching import FALSE, I8, NEITHER, TRUE, of_one_class
+from utils.arrays import F64, I64
 from utils.kernels import kernel
 
 MAX_DETECTIONS = 1500  # of an image and class, those of the highest scores; AI-TOD's, COCO has 100

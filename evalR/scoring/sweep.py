@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evalR.scoring.average_precision import Metric
-from evalR.scoring.columns import F64, to_found
-from evalR.scoring.evaluate import Scored, score, summary
+from evalR.scoring.columns import to_found
+from evalR.scoring.evaluate import Scored, mean_aps, score
 from evalR.scoring.matching import FALSE, RIGHT_IOU, TRUE, judge
+from utils.arrays import F64
 from utils.errors import UserError
 from utils.files import write_text
 from utils.plots import class_line, panels, put_legend, put_wide_legend, save_figure
@@ -58,7 +59,7 @@ def parse_sweep(text: str) -> tuple[float, ...]:
     return tuple(dict.fromkeys(ious))
 
 
-def cut_table(scored: Scored, scores: Sequence[float] = SCORES) -> F64:
+def score_curve(scored: Scored, scores: Sequence[float] = SCORES) -> F64:
     """Return precision, recall and F1, (C + 1, S, 3), of detections with at least each score.
 
     The last row is that of all classes together.  NaN: precision without detections; recall and F1 without
@@ -89,9 +90,9 @@ def score_sweep(own: Swept, others: dict[float, Sequence[Detections]]) -> list[S
 
 def write_sweep(folder: Path, swept: Sequence[Swept], metric: Metric) -> str:
     """Write sweep.csv and sweep.png, and return a text table; of equals the first is best."""
-    means = np.array([list(summary(s.scored.result, metric).values()) for s in swept])
+    means = np.array([list(mean_aps(s.scored.result, metric).values()) for s in swept])
     best = _best(means[:, 0])
-    write_text(folder / "sweep.csv", csv_text(swept, metric))
+    write_text(folder / "sweep.csv", sweep_csv(swept, metric))
     save_sweep(folder / "sweep.png", swept, means, best)
     return _text(swept, means, best)
 
@@ -104,7 +105,7 @@ def _text(swept: Sequence[Swept], means: F64, best: int) -> str:
     note = "" if swept[best].nms_iou is None else f", NMS IoU {swept[best].nms_iou:g}"
     lines.append(f"all classes together, IoU {RIGHT_IOU:g}{note}")
     lines.append(f"{'score from':>10}" + "".join(f" {name:>9}" for name in HEADS))
-    table = cut_table(swept[best].scored)[-1]
+    table = score_curve(swept[best].scored)[-1]
     top = _best(table[:, -1])
     lines += [_line(value, table[k].tolist(), k == top) for k, value in enumerate(SCORES)]
     return "\n".join(lines) + "\n"
@@ -120,7 +121,7 @@ def _line(head: float, values: Sequence[float], is_best: bool) -> str:
     return f"{head:>10g}{cells}{'  <- best' if is_best else ''}"
 
 
-def csv_text(swept: Sequence[Swept], metric: Metric) -> str:
+def sweep_csv(swept: Sequence[Swept], metric: Metric) -> str:
     """Return the table: for each NMS IoU and class a row with its AP, then one for each score; n/a is empty.
 
     The AP is that of all detections, hence its row has no score.  The class `all` has the mean AP, and its
@@ -133,10 +134,10 @@ def csv_text(swept: Sequence[Swept], metric: Metric) -> str:
 def _csv_rows(swept: Swept, metric: Metric) -> Iterator[list[Any]]:
     """Yield the values of the rows of one threshold of NMS."""
     nms_iou, scored = swept
-    table, ap = cut_table(scored), scored.result.ap[metric]
+    table, ap = score_curve(scored), scored.result.ap[metric]
     fifty, seventy_five = (scored.result.thresholds.index(value) for value in (0.5, 0.75))
     means = [[row[fifty], row[seventy_five], row.mean()] for row in ap]
-    means.append(list(summary(scored.result, metric).values()))
+    means.append(list(mean_aps(scored.result, metric).values()))
     for name, cuts, precisions in zip((*scored.classes, POOLED), table, means, strict=True):
         yield [nms_iou, name, None, *[None] * len(HEADS), *precisions]
         for least, cut in zip(SCORES, cuts, strict=True):
@@ -164,7 +165,7 @@ def sweep_figure(swept: Sequence[Swept], means: F64, best: int) -> Figure:
     """Return the figure that `save_sweep` saves."""
     scored, iou = swept[best].scored, swept[best].nms_iou
     figure, (cuts, classes, suppression) = panels(3, [HEADS, AP_HEADS], scored.classes)
-    table = cut_table(scored)
+    table = score_curve(scored)
     for k, name in enumerate(HEADS):
         cuts.plot(SCORES, table[-1, :, k], label=name)
     for k, (name, own) in enumerate(zip(scored.classes, table[:-1], strict=True)):

@@ -180,7 +180,7 @@ def load_body(name: str, taps: Sequence[int], path: Path) -> nn.Module:
     Raises:
         BackboneError: the file is no weight file, or leaves a tensor of the extractor unset.
     """
-    state = read_tensors(path)
+    state = read_backbone_weights(path)
     # timm takes what it finds and stays silent about the rest: a file of NaN shows what it finds.
     marked = {key: torch.full_like(t, torch.nan) if t.is_floating_point() else t for key, t in state.items()}
     try:
@@ -209,7 +209,7 @@ def filled(name: str, taps: Sequence[int], state: dict[str, Tensor]) -> nn.Modul
     return body
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_backbone_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a .pth or .safetensors file; of a training checkpoint, the averaged ones.
 
     Raises:

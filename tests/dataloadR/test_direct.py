@@ -19,7 +19,7 @@ from dataloadR.annotations import (
 from dataloadR.data_hash import data_hash
 from dataloadR.demo.scenes import write_demo_scenes
 from datasets_tools import convert
-from datasets_tools.split_sources import find_sources
+from datasets_tools.split_sources import find_large_images
 from utils.errors import Faults
 
 CLASSES = ("vehicle", "ship", "plane", "court")  # not sorted
@@ -105,7 +105,7 @@ def test_images_by_name_and_tiles(form: str, dota: Path, tmp_path: Path) -> None
         assert len(found[1].quads) == 0
     with pytest.raises(AnnotationError, match="expected images such as nothing"):
         read_named(root, ["nothing"], "val")
-    sources = find_sources(root, [], [], Faults(skip=False))
+    sources = find_large_images(root, [], [], Faults(skip=False))
     assert {(s.folder, s.image.name) for s in sources} == {
         (split, Path(a.image_path).name) for split in ("train", "val") for a in read_split(dota, split)[0]
     }

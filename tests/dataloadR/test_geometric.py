@@ -7,7 +7,7 @@ from shapely.geometry import Polygon, box
 
 from cfg.schema import AugmentConfig
 from dataloadR.geometric import (
-    Source,
+    LazyImage,
     cut_objects,
     fit_window,
     flip_horizontal,
@@ -180,7 +180,7 @@ def test_reduced_decoding_moves_nothing(
         asked.append(reduce)
         return read_image(path, reduce)
 
-    sample = place_source(Source(annotate(NONE), size, read), matrix, (200, 200), 4.0)
+    sample = place_source(LazyImage(annotate(NONE), size, read), matrix, (200, 200), 4.0)
     assert asked == [expected]
     assert sample.frame.source_size == size
     mass = np.clip(sample.image[..., 0].astype(float) - 128, 0, None)  # above the grey of the padding

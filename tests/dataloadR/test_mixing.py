@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cfg.schema import AugmentConfig
-from dataloadR.geometric import Source, place_image
+from dataloadR.geometric import LazyImage, place_image
 from dataloadR.mixing import join_tiles, mixup, random_mixup, random_mosaic
 from utils.images import letterbox_matrix
 from utils.records import Annotation, Sample
@@ -65,7 +65,7 @@ def test_objects_of_a_mosaic_lie_on_their_pixels(seed: int) -> None:
     image = np.zeros((96, 128, 3), np.uint8)
     image[10:30, 10:30] = 255
     size = (96, 128)
-    source = Source(annotate(1), size, lambda _: image)
+    source = LazyImage(annotate(1), size, lambda _: image)
     mosaic = random_mosaic([source] * 4, STILL, size, 4.0, np.random.default_rng(seed))
     assert mosaic.image.shape == (96, 128, 3)
     for quad, ignore in zip(mosaic.quads, mosaic.ignore, strict=True):

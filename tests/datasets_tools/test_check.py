@@ -13,7 +13,7 @@ from PIL import Image
 from dataloadR.demo.scenes import write_demo_scenes
 from datasets_tools import check, convert
 from datasets_tools.doctor import images
-from datasets_tools.doctor.files import find_sources
+from datasets_tools.doctor.files import locate_splits
 from datasets_tools.doctor.findings import KINDS
 from tests.datasets_tools.doctor.planted import PLANTED, box, scene, write_planted
 from tests.paths import DATA
@@ -128,10 +128,10 @@ def test_folders_of_both_kinds_are_splits(tmp_path: Path) -> None:
     for folder in ("images", "labelTxt", "extra/images", "extra/labelTxt"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "p.txt").write_text("")
-    assert list(find_sources(tmp_path)) == ["extra"]
+    assert list(locate_splits(tmp_path)) == ["extra"]
     (tmp_path / "ImageSets").mkdir()
     (tmp_path / "ImageSets" / "train.txt").write_text("p")
-    assert list(find_sources(tmp_path)) == ["train", "extra"]
+    assert list(locate_splits(tmp_path)) == ["train", "extra"]
 
 
 def test_a_list_of_large_and_odd_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +254,6 @@ def test_advice_fits_the_labels(tmp_path: Path) -> None:
 def test_lists_are_found_beside_the_folders_of_their_images(tmp_path: Path) -> None:
     write_demo_scenes(tmp_path / "dota", train=2, val=1, size=(96, 96))
     convert.main([*map(str, (tmp_path / "dota", tmp_path / "list")), "--from", "dota", "--to", "list"])
-    assert list(find_sources(tmp_path / "list")) == ["train", "val"]
+    assert list(locate_splits(tmp_path / "list")) == ["train", "val"]
     _, findings = examine(tmp_path / "list", tmp_path / "out", "--fast")
     assert not {"no-images", "no-objects", "image-missing"} & set(findings)

@@ -15,7 +15,7 @@ from dataloadR.formats.angles import ANGLES
 from dataloadR.formats.notes import Notes
 from datasets_tools import convert, converting
 from datasets_tools.convert import SOURCES, TARGETS
-from datasets_tools.known_formats import readers, writers
+from datasets_tools.known_formats import format_readers, writers
 from tests.datasets_tools.formats.text_samples import (
     EXPECTED,
     QUAD,
@@ -62,7 +62,7 @@ def test_every_pair_of_formats(source_format: str, tmp_path: Path) -> None:
 
 def objects_of(root: Path, form: str) -> dict[str, list[str]]:
     """Return the classes of each image that has its file."""
-    images = readers((), "degrees")[form](root, Faults(skip=False), Notes())
+    images = format_readers((), "degrees")[form](root, Faults(skip=False), Notes())
     assert form == "dota"
     found = {}
     for image in images:
@@ -400,6 +400,6 @@ def test_quads_in_huge_images_keep_a_hundredth_of_a_pixel(tmp_path: Path) -> Non
 
 def test_the_words_of_the_command_line_are_those_that_are_known() -> None:
     """They stand in `convert` as text, so that --help need not load what reads and writes them."""
-    assert sorted(readers((), "")) == list(SOURCES)
+    assert sorted(format_readers((), "")) == list(SOURCES)
     assert sorted(writers((), "degrees")) == list(TARGETS)
     assert sorted(ANGLES) == list(convert.ANGLES)

@@ -15,8 +15,8 @@ from dataloadR.formats import sniff
 from dataloadR.formats.sniff import json_kind, read_ends, xml_kind
 from dataloadR.label_lines import AnnotationError
 from datasets_tools import check, convert, make_list, show
-from datasets_tools.doctor.files import find_sources
-from datasets_tools.split_sources import find_sources as find_images
+from datasets_tools.doctor.files import locate_splits
+from datasets_tools.split_sources import locate_splits as find_images
 from tests.datasets_tools.formats import text_samples
 from tests.datasets_tools.formats.test_xml_convert import draw, write_sample
 from tests.datasets_tools.formats.text_samples import BOX, write_files
@@ -221,7 +221,7 @@ def test_single_files_and_the_working_folder(tmp_path: Path, monkeypatch: pytest
 
 def test_check_reads_both_as_they_are(tmp_path: Path) -> None:
     root = write("yolo-obb", tmp_path / "yolo")
-    assert list(find_sources(root)) == ["train", "val"]
+    assert list(locate_splits(root)) == ["train", "val"]
     assert check.main([str(root), "--out", str(tmp_path / "out"), "--processes", "1", "--fast"]) in (0, 1)
     report = json.loads((tmp_path / "out" / "check.json").read_text())
     assert report["classes"] == ["car", "ship"]

@@ -12,7 +12,7 @@ import torch
 import predict
 from cfg.load import config_text, file_words, load_config, load_config_text
 from datasets_tools import import_reference
-from datasets_tools.import_reference import PRESETS, settings_of
+from datasets_tools.import_reference import PRESETS, reference_settings
 from evalR.inference.detector import Detector
 from evalR.inference.slicing import whole_scale
 from modelR.build import build_for_training
@@ -81,7 +81,7 @@ def test_what_is_written(published: Path, tmp_path: Path, capsys: pytest.Capture
     ],
 )
 def test_classes(word: str, count: int, last: str) -> None:
-    config = settings_of(word)
+    config = reference_settings(word)
     assert len(config.data.classes) == count
     assert config.data.classes[-1] == last
     assert (config.data.training_scale == (1.0, 1.0, 1.0)) == word.startswith("dota")
@@ -89,8 +89,8 @@ def test_classes(word: str, count: int, last: str) -> None:
 
 def test_a_file_of_class_names(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("car\nsmall bus\n", encoding="utf-8")
-    assert settings_of(str(tmp_path / "names.txt")).data.classes == ("car", "small bus")
-    assert all(settings_of(word).data.image_size == 800 for word in PRESETS)
+    assert reference_settings(str(tmp_path / "names.txt")).data.classes == ("car", "small bus")
+    assert all(reference_settings(word).data.image_size == 800 for word in PRESETS)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_project_takes_it_as_one_of_its_own(tmp_path: Path, monkeypatch: pyt
 
 def test_as_published_scores_and_shows_as_that_code() -> None:
     words = file_words(ROOT / "cfg" / "presets" / "as_published.yaml")
-    config = load_config_text(config_text(settings_of("dota")), "dota.pt", words)
+    config = load_config_text(config_text(reference_settings("dota")), "dota.pt", words)
     assert config.eval.vote_iou == 1.0
     assert not config.eval.ratio_check
     assert config.eval.class_weight == 0.5

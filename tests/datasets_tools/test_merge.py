@@ -212,7 +212,7 @@ def test_mutated_files_are_read_or_named(tmp_path: Path) -> None:
             data[place : place + length] = new
         path.write_bytes(data)
         try:
-            merged = merging.merge_file(find_results(path.parent)[0], merging.Rule())
+            merged = merging.merge_file(find_results(path.parent)[0], merging.MergeRule())
         except UserError as error:
             errors.append(str(error))
         else:

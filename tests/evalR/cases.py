@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from evalR.scoring.columns import F64, Found, Truth
+from evalR.scoring.columns import Found, Truth
+from utils.arrays import F64
 
 
 def random_quads(rng: np.random.Generator, count: int) -> F64:

@@ -13,7 +13,7 @@ from evalR.report import galleries, tables
 from evalR.report.curves import class_curves
 from evalR.report.page import write_report
 from evalR.scoring.best_f1 import best_f1
-from evalR.scoring.columns import Found, Truth, to_boxes
+from evalR.scoring.columns import Found, Truth
 from evalR.scoring.errors import find_errors
 from evalR.scoring.evaluate import Scored
 from evalR.scoring.matching import judge
@@ -23,6 +23,7 @@ from evalR.scoring.result_sets import Results
 from tests.evalR.small_scenes import scene, square
 from utils.drawing import save_image
 from utils.palette import class_colour
+from utils.quads.parts import to_boxes
 from utils.records import Annotation
 
 ODD = 'a <b>"bold"</b> & odd'

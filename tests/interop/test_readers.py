@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datasets_tools.convert import main
-from evalR.outputs.yolo import write_yolo
+from evalR.outputs.yolo import write_yolo_labels
 from tests.evalR.outputs.found import make_found
 
 pytestmark = pytest.mark.slow
@@ -173,7 +173,7 @@ def test_ultralytics_reads_the_files_of_predict(tmp_path: Path) -> None:
     found = make_found(np.concatenate([QUADS, BEYOND[None]]).tolist(), size=SIZE)
     (tmp_path / "images/all").mkdir(parents=True)
     assert cv2.imwrite(str(tmp_path / "images/all/a.png"), np.zeros((*SIZE, 3), np.uint8))
-    write_yolo(tmp_path / "labels/all/a.txt", found)
+    write_yolo_labels(tmp_path / "labels/all/a.txt", found)
     quads = ultralytics_reads(tmp_path, "all")["a"]
     near(quads[:2], QUADS)
     assert {tuple(point) for point in quads[2].round(3).tolist()} == {(0, 10), (40, 10), (40, 20), (0, 20)}

@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from utils.errors import UserError
-from utils.runlog import RunLog, _panel_of, new_run_folder, read_rows, save_curves
+from utils.runlog import RunLog, _panel_of, new_run_folder, read_results_table, save_curves
 
 
 def test_new_run_folder_never_reuses(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_resume_drops_later_rows_and_a_broken_line(tmp_path: Path) -> None:
         file.write("4,0.")
     with RunLog(tmp_path, resume_epoch=2) as log:
         log.write({"epoch": 2, "loss": 7.0})
-    assert [row["loss"] for row in read_rows(tmp_path / "results.csv")] == ["1", "1", "7"]
+    assert [row["loss"] for row in read_results_table(tmp_path / "results.csv")] == ["1", "1", "7"]
 
 
 @pytest.mark.parametrize("text", ["", "epoch,lo"])

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from utils.notices import say, saying_few
+from utils.notices import log_few, saying_few
 from utils.stretch import levels_of_16_bits, percentile_levels, sample_image, sample_places, stretched
 
 
@@ -91,10 +91,10 @@ def test_a_line_is_said_for_the_first_of_each_kind(caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.INFO)
     with saying_few("tests.notices"):
         for number in range(4):
-            say(logger, "bands", 1, "%d: bands", number)
-            say(logger, "stretch", 2, "%d: stretched", number)
+            log_few(logger, "bands", 1, "%d: bands", number)
+            log_few(logger, "stretch", 2, "%d: stretched", number)
         logger.warning("another")
-    say(logger, "bands", 1, "later")
+    log_few(logger, "bands", 1, "later")
     assert caplog.messages == [
         "0: bands",
         "0: stretched",

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
+from utils.arrays import F64, I64
 from utils.kernels import kernel
-from utils.quads.parts import F64, I64
 
 EXPONENTS = 2200  # of float64, shifted to begin above 0
 CELLS_PER_BOX = 2  # at most, so that building costs no more than the boxes

@@ -4,10 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from utils.arrays import F64
 from utils.images import Size
 from utils.quads.geometry import clip_quads, hull_quads, reduce_to_quads
-
-F64 = NDArray[np.float64]
 
 
 def clip_to_image(quads: F64, size: Size) -> F64:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.arrays import F64
 from utils.quads.clip import aligned_overlaps_torch, pairwise_ratios_torch, split_quads
-from utils.quads.kernels import Shapes, aligned_areas, pairwise_ratios
-from utils.quads.parts import AREA, F64, to_shapes
+from utils.quads.kernels import Pieces, aligned_areas, pairwise_ratios
+from utils.quads.parts import AREA, to_shapes
 from utils.threads import in_slices
 
 Crossing = Literal["hull", "signed"]
@@ -82,9 +83,9 @@ def to_array(quads: Tensor) -> F64:
     return np.ascontiguousarray(quads.detach().cpu().double().numpy())
 
 
-def _shapes(quads: Tensor, crossing: Crossing = "hull") -> Shapes:
+def _shapes(quads: Tensor, crossing: Crossing = "hull") -> Pieces:
     array = to_array(quads)
-    shapes: Shapes = to_shapes(array, np.arange(len(array)), crossing == "signed")
+    shapes: Pieces = to_shapes(array, np.arange(len(array)), crossing == "signed")
     return shapes
 
 

@@ -8,12 +8,13 @@ Hodgman, 1974).  Kernels hold no lock, so `utils.threads` can run them on slices
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.arrays import F64, I64
 from utils.kernels import kernel
 from utils.quads.grid import CELL, CELLS_X, CELLS_Y, FIRST_CELL, ORIGIN_X, ORIGIN_Y
-from utils.quads.parts import AREA, BOTTOM, F64, I64, LEFT, RIGHT, SECOND, SIGN, TOP, VERTICES
+from utils.quads.parts import AREA, BOTTOM, LEFT, RIGHT, SECOND, SIGN, TOP, VERTICES
 
 # Plain tuples: numba's cache names no class of ours, so it outlives a version of this code.
-Shapes = tuple[F64, F64, F64]  # boxes, parts, second parts: see quad_parts.to_shapes
+Pieces = tuple[F64, F64, F64]  # boxes, parts, second parts: see quad_parts.to_shapes
 Span = tuple[int, int]
 Index = tuple[I64, F64]  # starts, grids: see quad_grid.build_grid
 # Clipping n vertices by one edge leaves at most 1.5 n: 4, 6, 9, 13, 19.
@@ -126,7 +127,7 @@ def _boxes_meet(a: F64, i: int, b: F64, j: int) -> bool:
 
 @kernel
 def pairwise_ratios(
-    a: Shapes, b: Shapes, out: NDArray[np.floating], first: int, last: int, smaller: bool
+    a: Pieces, b: Pieces, out: NDArray[np.floating], first: int, last: int, smaller: bool
 ) -> None:
     """Write the IoU (or IoS) of rows `first` to `last` of `a` with all of `b` into zeros `out` (N, M)."""
     (boxes_a, parts_a, more_a), (boxes_b, parts_b, more_b) = a, b
@@ -139,7 +140,7 @@ def pairwise_ratios(
 
 
 @kernel
-def aligned_areas(a: Shapes, b: Shapes, out: F64, first: int, last: int) -> None:
+def aligned_areas(a: Pieces, b: Pieces, out: F64, first: int, last: int) -> None:
     """Write the areas shared row by row into zeros `out` (N,)."""
     (boxes_a, parts_a, more_a), (boxes_b, parts_b, more_b) = a, b
     scratch = np.empty(SCRATCH)
@@ -212,7 +213,7 @@ def _take_first(found: I64, count: int, ranks: I64) -> int:
 
 @kernel
 def _best_rival(
-    shapes: Shapes, i: int, found: I64, count: int, ranks: I64, threshold: float, smaller: bool, scratch: F64
+    shapes: Pieces, i: int, found: I64, count: int, ranks: I64, threshold: float, smaller: bool, scratch: F64
 ) -> int:
     """Return the first by rank of `count` places whose quad overlaps quad `i` too much, or `i` if none."""
     _, parts, more = shapes
@@ -226,7 +227,7 @@ def _best_rival(
 
 @kernel
 def settle_owners(
-    shapes: Shapes,
+    shapes: Pieces,
     index: Index,
     labels: I64,
     ranks: I64,
@@ -277,7 +278,7 @@ def settle_owners(
 
 
 @kernel
-def overlapping_pairs(shapes: Shapes, index: Index, labels: I64) -> tuple[I64, I64, F64]:
+def overlapping_pairs(shapes: Pieces, index: Index, labels: I64) -> tuple[I64, I64, F64]:
     """Return whom of its class each quad overlaps: where its rows begin (N + 1,), their places and IoUs."""
     boxes, parts, more = shapes
     scratch, found = np.empty(SCRATCH), np.empty(len(boxes), dtype=np.int64)

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.arrays import F64, I64
 from utils.quads.grid import build_grid
 from utils.quads.iou import Over, check_quads, to_array
-from utils.quads.kernels import Index, Shapes, overlapping_pairs, settle_owners
+from utils.quads.kernels import Index, Pieces, overlapping_pairs, settle_owners
 from utils.quads.nms_torch import greedy_groups_torch
-from utils.quads.parts import F64, I64, to_boxes, to_shapes
+from utils.quads.parts import to_boxes, to_shapes
 from utils.quads.soft import soft_order
 from utils.threads import in_slices
 
@@ -101,7 +102,7 @@ def batched_quad_groups(  # noqa: PLR0913
     return Groups(torch.from_numpy(np.concatenate([order[:0], *kept])), torch.from_numpy(owners))
 
 
-class Pairs(NamedTuple):
+class OverlapPairs(NamedTuple):
     """Quads of one class that overlap, each pair once."""
 
     first: Tensor  # (P,) int64 rows
@@ -109,7 +110,7 @@ class Pairs(NamedTuple):
     ious: Tensor  # (P,) float64, above 0
 
 
-def overlapping_quads(quads: Tensor, labels: Tensor | None) -> Pairs:
+def overlapping_quads(quads: Tensor, labels: Tensor | None) -> OverlapPairs:
     """Return which quads (N, 4, 2) overlap within their class (N,), in near-linear time; on the CPU.
 
     Raises:
@@ -123,7 +124,7 @@ def overlapping_quads(quads: Tensor, labels: Tensor | None) -> Pairs:
     first = placed.rows[np.repeat(np.arange(len(placed.rows)), np.diff(starts))]
     second = placed.rows[places]
     once = first < second
-    return Pairs(*(torch.from_numpy(values[once]) for values in (first, second, ious)))
+    return OverlapPairs(*(torch.from_numpy(values[once]) for values in (first, second, ious)))
 
 
 class SoftKept(NamedTuple):
@@ -229,7 +230,7 @@ def _owners(quads: F64, labels: I64, ranked: I64, threshold: float, smaller: boo
 class _Placed(NamedTuple):
     """Quads in the places of a grid; see `quad_grid.build_grid`."""
 
-    shapes: Shapes
+    shapes: Pieces
     grid: Index
     rows: I64  # (N,) which quad stands at each place
 

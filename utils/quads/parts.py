@@ -6,12 +6,10 @@ pair, and numba's cache, which outlives a version of this code, names no class o
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from utils.arrays import F64, I64
 from utils.kernels import kernel
 
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
 # Areas below this share of (coordinate x size) are rounding, not shape: some 50 float64 steps.
 FLAT = 1e-14
 

@@ -4,8 +4,8 @@ import numpy as np
 import shapely
 import torch
 
+from utils.arrays import F64
 from utils.quads.geometry import min_area_rectangles, reduce_to_quads
-from utils.quads.parts import F64
 
 MANY = 64  # vertices; the work of min_area_rectangles grows with their cube
 

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
+from utils.arrays import F64, I64
 from utils.kernels import kernel
-from utils.quads.parts import F64, I64
 
 
 @kernel

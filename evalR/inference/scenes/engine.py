@@ -18,11 +18,12 @@ from cfg.schema import SIZE_STEP
 from evalR.inference.predictor import Look, Predictor, evaluating
 from evalR.inference.scenes.journal import Journal
 from evalR.inference.scenes.merging import merge_found
-from evalR.inference.scenes.tiling import Batch, Found, found_in_tile, join_found, tile_batches
+from evalR.inference.scenes.tiling import TileBatch, TileDetections, found_in_tile, join_found, tile_batches
 from evalR.inference.slicing import scene_grid
+from utils.arrays import U8
 from utils.bands import Bands
 from utils.distributed import gather, is_main, main_first, rank, world_size
-from utils.images import FILL, U8, Size
+from utils.images import FILL, Size
 from utils.progress import counting, counting_for_all
 from utils.rasters import Raster
 from utils.records import Detections, Frame
@@ -37,7 +38,7 @@ class Tiles(NamedTuple):
     """Tiles on their way through the network."""
 
     number: int  # of the batch in the scene
-    shown: Batch  # those that show anything
+    shown: TileBatch  # those that show anything
     total: int  # with those that do not
     images: Tensor  # (B, 3, H, W) uint8
 
@@ -88,7 +89,7 @@ def find_in_scene(
     return merged
 
 
-def _done(journal: Journal | None, shared: bool) -> dict[int, list[Found]]:
+def _done(journal: Journal | None, shared: bool) -> dict[int, list[TileDetections]]:
     """Return the finished batches; of several processes none writes before all have read."""
     if journal is None:
         return {}
@@ -102,12 +103,12 @@ def _done(journal: Journal | None, shared: bool) -> dict[int, list[Found]]:
 def _find(
     predictor: Predictor,
     raster: Raster,
-    batches: Sequence[tuple[int, Batch]],
+    batches: Sequence[tuple[int, TileBatch]],
     journal: Journal | None,
     into: Callable[[int], object] | None,
-) -> dict[int, list[Found]]:
+) -> dict[int, list[TileDetections]]:
     """Return what each batch shows, and put it into the journal."""
-    found: dict[int, list[Found]] = {}
+    found: dict[int, list[TileDetections]] = {}
     read = read_ahead(_read(raster, batches), BATCHES_AHEAD)
     seen = read_ahead(_look(predictor, read))
     total = sum(len(tiles) for _, tiles in batches)
@@ -123,7 +124,7 @@ def _find(
     return found
 
 
-def _read(raster: Raster, batches: Iterable[tuple[int, Batch]]) -> Iterator[Tiles]:
+def _read(raster: Raster, batches: Iterable[tuple[int, TileBatch]]) -> Iterator[Tiles]:
     """Yield the tiles of a scene, with the pixels of those that show anything."""
     rate, bands = 0.0, None
     for number, batch in batches:
@@ -162,7 +163,7 @@ def _look(predictor: Predictor, batches: Iterable[Tiles]) -> Iterator[tuple[Tile
             yield tiles, predictor.look(tiles.images, frames, views) if tiles.shown else []
 
 
-def _to_found(tiles: Tiles, looks: Sequence[Look], scene: Size, predictor: Predictor) -> list[Found]:
+def _to_found(tiles: Tiles, looks: Sequence[Look], scene: Size, predictor: Predictor) -> list[TileDetections]:
     """Return what was seen in a batch, in the pixels of the scene, for each setting."""
     if not tiles.shown:
         return [join_found([]) for _ in predictor.settings]

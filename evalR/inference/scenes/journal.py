@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evalR.inference.load import Trained
-from evalR.inference.scenes.tiling import Found
+from evalR.inference.scenes.tiling import TileDetections
 from evalR.inference.slicing import scene_grid
 from utils.distributed import rank
 from utils.files import file_hash, read_bytes
@@ -33,7 +33,7 @@ OTHER = "other"  # suffix of what was set aside
 
 class _Content(NamedTuple):
     header: Mapping[str, Any] | None  # None: not even this was finished
-    batches: dict[int, Found]
+    batches: dict[int, TileDetections]
     length: int  # bytes up to the end of the last whole record
 
 
@@ -53,9 +53,9 @@ class Journal:
         self._own = Path(f"{place}.{rank()}")
         self._length = 0  # bytes of the own file that are whole
 
-    def read(self) -> dict[int, Found]:
+    def read(self) -> dict[int, TileDetections]:
         """Return the finished batches of all processes; journals of another meaning are set aside."""
-        done: dict[int, Found] = {}
+        done: dict[int, TileDetections] = {}
         for path in self._files():
             content = _read(path)
             if content.header is not None and content.header != self._meaning:
@@ -68,7 +68,7 @@ class Journal:
             logger.info("%s: going on, %d batches of tiles are done", self._place, len(done))
         return done
 
-    def append(self, number: int, found: Found) -> None:
+    def append(self, number: int, found: TileDetections) -> None:
         """Keep a finished batch."""
         if not self._length:
             self._own.parent.mkdir(parents=True, exist_ok=True)
@@ -124,19 +124,19 @@ def _escaped(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
-def _pack(number: int, found: Found) -> bytes:
+def _pack(number: int, found: TileDetections) -> bytes:
     fields = (np.ascontiguousarray(getattr(found, key), kind).tobytes() for key, kind in TYPES.items())
     return COUNTS.pack(number, len(found.scores)) + b"".join(fields)
 
 
-def _unpack(record: bytes) -> tuple[int, Found]:
+def _unpack(record: bytes) -> tuple[int, TileDetections]:
     number, count = COUNTS.unpack_from(record)
     at, fields = COUNTS.size, {}
     for key, kind in TYPES.items():
         shape = (count, *SHAPES.get(key, ()))
         fields[key] = np.frombuffer(record, kind, int(np.prod(shape)), at).reshape(shape).copy()
         at += fields[key].nbytes
-    return number, Found(**fields)
+    return number, TileDetections(**fields)
 
 
 def _read(path: Path) -> _Content:

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evalR.inference.scenes.tiling import Found
+from evalR.inference.scenes.tiling import TileDetections
+from utils.arrays import I64
 from utils.quads.clip import clip_by_line
 from utils.quads.fusion import fuse_quads
 from utils.quads.geometry import clip_quads, clockwise_quads, quad_areas, signed_areas
 from utils.quads.nms import overlapping_quads, quad_nms
-from utils.quads.parts import I64
 from utils.quads.polygons import nearest_quad
 from utils.records import Detections
 
@@ -32,7 +32,7 @@ FILLED = 0.7  # share of a quad around parts of an object that these must fill
 PAIRS_AT_ONCE = 1 << 17  # some 100 MB while they are clipped
 
 
-def merge_found(found: Found, method: Literal["nms", "fuse"], iou_threshold: float) -> Detections:
+def merge_found(found: TileDetections, method: Literal["nms", "fuse"], iou_threshold: float) -> Detections:
     """Return the objects of a scene, highest score first.
 
     Args:
@@ -54,16 +54,16 @@ def merge_found(found: Found, method: Literal["nms", "fuse"], iou_threshold: flo
     return merged._replace(quads=clockwise_quads(merged.quads))
 
 
-def _chosen(found: Found, rows: NDArray[np.bool_] | I64) -> Found:
+def _chosen(found: TileDetections, rows: NDArray[np.bool_] | I64) -> TileDetections:
     quads, scores, labels, cut, windows = found
-    return Found(quads[rows], scores[rows], labels[rows], cut[rows], windows[rows])
+    return TileDetections(quads[rows], scores[rows], labels[rows], cut[rows], windows[rows])
 
 
-def _detections(found: Found) -> Detections:
+def _detections(found: TileDetections) -> Detections:
     return Detections(*(torch.from_numpy(field) for field in (found.quads, found.scores, found.labels)))
 
 
-def _one_each(whole: Found, method: Literal["nms", "fuse"], iou_threshold: float) -> Detections:
+def _one_each(whole: TileDetections, method: Literal["nms", "fuse"], iou_threshold: float) -> Detections:
     """Return the whole detections, one of each object."""
     views = _detections(whole)
     if method == "fuse":
@@ -73,7 +73,7 @@ def _one_each(whole: Found, method: Literal["nms", "fuse"], iou_threshold: float
     return Detections(*(field[kept] for field in views))
 
 
-def _without_shown(parts: Found, whole: Detections, iou_threshold: float) -> Found:
+def _without_shown(parts: TileDetections, whole: Detections, iou_threshold: float) -> TileDetections:
     """Return the parts of objects that no whole detection shows.
 
     Of a whole one all is known: what its part would look like in the tile of the other as well.
@@ -97,7 +97,7 @@ def _without_shown(parts: Found, whole: Detections, iou_threshold: float) -> Fou
     return _chosen(parts, ~shown.numpy())
 
 
-def _joined(parts: Found, iou_threshold: float) -> Detections:
+def _joined(parts: TileDetections, iou_threshold: float) -> Detections:
     """Return one quad for the parts of each object, with the best of their scores."""
     own, windows = _detections(parts), torch.from_numpy(parts.windows)
     pairs = overlapping_quads(own.quads, own.labels)

@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.arrays import F32, F64, I64
 from utils.images import Size
-from utils.quads.parts import F64, I64
-from utils.records import F32, Detections
+from utils.records import Detections
 from utils.tiles import Grid, Tile, Window, tile_windows
 
-Batch = list[tuple[Tile, Window]]  # tiles that the network sees at once, all of one size
+TileBatch = list[tuple[Tile, Window]]  # tiles that the network sees at once, all of one size
 
 
-class Found(NamedTuple):
+class TileDetections(NamedTuple):
     """What tiles show, in float64 pixels of the scene."""
 
     quads: F64  # (K, 4, 2)
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     windows: F64  # (K, 4) the part of the scene that the tile shows: x_min, y_min, x_max, y_max
 
 
-def tile_batches(size: Size, grid: Grid, count: int) -> list[Batch]:
+def tile_batches(size: Size, grid: Grid, count: int) -> list[TileBatch]:
     """Return the tiles of a scene of this height and width, rate by rate and row by row, `count` at once.
 
     They depend on nothing else, so that a batch is the same in every run and for any number of processes.
@@ -37,7 +37,7 @@ def tile_batches(size: Size, grid: Grid, count: int) -> list[Batch]:
     return batches
 
 
-def found_in_tile(local: Detections, tile: Tile, window: Window, scaled: Size, edge: float) -> Found:
+def found_in_tile(local: Detections, tile: Tile, window: Window, scaled: Size, edge: float) -> TileDetections:
     """Return the detections of a tile, in its own pixels, as those of the scene.
 
     Args:
@@ -54,16 +54,16 @@ def found_in_tile(local: Detections, tile: Tile, window: Window, scaled: Size, e
     cut = ((low < starts + edge) & (starts > 0)) | ((high > ends - edge) & (ends < limits))
     windows = np.tile(np.array(window, np.float64) / tile.rate, (len(quads), 1))
     scores, labels = local.scores.cpu().numpy().astype(np.float32), local.labels.cpu().numpy()
-    return Found(quads / tile.rate, scores, labels.astype(np.int64), cut.any(axis=1), windows)
+    return TileDetections(quads / tile.rate, scores, labels.astype(np.int64), cut.any(axis=1), windows)
 
 
-def join_found(parts: Sequence[Found]) -> Found:
+def join_found(parts: Sequence[TileDetections]) -> TileDetections:
     """Return all parts as one."""
-    none = Found(
+    none = TileDetections(
         np.zeros((0, 4, 2)),
         np.zeros(0, np.float32),
         np.zeros(0, np.int64),
         np.zeros(0, np.bool_),
         np.zeros((0, 4)),
     )
-    return Found(*(np.concatenate(fields) for fields in zip(none, *parts, strict=True)))
+    return TileDetections(*(np.concatenate(fields) for fields in zip(none, *parts, strict=True)))

@@ -14,8 +14,8 @@ import pytest
 from dataloadR.formats.angles import is_rotation
 from dataloadR.formats.coco import read_coco
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64
-from datasets_tools.known_formats import readers
+from datasets_tools.known_formats import format_readers
+from utils.arrays import F64
 from utils.errors import Faults, UserError
 
 
@@ -41,7 +41,7 @@ def write_coco(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def read(form: str, source: Path, angle: str = "") -> tuple[F64, Notes]:
     notes = Notes()
-    (image,) = readers((), angle)[form](source, Faults(skip=False), notes)
+    (image,) = format_readers((), angle)[form](source, Faults(skip=False), notes)
     return image.quads, notes
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from dataloadR.label_lines import AnnotationError
-from datasets_tools.doctor.files import find_sources, read_entries
-from datasets_tools.doctor.labels import edit_distance, read_objects
+from datasets_tools.doctor.files import locate_splits, read_entries
+from datasets_tools.doctor.labels import edit_distance, read_labelled
 from tests.dataloadR.damaged import mutate
 from tests.datasets_tools.doctor.planted import box
 
@@ -44,8 +44,8 @@ def class_findings(root: Path, counts: dict[str, int], *classes: str) -> dict[st
     (root / "images" / "p.png").write_bytes(b"")
     lines = [box(20, 30 + n, name) for name, count in counts.items() for n in range(count)]
     (root / "labelTxt" / "p.txt").write_text("\n".join(lines))
-    entries, _, faults = read_entries(root, find_sources(root))
-    _, findings = read_objects(root, entries, classes, faults)
+    entries, _, faults = read_entries(root, locate_splits(root))
+    _, findings = read_labelled(root, entries, classes, faults)
     return {finding.code: finding.detail for finding in findings}
 
 
@@ -84,8 +84,8 @@ def test_damaged_lines_are_found_or_read(tmp_path: Path) -> None:
     lines = [mutate(box(20, 30).encode(), rng) for _ in range(2000)]
     (tmp_path / "images" / "p.png").write_bytes(b"")
     (tmp_path / "labelTxt" / "p.txt").write_bytes(b"\n".join(lines))
-    entries, _, faults = read_entries(tmp_path, find_sources(tmp_path))
-    data, findings = read_objects(tmp_path, entries, (), faults)
+    entries, _, faults = read_entries(tmp_path, locate_splits(tmp_path))
+    data, findings = read_labelled(tmp_path, entries, (), faults)
     bad = sum(finding.total for finding in findings if finding.code in ("malformed-line", "wrong-flag"))
     assert bad > 1000
     assert len(data.objects.quads) > 200
@@ -96,4 +96,4 @@ def test_damaged_lines_are_found_or_read(tmp_path: Path) -> None:
 
 def test_what_is_no_data_set_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="expected images/ and labelTxt/"):
-        find_sources(tmp_path)
+        locate_splits(tmp_path)

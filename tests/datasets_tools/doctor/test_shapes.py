@@ -6,8 +6,9 @@ import shapely
 
 from datasets_tools.doctor.files import Entry
 from datasets_tools.doctor.findings import Finding
-from datasets_tools.doctor.labels import F64, Labelled, Objects
+from datasets_tools.doctor.labels import Labelled, LabelTable
 from datasets_tools.doctor.shapes import approximation, describe_truncation, shape_findings
+from utils.arrays import F64
 
 SIDE = 200.0
 
@@ -16,7 +17,7 @@ def data_of(quads: F64, labels: F64 | None = None) -> Labelled:
     count = len(quads)
     numbers = np.arange(count)
     classes = np.zeros(count, np.int64) if labels is None else labels.astype(np.int64)
-    objects = Objects(quads, numbers % 2, numbers, classes, np.zeros(count, np.int64), ("a", "b"))
+    objects = LabelTable(quads, numbers % 2, numbers, classes, np.zeros(count, np.int64), ("a", "b"))
     entries = [Entry(Path(f"p{n}.png"), Path(f"p{n}.txt"), ("train",), True) for n in range(2)]
     return Labelled(Path(), ("train",), entries, objects)
 

@@ -6,7 +6,7 @@ import torch
 
 from datasets_tools.doctor.charts import sideways, upright
 from datasets_tools.doctor.files import Entry
-from datasets_tools.doctor.labels import Labelled, Objects
+from datasets_tools.doctor.labels import Labelled, LabelTable
 from datasets_tools.doctor.statistics import figures, summarise
 from utils.rboxes import rboxes_to_quads
 
@@ -15,7 +15,7 @@ def example(boxes: list[list[float]]) -> Labelled:
     """Rectangles in the first image of train; the second image and val are without objects."""
     quads = rboxes_to_quads(torch.tensor(boxes, dtype=torch.float64).reshape(-1, 5)).numpy()
     rows = np.arange(len(quads))
-    objects = Objects(quads, rows * 0, rows, rows % 2, (rows == 1) * 2, ("a", "b", "c"))
+    objects = LabelTable(quads, rows * 0, rows, rows % 2, (rows == 1) * 2, ("a", "b", "c"))
     names = [("p", "train"), ("q", "train"), ("r", "val")]
     entries = [Entry(Path(f"{name}.png"), None, (split,), True) for name, split in names]
     return Labelled(Path(), ("train", "val"), entries, objects)

@@ -12,14 +12,14 @@ from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.sniff import text_kind
 from dataloadR.label_lines import read_label_file
 from datasets_tools.doctor.shapes import describe_truncation
-from datasets_tools.known_formats import readers
+from datasets_tools.known_formats import format_readers
 from tests.datasets_tools.formats.text_samples import QUAD, pairs, write_files
 from utils.errors import Faults, UserError
 
 
 def read(form: str, source: Path, *names: str) -> tuple[list[LabelledImage], Notes]:
     notes = Notes()
-    return list(readers(names, "")[form](source, Faults(skip=False), notes)), notes
+    return list(format_readers(names, "")[form](source, Faults(skip=False), notes)), notes
 
 
 HEADERS = "acquisition dates:None\nimagesource:GoogleEarth\ngsd:0.4\nview angle (deg): 3 of 7 and on to 11\n"

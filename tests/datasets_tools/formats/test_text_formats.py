@@ -14,7 +14,7 @@ from dataloadR.formats.yolo import read_yolo
 from dataloadR.formats.yolo_folders import read_names
 from datasets_tools.formats.label_studio import read_label_studio
 from datasets_tools.formats.labelme import read_labelme
-from datasets_tools.known_formats import readers
+from datasets_tools.known_formats import format_readers
 from tests.datasets_tools.formats.text_samples import (
     EXPECTED,
     HEIGHT,
@@ -33,7 +33,7 @@ from utils.errors import Faults, UserError
 def read(form: str, source: Path, skip: bool = False, **settings: Any) -> tuple[list[LabelledImage], Notes]:
     notes = Notes()
     names, angle = settings.get("names", ()), settings.get("angle", "degrees")
-    return list(readers(names, angle)[form](source, Faults(skip), notes)), notes
+    return list(format_readers(names, angle)[form](source, Faults(skip), notes)), notes
 
 
 @pytest.mark.parametrize("form", SAMPLES)

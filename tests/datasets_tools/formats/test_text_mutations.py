@@ -7,7 +7,7 @@ import pytest
 
 from dataloadR.formats.notes import Notes
 from datasets_tools import convert
-from datasets_tools.known_formats import readers
+from datasets_tools.known_formats import format_readers
 from tests.datasets_tools.formats.text_samples import SAMPLES
 from utils.errors import Faults, UserError
 
@@ -75,6 +75,6 @@ def test_mutated_files_give_a_clear_error_or_labels(form: str, tmp_path: Path) -
 
 def check_result(target: Path) -> None:
     """Read what was written: finite quads, and a class and a flag for each."""
-    for image in readers((), "degrees")["dota"](target, Faults(skip=False), Notes()):
+    for image in format_readers((), "degrees")["dota"](target, Faults(skip=False), Notes()):
         assert np.isfinite(image.quads).all()
         assert len(image.classes) == len(image.quads) == len(image.difficult)

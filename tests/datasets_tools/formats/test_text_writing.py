@@ -13,8 +13,8 @@ import yaml
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.rectangles import rectangle_quads
-from datasets_tools.formats.training_list import read_list, write_list
-from datasets_tools.known_formats import readers, writers
+from datasets_tools.formats.training_list import read_training_list, write_list
+from datasets_tools.known_formats import format_readers, writers
 from tests.datasets_tools.formats.text_samples import QUAD, write_files
 from tests.paths import DATA
 from utils.errors import Faults, UserError
@@ -47,7 +47,7 @@ def write_and_read(form: str, images: list[LabelledImage], folder: Path) -> tupl
         for name in placed:
             write_large_image(folder / name)
     target.write(images, folder, notes)
-    read = readers((), "degrees")[READERS.get(form, form)]
+    read = format_readers((), "degrees")[READERS.get(form, form)]
     return list(read(folder, Faults(skip=False), notes)), notes
 
 
@@ -166,7 +166,7 @@ def test_list_of_a_quad_that_needs_the_approximation(tmp_path: Path) -> None:
 def test_list_of_hrsc2016_is_written_again(tmp_path: Path) -> None:
     """All 1,748 objects have the same box, order and ratio as the original's, and angles within a degree."""
     source = DATA / "hrsc2016-labels/train.txt"
-    images = list(read_list(source, Faults(skip=False), Notes(), ["ship"]))
+    images = list(read_training_list(source, Faults(skip=False), Notes(), ["ship"]))
     write_list(images, tmp_path, Notes(), ["ship"])
     old, new = (
         np.array([token.split(",") for token in path.read_text().split() if "," in token], float)

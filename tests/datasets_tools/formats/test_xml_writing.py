@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import F64, LabelledImage
+from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.rectangles import rectangle_quads
 from dataloadR.label_lines import read_label_file
 from datasets_tools.formats.cvat import read_cvat, write_cvat
@@ -20,6 +20,7 @@ from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
 from tests.datasets_tools.formats.xml_samples import ROTATED
 from tests.paths import DATA
 from tests.utils.quads.random_quads import convex_quads
+from utils.arrays import F64
 from utils.errors import Faults, UserError
 
 WRITERS = {"rolabelimg": (write_rolabelimg, read_rolabelimg), "cvat": (write_cvat, read_cvat)}

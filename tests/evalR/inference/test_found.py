@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from evalR.inference.found import FoundObject, FoundObjects, Pixels
-from evalR.outputs.coco import write_coco
-from evalR.outputs.dota import write_dota
+from evalR.outputs.coco import write_coco_results
+from evalR.outputs.dota import write_dota_labels
 from evalR.outputs.pictures import write_picture
 from evalR.outputs.table import write_csv
 from utils.errors import UserError
@@ -132,9 +132,9 @@ def test_results_can_be_copied_and_sent_to_processes() -> None:
 def test_files_are_those_of_predict(tmp_path: Path, count: int) -> None:
     found = make(count)
     for suffix, write in (
-        (".txt", lambda path: write_dota(path, found.scene)),
+        (".txt", lambda path: write_dota_labels(path, found.scene)),
         (".csv", lambda path: write_csv(path, [found.scene])),
-        (".json", lambda path: write_coco(path, [found.scene], found.classes)),
+        (".json", lambda path: write_coco_results(path, [found.scene], found.classes)),
         (".jpg", lambda path: write_picture(path, IMAGE, found.scene, 0.3)),
         (".png", lambda path: write_picture(path, IMAGE, found.scene, 0.3)),
     ):

@@ -11,10 +11,10 @@ import pytest
 from dataloadR.formats.coco import read_coco
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.yolo_folders import read_names
-from evalR.outputs.coco import write_coco
-from evalR.outputs.dota import dota_lines, write_dota
+from evalR.outputs.coco import write_coco_results
+from evalR.outputs.dota import dota_lines, write_dota_labels
 from evalR.outputs.table import COLUMNS, write_csv
-from evalR.outputs.yolo import write_names, write_yolo
+from evalR.outputs.yolo import write_names, write_yolo_labels
 from tests.evalR.outputs.found import CLASSES, make_found, random_quads, rectangle
 from utils.errors import Faults
 from utils.records import GeoReference
@@ -23,7 +23,7 @@ QUAD = [[10, 20], [50.125, 20], [50, 40], [10, 40.5]]
 
 
 def test_dota_text_by_hand(tmp_path: Path) -> None:
-    write_dota(tmp_path / "a.txt", make_found([QUAD, QUAD]))
+    write_dota_labels(tmp_path / "a.txt", make_found([QUAD, QUAD]))
     assert (tmp_path / "a.txt").read_text().splitlines() == [
         "10.00 20.00 50.12 20.00 50.00 40.00 10.00 40.50 plane 0.9000",
         "10.00 20.00 50.12 20.00 50.00 40.00 10.00 40.50 large-ship 0.8900",
@@ -32,17 +32,19 @@ def test_dota_text_by_hand(tmp_path: Path) -> None:
 
 
 def test_yolo_by_hand(tmp_path: Path) -> None:
-    write_yolo(tmp_path / "labels/a.txt", make_found([QUAD], [1]))  # 500 x 400 px
+    write_yolo_labels(tmp_path / "labels/a.txt", make_found([QUAD], [1]))  # 500 x 400 px
     assert (tmp_path / "labels/a.txt").read_text() == "1 0.02 0.05 0.10025 0.05 0.1 0.1 0.02 0.10125\n"
     write_names(tmp_path / "data.yaml", {}, CLASSES)
     assert read_names(tmp_path / "data.yaml") == list(CLASSES)
-    write_yolo(tmp_path / "labels/b.txt", make_found())
+    write_yolo_labels(tmp_path / "labels/b.txt", make_found())
     assert (tmp_path / "labels/b.txt").read_text() == ""
 
 
 def test_coco_is_read_back(tmp_path: Path) -> None:
     quads = random_quads(7)
-    write_coco(tmp_path / "a.json", [make_found(quads), make_found(source="images/empty.png")], CLASSES)
+    write_coco_results(
+        tmp_path / "a.json", [make_found(quads), make_found(source="images/empty.png")], CLASSES
+    )
     first, second = read_coco(tmp_path / "a.json", Faults(skip=False), Notes())
     assert (first.name, first.size, second.name) == ("images/scene.png", (400, 500), "images/empty.png")
     np.testing.assert_allclose(first.quads, quads, atol=1e-6)
@@ -90,5 +92,5 @@ def test_no_text_is_a_formula(name: str, tmp_path: Path) -> None:
 def test_nothing_found_is_a_file_of_names(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", [])
     assert (tmp_path / "a.csv").read_text() == ",".join(COLUMNS) + "\n"
-    write_coco(tmp_path / "a.json", [], CLASSES)
+    write_coco_results(tmp_path / "a.json", [], CLASSES)
     assert json.loads((tmp_path / "a.json").read_text())["annotations"] == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from evalR.pictures import grid
-from evalR.pictures.grid import Row, prediction_grid
+from evalR.pictures.grid import Prediction, prediction_grid
 from utils.drawing import save_image
 from utils.palette import class_colour
 from utils.records import Annotation, Detections
@@ -14,7 +14,7 @@ from utils.records import Annotation, Detections
 SQUARE = [[40.0, 50.0], [80.0, 50.0], [80.0, 90.0], [40.0, 90.0]]
 
 
-def row(folder: Path, number: int, truth: int, found: int, side: int = 120) -> Row:
+def row(folder: Path, number: int, truth: int, found: int, side: int = 120) -> Prediction:
     image = np.full((side, side, 3), 5 * number, np.uint8)
     path = folder / "images" / f"{number}.png"
     save_image(path, image)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from evalR.scoring.average_precision import METRICS
-from evalR.scoring.bootstrap import rank, resample, weighted_ap
-from evalR.scoring.columns import F64, I64, Found, Truth
+from evalR.scoring.bootstrap import rank_detections, resample, weighted_ap
+from evalR.scoring.columns import Found, Truth
 from evalR.scoring.evaluate import Scored, score
 from tests.evalR.cases import empty_case, random_case
+from utils.arrays import F64, I64
 
 CLASSES = ["a", "b", "never there"]
 IMAGES = 3
@@ -33,7 +34,7 @@ def test_equals_the_evaluation_of_repeated_images(seed: int, metric: str) -> Non
     if seed % 2:  # many equal scores, also within an image
         found = found._replace(scores=rng.choice([0.3, 0.6, 0.9], len(found.scores)))
     scored = score(found, truth, CLASSES)
-    ranking = rank(scored)
+    ranking = rank_detections(scored)
     np.testing.assert_allclose(
         weighted_ap(ranking, np.ones(IMAGES, int), metric), scored.result.ap[metric], atol=1e-12
     )
@@ -44,7 +45,7 @@ def test_equals_the_evaluation_of_repeated_images(seed: int, metric: str) -> Non
 
 
 def test_draws_are_seeded_and_shared() -> None:
-    rankings = tuple(rank(score(*random_case(seed), CLASSES)) for seed in (3, 3, 5))
+    rankings = tuple(rank_detections(score(*random_case(seed), CLASSES)) for seed in (3, 3, 5))
     ap = resample(rankings, IMAGES, "voc12", 20, seed=1)
     assert ap.shape == (3, 20, 3, 10)
     np.testing.assert_array_equal(ap[0], ap[1])
@@ -55,5 +56,5 @@ def test_draws_are_seeded_and_shared() -> None:
 
 @pytest.mark.parametrize("images", [0, 2])
 def test_nothing(images: int) -> None:
-    ranking = rank(score(*empty_case(), CLASSES))
+    ranking = rank_detections(score(*empty_case(), CLASSES))
     assert np.isnan(resample((ranking,), images, "voc07", 2, seed=0)).all()

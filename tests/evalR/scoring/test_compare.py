@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evalR.report.comparison import comparison_table, page, write_comparison
-from evalR.scoring.bootstrap import rank, resample
+from evalR.scoring.bootstrap import rank_detections, resample
 from evalR.scoring.columns import Found, Truth
 from evalR.scoring.compare import (
     Side,
@@ -43,7 +43,7 @@ def two_cases(seed: int) -> tuple[Found, Found, Truth]:
 def test_intervals_are_those_of_repeated_images(seed: int) -> None:
     *both, truth = two_cases(seed)
     sides = [score(found, truth, CLASSES) for found in both]
-    ap = resample(tuple(rank(side) for side in sides), 3, "voc12", 15, seed)
+    ap = resample(tuple(rank_detections(side) for side in sides), 3, "voc12", 15, seed)
     aps = [side.result.ap["voc12"] for side in sides]
     rows = {row.name: row for row in compare_ap(aps[0], aps[1], ap, CLASSES, sides[0].matches.counted)}
     rng, draws = np.random.default_rng(seed), []

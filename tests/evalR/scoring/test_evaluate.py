@@ -9,7 +9,7 @@ import torch
 
 from evalR.scoring.average_precision import METRICS
 from evalR.scoring.dota_results import read_task1
-from evalR.scoring.evaluate import EvalResult, evaluate, format_table, mean_ap, summary
+from evalR.scoring.evaluate import EvalResult, ap_table, evaluate, mean_ap, mean_aps
 from tests.paths import GOLDEN
 from utils.records import Annotation, Detections
 
@@ -74,14 +74,14 @@ def small_result() -> EvalResult:
 def test_only_classes_without_ground_truth_leave_the_mean() -> None:
     result = small_result()
     np.testing.assert_allclose(result.ap["voc12"].mean(axis=1), [1.0, 0.0, np.nan])
-    assert summary(result, "voc12") == {"AP50": 0.5, "AP75": 0.5, "AP50:95": 0.5}
+    assert mean_aps(result, "voc12") == {"AP50": 0.5, "AP75": 0.5, "AP50:95": 0.5}
     assert mean_ap(result, "voc07") == pytest.approx(0.5)
     assert result.ground_truths.tolist() == [1, 1, 0]
     assert result.detections.tolist() == [1, 0, 1]
 
 
 def test_table_shows_the_protocol_and_every_class() -> None:
-    head, names, *rows = format_table(small_result(), "voc12").splitlines()
+    head, names, *rows = ap_table(small_result(), "voc12").splitlines()
     assert head.startswith("voc12 (all-point AP); IoU = intersection / union of the quads")
     assert "difficult" in head
     assert names.split() == ["class", "truths", "found", "AP50", "AP75", "AP50:95"]
@@ -98,14 +98,14 @@ def test_slanted_objects_only() -> None:
     assert evaluate([found], [truth], ["a"], [0.6], max_area_ratio=0.9).ap["voc12"].tolist() == [[0.0]]
     result = evaluate([detections([DIAMOND], [0])], [truth], ["a"], [0.6], max_area_ratio=0.9)
     assert result.ap["voc12"].tolist() == [[1.0]]
-    assert "slanted objects only: area ratio above 0.9" in format_table(result, "voc07")
+    assert "slanted objects only: area ratio above 0.9" in ap_table(result, "voc07")
 
 
 @pytest.mark.parametrize("images", [0, 2])
 def test_nothing_found_nothing_there(images: int) -> None:
     result = evaluate([detections([], [])] * images, [annotation([], [])] * images, ["a", "b"])
     assert np.isnan(mean_ap(result, "voc12", 0.5))
-    assert format_table(result, "voc12").splitlines()[-1].split()[:4] == ["mean", "0", "0", "n/a"]
+    assert ap_table(result, "voc12").splitlines()[-1].split()[:4] == ["mean", "0", "0", "n/a"]
     assert np.isnan(evaluate([], [], []).ap["voc07"]).all()
 
 

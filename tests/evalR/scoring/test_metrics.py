@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from dataloadR.annotations import read_named
-from evalR.scoring.columns import to_boxes, to_truth
+from evalR.scoring.columns import to_truth
 from evalR.scoring.evaluate import COCO_THRESHOLDS, score
-from evalR.scoring.metrics import csv_text, measure, write_metrics
+from evalR.scoring.metrics import measure, metrics_csv, write_metrics
 from evalR.scoring.result_sets import Results, image_names, read_results
 from tests.evalR.cases import empty_case, random_case
 from tests.evalR.slow_evaluator import average_precision
 from tests.paths import GOLDEN
+from utils.quads.parts import to_boxes
 
 DEVKIT = GOLDEN / "dota_eval"
 golden = pytest.mark.skipif(not DEVKIT.exists(), reason=f"no {DEVKIT}")
@@ -55,7 +56,7 @@ def test_figures_agree_with_one_another(devkit_metrics: dict) -> None:
         assert all(error["count"] == sum(error["per_class"].values()) for error in errors.values())
         assert all(error["cost"] >= 0 for error in errors.values())
         assert sum(values["calibration"]["bins"]["counts"]) <= sum(values["detections"].values())
-        rows = list(csv.DictReader(io.StringIO(csv_text(devkit_metrics))))
+        rows = list(csv.DictReader(io.StringIO(metrics_csv(devkit_metrics))))
         mean = next(row for row in rows if (row["task"], row["class"]) == (task, "mean"))
         assert float(mean["voc07_AP75"]) == values["voc07"]["AP75"]["mean"]
 

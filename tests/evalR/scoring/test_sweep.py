@@ -9,7 +9,7 @@ import pytest
 from evalR.scoring.columns import Found, Truth
 from evalR.scoring.evaluate import Scored, score
 from evalR.scoring.matching import FALSE, RIGHT_IOU, TRUE, judge
-from evalR.scoring.sweep import POOLED, SCORES, Swept, cut_table, parse_sweep, write_sweep
+from evalR.scoring.sweep import POOLED, SCORES, Swept, parse_sweep, score_curve, write_sweep
 from tests.evalR.small_scenes import CLASSES, scene, square
 from utils.errors import UserError
 
@@ -32,7 +32,7 @@ def cut_before(scored: Scored, least: float) -> Scored:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_cut_is_an_evaluation_of_what_is_left(seed: int) -> None:
     scored = random_scene(seed)
-    table = cut_table(scored)
+    table = score_curve(scored)
     for column, least in enumerate(SCORES):
         left = cut_before(scored, least)
         verdicts = judge(left.matches, RIGHT_IOU)
@@ -48,11 +48,11 @@ def test_a_cut_is_an_evaluation_of_what_is_left(seed: int) -> None:
 
 
 def test_nothing_found_and_nothing_there() -> None:
-    table = cut_table(scene([], [(square(0), 0)]))
+    table = score_curve(scene([], [(square(0), 0)]))
     assert np.isnan(table[..., 0]).all()
     assert (table[[0, 2], :, 1:] == 0).all()
     assert np.isnan(table[1, :, 1:]).all()  # a class without ground truth
-    table = cut_table(scene([(square(0), 0, 0.9)], []))
+    table = score_curve(scene([(square(0), 0, 0.9)], []))
     assert (table[[0, 2], 0, 0] == 0).all()
     assert np.isnan(table[..., 1:]).all()
 

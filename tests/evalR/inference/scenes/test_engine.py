@@ -15,8 +15,9 @@ from evalR.inference.scenes import engine
 from evalR.inference.scenes.engine import find_in_scene
 from evalR.inference.scenes.journal import Journal
 from tests.methods import GGHL
+from utils.arrays import U8
 from utils.errors import UserError
-from utils.images import U8, ImageError
+from utils.images import ImageError
 from utils.rasters import Raster, array_raster
 from utils.records import Detections, LevelPrediction
 from utils.tiles import Window

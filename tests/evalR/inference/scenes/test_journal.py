@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from evalR.inference.scenes.journal import Journal, remove_journal
-from evalR.inference.scenes.tiling import Found, join_found
+from evalR.inference.scenes.tiling import TileDetections, join_found
 
 MEANING = {"file": [1, 2], "settings": {"rates": (1.0,)}}
 
 
-def some(count: int, seed: int = 0) -> Found:
+def some(count: int, seed: int = 0) -> TileDetections:
     rng = np.random.default_rng(seed)
-    return Found(
+    return TileDetections(
         rng.normal(size=(count, 4, 2)),
         rng.random(count).astype(np.float32),
         rng.integers(0, 9, count),
@@ -23,7 +23,7 @@ def some(count: int, seed: int = 0) -> Found:
     )
 
 
-def assert_same(a: dict[int, Found], b: dict[int, Found]) -> None:
+def assert_same(a: dict[int, TileDetections], b: dict[int, TileDetections]) -> None:
     assert sorted(a) == sorted(b)
     for number in a:
         for one, other in zip(a[number], b[number], strict=True):
@@ -31,7 +31,7 @@ def assert_same(a: dict[int, Found], b: dict[int, Found]) -> None:
             assert one.dtype == other.dtype
 
 
-def write(place: Path, batches: dict[int, Found]) -> None:
+def write(place: Path, batches: dict[int, TileDetections]) -> None:
     journal = Journal(place, MEANING)
     journal.read()
     for number, found in batches.items():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from evalR.inference.scenes.merging import merge_found
-from evalR.inference.scenes.tiling import Found, found_in_tile, join_found
+from evalR.inference.scenes.tiling import TileDetections, found_in_tile, join_found
 from tests.evalR.ideal_scenes import Scene, differences, draw_scene, look
 from utils.records import Detections
 from utils.tiles import Grid, scaled_size, tile_windows
@@ -18,7 +18,7 @@ SIDE, COUNT = 1500, 200
 EDGE = 4.0  # px: half a cell of the finest level
 
 
-def found_in(scene: Scene, grid: Grid) -> Found:
+def found_in(scene: Scene, grid: Grid) -> TileDetections:
     parts = []
     for tile, window in tile_windows("", scene.size, grid):
         scaled = scaled_size(scene.size, tile.rate)
@@ -69,11 +69,13 @@ def test_an_object_longer_than_the_overlap_is_reported_once(length: float, middl
 
 def found(
     quads: list[list[float]], scores: list[float], cut: list[bool], windows: list[list[float]]
-) -> Found:
+) -> TileDetections:
     """Horizontal boxes of one class."""
     corners = np.array([[[a, b], [c, b], [c, d], [a, d]] for a, b, c, d in quads], np.float64)
     labels = np.zeros(len(scores), np.int64)
-    return Found(corners, np.array(scores, np.float32), labels, np.array(cut), np.array(windows, np.float64))
+    return TileDetections(
+        corners, np.array(scores, np.float32), labels, np.array(cut), np.array(windows, np.float64)
+    )
 
 
 LEFT, RIGHT = [0.0, 0, 100, 100], [60.0, 0, 160, 100]
@@ -141,7 +143,7 @@ def test_half_a_million_candidates() -> None:
     windows = np.concatenate([middles - 400, middles + 400], axis=1)
     flags = rng.random(count) < 0.2
     scores = rng.random(count).astype(np.float32)
-    many = Found(quads, scores, rng.integers(0, 5, count), flags, windows)
+    many = TileDetections(quads, scores, rng.integers(0, 5, count), flags, windows)
     start = time.perf_counter()
     merged = merge_found(many, "nms", IOU)
     assert time.perf_counter() - start < 120
