@@ -40,16 +40,18 @@ def kullback_leibler(a: Gaussian, b: Gaussian) -> Tensor:
 
 def kalman_iou(a: Gaussian, b: Gaussian) -> Tensor:
     """Return KFIoU (arXiv:2201.12558, eq. 6), (N,) in (0, 1/3]; places do not enter it."""
-    total = Gaussian(a.mean, a.xx + b.xx, a.xy + b.xy, a.yy + b.yy)
-    # the determinant of a (a + b)^-1 b is the product of theirs; the area of a Gaussian is 4 of its root
-    shared = 4 * (a.determinant * b.determinant / total.determinant).sqrt()
-    return shared / (4 * a.determinant.sqrt() + 4 * b.determinant.sqrt() - shared)
+    area_a, area_b = a.determinant.sqrt(), b.determinant.sqrt()  # but for a factor that cancels
+    total = Gaussian(a.mean, a.xx + b.xx, a.xy + b.xy, a.yy + b.yy).determinant
+    total = torch.maximum(total, (area_a + area_b).square())  # Minkowski; only floors can break it
+    shared = area_a * area_b / total.sqrt()  # of a (a + b)^-1 b
+    return shared / (area_a + area_b - shared)
 
 
 def bhattacharyya(a: Gaussian, b: Gaussian) -> Tensor:
     """Return the distance B_D of ProbIoU (arXiv:2106.06072, eq. 8), (N,)."""
     middle = Gaussian(b.mean, (a.xx + b.xx) / 2, (a.xy + b.xy) / 2, (a.yy + b.yy) / 2)
-    spread = middle.determinant / (a.determinant * b.determinant).sqrt()
+    mean = (a.determinant * b.determinant).sqrt()
+    spread = torch.maximum(middle.determinant, mean) / mean  # never below 1; only floors can break it
     return _mahalanobis(a, middle) / 8 + 0.5 * spread.log()
 
 
@@ -59,8 +61,8 @@ def hellinger(a: Gaussian, b: Gaussian) -> Tensor:
 
 
 def bounded(distance: Tensor) -> Tensor:
-    """Return 1 - 1 / (1 + ln(1 + D)) of distances from 0: from 0 to 1, the loss of GWD and KLD."""
-    return 1 - 1 / (1 + torch.log1p(distance))
+    """Return 1 - 1 / (1 + ln(1 + D)) of distances: from 0 to 1, the loss of GWD and KLD."""
+    return 1 - 1 / (1 + torch.log1p(distance.clamp(min=0)))  # KL of floored determinants may be negative
 
 
 def _mahalanobis(a: Gaussian, b: Gaussian) -> Tensor:

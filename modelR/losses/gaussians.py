@@ -12,7 +12,7 @@ from torch import Tensor
 from utils.quads.geometry import signed_areas
 
 RECTANGLE = 3.0  # covariances times this are those of sides w, h as w^2 / 4, h^2 / 4
-FLATTEST = 1e-9  # area of a quad, in squared lengths of the longer side of the target's box
+FLAT_AREA = 1e-4  # of a quad whose density would have endless gradients, in units of `quads_to_gaussians`
 MIN_DETERMINANT = 1e-7  # in units of that side to the fourth
 
 
@@ -42,23 +42,34 @@ class Gaussian(NamedTuple):
 def quads_to_gaussians(quads: Tensor, floor: Tensor | float = 0.0) -> Gaussian:
     """Return the Gaussians of convex quads (N, 4, 2), vertices in either direction.
 
+    Of a quad that is all but a line it is the one of its vertices, of a third of their covariance: the same
+    for every parallelogram.
+
     Args:
         quads: in units in which a quad is about 1 long.
         floor: variance that is added along both axes, which bounds the gradients of thin and of tiny quads.
     """
-    origin = quads.mean(dim=-2)
+    center = quads.mean(dim=-2)
     area = signed_areas(quads)
-    area = torch.where(area.abs() < FLATTEST, FLATTEST, area)
-    x, y = (quads - origin.unsqueeze(-2)).unbind(-1)
-    cross = _crosses(x, y) / area.unsqueeze(-1)
-    away_x, away_y = (((own + own.roll(-1, -1)) * cross).sum(dim=-1) / 6 for own in (x, y))
-    x, y = x - away_x.unsqueeze(-1), y - away_y.unsqueeze(-1)
-    next_x, next_y, cross = x.roll(-1, -1), y.roll(-1, -1), _crosses(x, y) / area.unsqueeze(-1)
+    is_flat = area.abs() < FLAT_AREA
+    x, y = (quads - center.unsqueeze(-2)).unbind(-1)
+    flat = ((x * x).mean(dim=-1) / 3, (x * y).mean(dim=-1) / 3, (y * y).mean(dim=-1) / 3)
+    shift, full = _moments(x, y, torch.where(is_flat, 1.0, area).unsqueeze(-1))
+    mean = center + torch.where(is_flat.unsqueeze(-1), 0.0, shift)
+    xx, xy, yy = (torch.where(is_flat, *both) for both in zip(flat, full, strict=True))
+    return Gaussian(mean, xx + floor, xy, yy + floor)
+
+
+def _moments(x: Tensor, y: Tensor, area: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Return the centroids (N, 2) of quads (N, 4), and their covariances xx, xy, yy about them."""
+    cross = _crosses(x, y) / area
+    shift = torch.stack([((own + own.roll(-1, -1)) * cross).sum(dim=-1) / 6 for own in (x, y)], dim=-1)
+    x, y = (own - away.unsqueeze(-1) for own, away in zip((x, y), shift.unbind(-1), strict=True))
+    next_x, next_y, cross = x.roll(-1, -1), y.roll(-1, -1), _crosses(x, y) / area
     xx = ((x * x + x * next_x + next_x * next_x) * cross).sum(dim=-1) / 12
     yy = ((y * y + y * next_y + next_y * next_y) * cross).sum(dim=-1) / 12
     mixed = x * next_y + 2 * x * y + 2 * next_x * next_y + next_x * y
-    xy = (mixed * cross).sum(dim=-1) / 24
-    return Gaussian(origin + torch.stack([away_x, away_y], dim=-1), xx + floor, xy, yy + floor)
+    return shift, (xx, (mixed * cross).sum(dim=-1) / 24, yy)
 
 
 def _crosses(x: Tensor, y: Tensor) -> Tensor:
