@@ -19,7 +19,7 @@ TRIPLES = tuple(combinations(range(POINTS), 3))
 # for each pair the triples with each other point, and whether they turn the other way
 OTHERS = tuple(tuple(w for w in range(POINTS) if w not in pair) for pair in PAIRS)
 TRIPLES_OF = tuple(
-    tuple(TRIPLES.index(tuple(sorted((*pair, w)))) for w in others)  # type: ignore[arg-type]
+    tuple(TRIPLES.index(tuple(sorted((*pair, w)))) for w in others)
     for pair, others in zip(PAIRS, OTHERS, strict=True)
 )
 REVERSED = tuple(tuple(u < w < v for w in others) for (u, v), others in zip(PAIRS, OTHERS, strict=True))

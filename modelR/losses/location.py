@@ -36,25 +36,25 @@ def quad_error(name: QuadLocation, direction: KldDirection = "prediction") -> Qu
         case "quad_giou":
             return lambda found, true, _: 1 - differentiable_giou(found, true)
         case "gwd":
-            return lambda *quads: bounded(wasserstein(*_gaussians(*quads, RECTANGLE)))
+            return lambda *quads: bounded(wasserstein(*_gaussians(quads)))
         case "kld":
-            return lambda *quads: bounded(_divergence(*_gaussians(*quads, RECTANGLE), direction))
+            return lambda *quads: bounded(_divergence(*_gaussians(quads), direction))
         case "kfiou":
-            return lambda *quads: _kalman_error(*_gaussians(*quads, RECTANGLE))
+            return lambda *quads: _kalman_error(*_gaussians(quads))
         case "probiou":
-            return lambda *quads: hellinger(*_gaussians(*quads, 1.0))
+            return lambda *quads: hellinger(*_gaussians(quads, factor=1.0))
 
 
-def _gaussians(found: Tensor, true: Tensor, stride: float, factor: float) -> tuple[Gaussian, Gaussian]:
-    """Return the Gaussians of both, in units of the longer side of the target's box, float64."""
-    found, true = found.double(), true.double()
+def _gaussians(quads: tuple[Tensor, Tensor, float], factor: float = RECTANGLE) -> tuple[Gaussian, Gaussian]:
+    """Return the Gaussians of both quads, in units of the longer side of the target's box, float64."""
+    found, true, stride = quads[0].double(), quads[1].double(), quads[2]
     with torch.no_grad():
         origin = true.mean(dim=-2, keepdim=True)
         unit = (true.amax(dim=-2) - true.amin(dim=-2)).amax(dim=-1)
         unit = torch.where(unit > 0, unit, stride)
         floor = (FLOOR * stride / unit).square()
-    scaled = ((quads - origin) / unit[:, None, None] for quads in (found, true))
-    a, b = (quads_to_gaussians(quads, floor).times(factor) for quads in scaled)
+    scaled = ((side - origin) / unit[:, None, None] for side in (found, true))
+    a, b = (quads_to_gaussians(side, floor).times(factor) for side in scaled)
     return a, b
 
 

@@ -48,7 +48,9 @@ def shared_areas(a: Tensor, b: Tensor, short: float) -> Tensor:
 
 
 def _shared(x: Tensor, y: Tensor, short: float) -> tuple[Tensor, Tensor, Tensor]:
-    (a, a_turned), (b, b_turned) = (_sides(*own, short) for own in zip(x.split(4), y.split(4), strict=True))
+    (a, a_turned), (b, b_turned) = (
+        _sides(*own, short) for own in zip(torch.split(x, 4), torch.split(y, 4), strict=True)
+    )
     kept_a, kept_b = _cut(a, b)
     area_a, *by_a = _swept(a, kept_a, a_turned)
     area_b, *by_b = _swept(b, kept_b, b_turned)
