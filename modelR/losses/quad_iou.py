@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from modelR.losses.hull_area import hull_areas
-from modelR.losses.shared_area import shared_areas
-from utils.quads.geometry import quad_areas
+from modelR.losses.known_gradient import with_known_gradient
+from modelR.losses.shared_area import pair_areas
 
 FLAT = 1e-9  # a quad of a smaller area, in squared extents of its pair, has IoU 0 with everything
 # sides below this length, in extents of the pair, are points: rounding may have turned them around
@@ -18,8 +18,8 @@ def differentiable_iou(a: Tensor, b: Tensor) -> Tensor:
     Vertices may run in either direction.  Where the IoU has no gradient (sides that coincide, a vertex on a
     side, quads that touch) it is one of the one-sided ones; apart and without area it is 0.
     """
-    iou, _, _ = _overlap(*_to_extents(a, b), _shortest(a, b))
-    return iou.to(_result_type(a))
+    short = _shortest(a, b)
+    return with_known_gradient(a, b, lambda x, y: _ratios(x, y, short, of_hull=False))
 
 
 def differentiable_giou(a: Tensor, b: Tensor) -> Tensor:
@@ -27,42 +27,46 @@ def differentiable_giou(a: Tensor, b: Tensor) -> Tensor:
 
     Its gradient pulls quads together that lie apart (arXiv:1902.09630, with the hull of both quads).
     """
-    a_scaled, b_scaled = _to_extents(a, b)
-    iou, union, _ = _overlap(a_scaled, b_scaled, _shortest(a, b))
-    hull = hull_areas(torch.cat([a_scaled, b_scaled], dim=1))
-    is_flat = hull <= FLAT
-    empty = (hull - union) / torch.where(is_flat, 1.0, hull)
-    return (iou - torch.where(is_flat, 0.0, empty)).to(_result_type(a))
+    short = _shortest(a, b)
+    return with_known_gradient(a, b, lambda x, y: _ratios(x, y, short, of_hull=True))
 
 
-def _overlap(a: Tensor, b: Tensor, short: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return IoU, union and shared area of quads in extents of their pairs, (N,) each."""
-    area_a, area_b = quad_areas(a), quad_areas(b)
-    has_area = (area_a > FLAT) & (area_b > FLAT)
-    shared = torch.where(has_area, shared_areas(a, b, short), 0.0)
-    union = area_a + area_b - shared
-    iou = torch.where(has_area, shared / torch.where(has_area, union, 1.0), 0.0)
-    return iou, union, shared
+def _ratios(x: Tensor, y: Tensor, short: float, of_hull: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return IoU or GIoU (K,) and its gradients by x and y (8, K).
 
-
-def _to_extents(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both quads in float64, about the middle of the pair and in units of its longer side.
-
-    The middle and the unit carry no gradient: neither IoU nor GIoU depends on them.
+    Neither depends on where the pair lies and on how large it is, so these carry no gradient.
     """
-    a, b = a.double(), b.double()
-    with torch.no_grad():
-        both = torch.cat([a, b], dim=1)
-        low, high = both.amin(dim=1, keepdim=True), both.amax(dim=1, keepdim=True)
-        middle = (low + high) / 2
-        unit = (high - low).amax(dim=-1, keepdim=True)
-        unit = torch.where(unit > 0, unit, 1.0)
-    return (a - middle) / unit, (b - middle) / unit
+    (low_x, high_x), (low_y, high_y) = (own.aminmax(dim=0) for own in (x, y))
+    unit = torch.maximum(high_x - low_x, high_y - low_y)
+    unit = torch.where(unit > 0, unit, 1.0)
+    x, y = (x - (low_x + high_x) / 2) / unit, (y - (low_y + high_y) / 2) / unit
+    shared, each, both = pair_areas(x, y, short)
+    has_area = (each > FLAT).all(dim=0)
+    union = both.values - torch.where(has_area, shared.values, 0.0)
+    whole = torch.where(has_area, union, 1.0)
+    value = torch.where(has_area, shared.values / whole, 0.0)
+    # d(I / U) = dI (1 + I / U) / U - dA I / U^2 with U = A - I
+    parts = [(shared, torch.where(has_area, (1 + value) / whole, 0.0)), (both, -value / whole)]
+    if of_hull:
+        hull = hull_areas(x, y)
+        wide = torch.where(hull.values > FLAT, hull.values, torch.inf)  # a hull without area counts as none
+        filled = union / wide
+        value = value - torch.where(wide.isinf(), 0.0, 1 - filled)
+        parts += [(both, 1 / wide), (shared, torch.where(has_area, -1 / wide, 0.0)), (hull, -filled / wide)]
+    return (
+        value,
+        _sum_of([(a.by_x, f) for a, f in parts], unit),
+        _sum_of([(a.by_y, f) for a, f in parts], unit),
+    )
+
+
+def _sum_of(parts: list[tuple[Tensor, Tensor]], unit: Tensor) -> Tensor:
+    """Return the sum of gradients (8, K) times their factors (K,), in units of the quads."""
+    total = torch.zeros_like(parts[0][0])
+    for gradient, factor in parts:
+        total = total.addcmul_(gradient, factor / unit)
+    return total
 
 
 def _shortest(a: Tensor, b: Tensor) -> float:
     return SHORT if a.dtype == b.dtype == torch.float64 else ROUNDED_SHORT
-
-
-def _result_type(quads: Tensor) -> torch.dtype:
-    return torch.promote_types(quads.dtype, torch.float32)

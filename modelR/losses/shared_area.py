@@ -10,10 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from modelR.losses.known_gradient import with_known_gradient
-
 PARALLEL = 1e-9  # sine of the angle below which two sides are parallel
 ON_LINE = 1e-9  # distance below which parallel sides lie on one line, in extents of the pair
+
+
+class Areas(NamedTuple):
+    """Areas of K pairs, and their gradients by x and y of the eight vertices."""
+
+    values: Tensor  # (K,)
+    by_x: Tensor  # (8, K)
+    by_y: Tensor
 
 
 class Sides(NamedTuple):
@@ -34,28 +40,26 @@ class Kept(NamedTuple):
     last: Tensor  # not below `first`
 
 
-def shared_areas(a: Tensor, b: Tensor, short: float) -> Tensor:
-    """Return the areas that rows of convex quads share, (N,), with their gradient.
+def pair_areas(x: Tensor, y: Tensor, short: float) -> tuple[Areas, Tensor, Areas]:
+    """Return the areas that pairs of convex quads share, those of both quads (2, K), and their sums.
 
-    Quads that touch or lie apart share 0, with gradient 0; of sides that coincide that of `a` counts.
+    Quads that touch or lie apart share 0, with gradient 0; of sides that coincide that of the first counts.
 
     Args:
-        a: (N, 4, 2) float64 in extents of the pair, about its middle; vertices in any direction.
-        b: likewise.
+        x: (8, K) float64 in extents of the pair, four vertices of either quad, in any direction.
+        y: likewise.
         short: sides below this length are points.
     """
-    return with_known_gradient(torch.cat([a, b], dim=1), lambda x, y: _shared(x, y, short))
-
-
-def _shared(x: Tensor, y: Tensor, short: float) -> tuple[Tensor, Tensor, Tensor]:
     (a, a_turned), (b, b_turned) = (
         _sides(*own, short) for own in zip(torch.split(x, 4), torch.split(y, 4), strict=True)
     )
     kept_a, kept_b = _cut(a, b)
-    area_a, *by_a = _swept(a, kept_a, a_turned)
-    area_b, *by_b = _swept(b, kept_b, b_turned)
-    by_x, by_y = (torch.cat(own) for own in zip(by_a, by_b, strict=True))
-    return area_a + area_b, by_x, by_y
+    shared_a, *by_a = _swept(a, kept_a, a_turned)
+    shared_b, *by_b = _swept(b, kept_b, b_turned)
+    shared = Areas(shared_a + shared_b, *(torch.cat(own) for own in zip(by_a, by_b, strict=True)))
+    (area_a, *by_a), (area_b, *by_b) = _whole(a, a_turned), _whole(b, b_turned)
+    both = Areas(area_a + area_b, *(torch.cat(own) for own in zip(by_a, by_b, strict=True)))
+    return shared, torch.stack([area_a, area_b]), both
 
 
 def _sides(x: Tensor, y: Tensor, short: float) -> tuple[Sides, Tensor]:
@@ -116,7 +120,18 @@ def _swept(sides: Sides, kept: Kept, turned: Tensor) -> tuple[Tensor, Tensor, Te
     part = kept.last - kept.first
     area = 0.5 * (part * (sides.x * sides.dy - sides.y * sides.dx)).sum(dim=0)
     of_end = 0.5 * part * (kept.last + kept.first)
-    of_start = part - of_end
+    return area, *_moved(sides, part - of_end, of_end, turned)
+
+
+def _whole(sides: Sides, turned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the area (K,) of the quad, and its gradients by x and y of the vertices, (4, K)."""
+    area = 0.5 * (sides.x * sides.dy - sides.y * sides.dx).sum(dim=0)
+    half = torch.full_like(sides.x, 0.5)
+    return area, *_moved(sides, half, half, turned)
+
+
+def _moved(sides: Sides, of_start: Tensor, of_end: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients (4, K) of an area by vertices, which sweep these shares of a side at its ends."""
     by_x = sides.dy * of_start + (sides.dy * of_end).roll(1, 0)
     by_y = -(sides.dx * of_start + (sides.dx * of_end).roll(1, 0))
-    return area, torch.where(turned, _around(by_x), by_x), torch.where(turned, _around(by_y), by_y)
+    return torch.where(turned, _around(by_x), by_x), torch.where(turned, _around(by_y), by_y)
