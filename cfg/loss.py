@@ -28,6 +28,10 @@ GAINS = {
 }
 
 
+Location = Literal["jol", "diou", "ciou", "quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou"]
+HORIZONTAL = ("jol", "diou", "ciou")  # locations that no glide enters
+
+
 class LossConfig(Section):
     """Joint loss (JOL): its terms, and their gains; a gain that is none is the preset's."""
 
@@ -40,8 +44,8 @@ class LossConfig(Section):
     iou: Positive | None = None
     """Gain of the horizontal box, and of the quads of `location`; none: 5 tuned, 1 in the paper."""
     glide: Positive | None = None
-    """Gain of the positions of the vertices on the box; none: 15 tuned, 1 in the paper; a third of these with
-    another `location`, which teaches them, too."""
+    """Gain of the positions of the vertices on the box; none: 15 tuned, 1 in the paper, a third where
+    `location` is of quads, as those teach them, too."""
     ratio: Positive | None = None
     """Gain of the share of the box that the quad fills; none: 16 in both presets."""
     distance: Positive | None = None
@@ -49,9 +53,9 @@ class LossConfig(Section):
     label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the class target that is spread over all classes, on top of the 0.01 of JOL."""
 
-    location: Literal["jol", "quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou"] = "jol"
-    """Error of a box: GIoU of the horizontal box (JOL), exact IoU or GIoU of the quads, or distance of their
-    Gaussians."""
+    location: Location = "jol"
+    """Error of a box: GIoU (JOL), DIoU or CIoU of the horizontal box, exact IoU or GIoU of the quads, or a
+    distance of their Gaussians."""
     location_beside_jol: bool = False
     """Keep the GIoU of the horizontal box beside another `location`."""
     kld_direction: Literal["prediction", "target", "both"] = "prediction"
@@ -88,7 +92,7 @@ class LossConfig(Section):
     def gains(self) -> Gains:
         """The gains that count."""
         preset = GAINS[self.preset]
-        if self.location != "jol":
+        if self.location not in HORIZONTAL:
             preset = preset._replace(glide=preset.glide / 3)
         chosen = (getattr(self, name) for name in Gains._fields)
         return Gains(*(b if a is None else a for a, b in zip(chosen, preset, strict=True)))
