@@ -29,6 +29,14 @@ GAINS = {
 
 
 Location = Literal["jol", "diou", "ciou", "quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou"]
+READ_WITH = {  # settings that one choice reads
+    "kld_direction": ("location", "kld"),
+    "ghm_class_bins": ("classification", "ghm"),
+    "ghm_class_momentum": ("classification", "ghm"),
+    "ghm_box_bins": ("regression", "ghm"),
+    "ghm_box_momentum": ("regression", "ghm"),
+    "ghm_mu": ("regression", "ghm"),
+}
 HORIZONTAL = ("jol", "diou", "ciou")  # locations that no glide enters
 
 
@@ -82,8 +90,9 @@ class LossConfig(Section):
         """What settings contradict each other, with the key first, or None."""
         if self.location_beside_jol and self.location == "jol":
             return "loss.location_beside_jol: expected false, loss.location is jol"
-        if self.kld_direction != "prediction" and self.location != "kld":
-            return f"loss.kld_direction: read with loss.location=kld alone, it is {self.location}"
+        for key, (by, choice) in READ_WITH.items():
+            if getattr(self, by) != choice and getattr(self, key) != type(self).model_fields[key].default:
+                return f"loss.{key}: read with loss.{by}={choice} alone, it is {getattr(self, by)}"
         if self.label_smoothing and self.classification in ("qfl", "vfl", "ghm"):
             return f"loss.label_smoothing: expected 0 with loss.classification={self.classification}"
         return None

@@ -1,4 +1,4 @@
-"""DIoU and CIoU of horizontal boxes, row by row (arXiv:1911.08287; spec 11.4)."""
+"""DIoU and CIoU of horizontal boxes, row by row (arXiv:1911.08287; spec 4.11)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Errors of predicted quads against true ones, by name: what `loss.location` chooses (spec 11.4).
+"""Errors of predicted quads against true ones, by name: what `loss.location` chooses (spec 4.11).
 
 Each gives 0 for equal quads and the same at every size and place; all but DIoU and CIoU, which see horizontal
 boxes alone, give gradients to all four vertices.

@@ -386,6 +386,11 @@ def test_histograms_are_named_and_counted() -> None:
             "loss.classification=vfl loss.label_smoothing=0.1",
             r"loss\.label_smoothing: expected 0 with .*=vfl",
         ),
+        (
+            "loss.ghm_class_bins=10",
+            r"loss\.ghm_class_bins: read with loss\.classification=ghm alone, it is jol",
+        ),
+        ("loss.ghm_mu=0.1,0.1,0.1", r"loss\.ghm_mu: read with loss\.regression=ghm alone, it is jol"),
         ("loss.ghm_class_momentum=1", r"loss\.ghm_class_momentum: Input should be less than 1"),
         ("loss.ghm_mu=0.1,0.1", r"loss\.ghm_mu: "),
         ("loss.ghm_class_bins=0", r"loss\.ghm_class_bins: Input should be greater than or equal to 1"),
