@@ -4,10 +4,15 @@ OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
     "fcos_r": ("fcos.", "loss."),
     "centernet_r": ("centernet.",),
+    "gghl_hbb": ("assign.level_bounds", "assign.heat_threshold", "loss."),
 }
 OWNED = ("assign.", "loss.", "fcos.", "centernet.")  # sections that not every detector reads
 SHARED = ("assign.min_side",)  # of these, what all read
-BOUNDS = {"gghl": "assign.level_bounds", "fcos_r": "fcos.level_bounds"}  # between the levels of a detector
+BOUNDS = {
+    "gghl": "assign.level_bounds",
+    "fcos_r": "fcos.level_bounds",
+    "gghl_hbb": "assign.level_bounds",
+}  # between the levels of a detector
 
 
 def is_read(detector: str, key: str) -> bool:
@@ -17,4 +22,5 @@ def is_read(detector: str, key: str) -> bool:
 
 def readers(key: str) -> str:
     """Return the detectors that read a setting, in words."""
-    return " and ".join(name for name in OWN if is_read(name, key))
+    *names, last = (name for name in OWN if is_read(name, key))
+    return f"{', '.join(names)} and {last}" if names else last

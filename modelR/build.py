@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from cfg.readers import OWN
 from cfg.schema import Config, ModelConfig
 from modelR.backbones.darknet import Darknet
 from modelR.backbones.darknet_weights import load_darknet_weights
 from modelR.detectors.centernet_r.detector import centernet_r
 from modelR.detectors.fcos_r import fcos_r
 from modelR.detectors.gghl.detector import gghl
+from modelR.detectors.gghl_hbb import gghl_hbb
 from modelR.method import Method
 from modelR.network import Network
 from utils.checkpoint import Fit, averaged_weights, find_weights, load_checkpoint, load_fitting
@@ -35,10 +37,12 @@ def build_method(config: Config, num_classes: int) -> Method:
             return gghl(config.assign, config.loss, config.model.strides)
         case "fcos_r":
             return fcos_r(config.fcos, config.loss, config.model.strides)
+        case "gghl_hbb":
+            return gghl_hbb(config.assign, config.loss, config.model.strides)
         case "centernet_r":
             return centernet_r(config.centernet, num_classes, config.model.strides)
         case other:
-            raise UserError(f"model.detector: expected gghl, fcos_r or centernet_r, got '{other}'")
+            raise UserError(f"model.detector: expected one of {', '.join(OWN)}, got '{other}'")
 
 
 def build_model(config: Config, num_classes: int) -> Network:

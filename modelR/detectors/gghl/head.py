@@ -15,19 +15,21 @@ OBJECTNESS_PRIOR = 0.01  # share of cells that hold an object, at the start of t
 class OrcHead(nn.Module):
     """Maps the features of one level (B, C, H, W) to its raw `LevelPrediction`."""
 
+    channels: tuple[int, ...] = LOCATION_CHANNELS  # the last is the objectness
+
     def __init__(self, channels: int, num_classes: int, stride: int) -> None:
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"OrcHead: expected at least one class, got {num_classes}")
         self.stride = stride
-        self.location = branch(channels, sum(LOCATION_CHANNELS))
+        self.location = branch(channels, sum(self.channels))
         self.classes = branch(channels, num_classes)
         self._initialise(num_classes)
 
     def forward(self, features: Tensor) -> LevelPrediction:
         location: Tensor = self.location(features).permute(0, 2, 3, 1)
         class_logits: Tensor = self.classes(features).permute(0, 2, 3, 1)
-        edges, glides, ratio, objectness = torch.split(location, list(LOCATION_CHANNELS), dim=-1)
+        edges, glides, ratio, objectness = torch.split(location, list(self.channels), dim=-1)
         return LevelPrediction(
             edges, glides, ratio.squeeze(-1), objectness.squeeze(-1), class_logits, self.stride
         )
@@ -43,7 +45,7 @@ class OrcHead(nn.Module):
         for layer in (location, classes):
             nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(location.bias)
-        *_, objectness_bias = torch.split(location.bias.detach(), list(LOCATION_CHANNELS))
+        *_, objectness_bias = torch.split(location.bias.detach(), list(self.channels))
         nn.init.constant_(objectness_bias, math.log(OBJECTNESS_PRIOR / (1.0 - OBJECTNESS_PRIOR)))
         nn.init.constant_(classes.bias, -math.log(max(num_classes - 1, 1)))
 
