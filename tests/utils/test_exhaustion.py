@@ -158,8 +158,8 @@ def test_output_that_is_closed_or_full(tmp_path: Path, shell: str, code: int) ->
 
 @pytest.mark.slow
 def test_a_thread_that_ends_behind_nohup(tmp_path: Path) -> None:
-    body = "import threading, time\nfrom multiprocessing.util import get_temp_dir\ndef end(): raise MemoryError\n"
-    body += "def main(_):\n    print(get_temp_dir(), flush=True)\n"
+    body = "import threading, time\nfrom multiprocessing.util import get_temp_dir\n"
+    body += "def end(): raise MemoryError\ndef main(_):\n    print(get_temp_dir(), flush=True)\n"
     body += "    threading.Thread(target=end).start()\n    time.sleep(50)\n"
     result = script(body, "trap '' INT; exec {python}", tmp_path)
     assert result.returncode == 2
