@@ -273,7 +273,8 @@ def evaluate_now(
     """
     distributed.share_buffers(run.stepper.ema.module)
     detections = predict_shared(run.stepper.ema.module, annotations, run.config, run.device)
-    scored = score_all(detections, annotations, run.classes)
+    boxes = run.stepper.ema.module.method.is_horizontal
+    scored = score_all(detections, annotations, run.classes, boxes=boxes)
     thresholds = best_thresholds(scored)
     if run.log:
         rows = list(zip(annotations, detections, strict=True))
@@ -288,7 +289,8 @@ def report_training(run: runs.Run, last: EvalResult) -> None:
     if run.log:
         run.log.close()
         save_curves(run.folder / "results.csv", run.folder / "curves.png")
-        sys.stdout.write(ap_table(last, run.config.eval.metric) + f"\nresults: {run.folder}\n")
+        boxes = run.stepper.ema.module.method.is_horizontal
+        sys.stdout.write(ap_table(last, run.config.eval.metric, boxes) + f"\nresults: {run.folder}\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Gaussians along the axes of the image: label assignment of horizontal boxes (spec 10.6)."""
+"""Gaussians along the axes of the image: label assignment of horizontal boxes (spec 10.5)."""
 
 import math
 from collections.abc import Sequence

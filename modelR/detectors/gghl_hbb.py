@@ -2,7 +2,7 @@
 
 Against GGHL: the head writes edge distances, objectness and classes alone, the Gaussian lies along the axes,
 and the joint loss has no terms of glides and area ratio, but a plain one of the classes.  Predictions are the
-quads of horizontal boxes, scored by task 2.  Source: spec 10.6.
+quads of horizontal boxes, scored by task 2.  Source: spec 10.5.
 """
 
 from collections.abc import Sequence
@@ -44,6 +44,7 @@ def gghl_hbb(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | 
         count=positive_count,
         loss=BoxLoss(loss),
         candidates=candidates,
+        is_horizontal=True,
     )
 
 
