@@ -11,7 +11,7 @@ from evalR.scoring.sizes import MAX_DETECTIONS
 from utils.files import write_text
 
 COCO_RULES = f"COCO's and AI-TOD's matching, 101-point AP, at most {MAX_DETECTIONS} of an image and class"
-Row = tuple[str, Sequence[float | None]]  # its name, and shares
+GridRow = tuple[str, Sequence[float | None]]  # its name, and shares
 
 
 def write_metrics_text(folder: Path, evaluation: Evaluation, metric: Metric) -> str:
@@ -67,7 +67,7 @@ def _means(columns: Mapping[str, Values], names: Sequence[str]) -> list[float | 
     return [columns[name]["mean"] for name in names]
 
 
-def _grid(title: str, heads: Sequence[str], rows: Sequence[Row]) -> list[str]:
+def _grid(title: str, heads: Sequence[str], rows: Sequence[GridRow]) -> list[str]:
     """Return a head and rows of shares in percent, in columns of one width."""
     wide = max(map(len, heads), default=0)
     wide = max(wide, len("100.00"))

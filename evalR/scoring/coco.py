@@ -21,7 +21,7 @@ from evalR.scoring.matching import FALSE, RIGHT_IOU, TRUE
 from evalR.scoring.sizes import (
     MAX_DETECTIONS,
     WHOLE,
-    Candidates,
+    Contenders,
     RangeVerdicts,
     curve_figures,
     judge_range,
@@ -54,13 +54,13 @@ class CocoFigures(NamedTuple):
     lrp: OptimalLrp
 
 
-def score_coco(scored: Scored, candidates: Candidates) -> CocoFigures:
+def score_coco(scored: Scored, contenders: Contenders) -> CocoFigures:
     """Return the figures over objects of all sizes."""
-    judged = judge_range(scored, candidates, WHOLE, [LOW_IOU, RIGHT_IOU])
-    every = judge_range(scored, candidates, WHOLE, scored.result.thresholds)
+    judged = judge_range(scored, contenders, WHOLE, [LOW_IOU, RIGHT_IOU])
+    every = judge_range(scored, contenders, WHOLE, scored.result.thresholds)
     return CocoFigures(
         curve_figures(scored, judged).ap[:, 0],
-        np.stack([_recall(scored, every, candidates.ranks < limit) for limit in LIMITS]),
+        np.stack([_recall(scored, every, contenders.ranks < limit) for limit in LIMITS]),
         _optimal_lrp(scored, judged, 1),
     )
 

@@ -29,10 +29,10 @@ from evalR.scoring.sizes import (
     MAX_DETECTIONS,
     TABLES,
     WHOLE,
-    Candidates,
+    Contenders,
     Range,
     SizeResult,
-    find_candidates,
+    find_contenders,
     score_sizes,
 )
 from utils.arrays import F64
@@ -80,14 +80,14 @@ def task_metrics(scored: Scored) -> Values:
     verdicts = judge(scored.matches, RIGHT_IOU)
     best = best_f1(scored.found, scored.matches, verdicts)
     quads = scored.found.shapes.ndim == 3
-    candidates = find_candidates(scored)
+    contenders = find_contenders(scored)
     return {
         "objects": _by_class(classes, result.ground_truths),
         "detections": _by_class(classes, result.detections),
         **_ap_tables(result),
         "slanted": _ap_tables(score_slanted(scored, SLANTED)) if quads else None,
-        "sizes": _sizes(scored, candidates),
-        "coco": _coco(scored, candidates),
+        "sizes": _sizes(scored, contenders),
+        "coco": _coco(scored, contenders),
         "aspect": _cuts(scored, ASPECTS, aspect_bins(scored.truth)) if quads else None,
         "angle_bins": _cuts(scored, ANGLES, angle_bins(scored.truth)) if quads else None,
         "best_f1": _best_f1(classes, best),
@@ -125,9 +125,9 @@ def json_values(values: Any) -> Any:
     return None if isinstance(values, float) and np.isnan(values) else values
 
 
-def _sizes(scored: Scored, candidates: Candidates) -> Values:
+def _sizes(scored: Scored, contenders: Contenders) -> Values:
     ranges = list(dict.fromkeys(area for table in TABLES.values() for area in table.values()))
-    results = dict(zip(ranges, score_sizes(scored, candidates, ranges), strict=True))
+    results = dict(zip(ranges, score_sizes(scored, contenders, ranges), strict=True))
     tables = {
         name: {size: _size(scored, area, results[area]) for size, area in table.items()}
         for name, table in TABLES.items()
@@ -145,9 +145,9 @@ def _size(scored: Scored, area: Range, result: SizeResult) -> Values:
     }
 
 
-def _coco(scored: Scored, candidates: Candidates) -> Values:
+def _coco(scored: Scored, contenders: Contenders) -> Values:
     """Return AP25, AR at most so many detections, and optimal LRP."""
-    figures, classes = score_coco(scored, candidates), scored.classes
+    figures, classes = score_coco(scored, contenders), scored.classes
     lrp = figures.lrp._asdict()
     return {
         "AP25": _mean_and_classes(classes, figures.ap25),

@@ -48,7 +48,7 @@ class SizeResult(NamedTuple):
     objects: I64  # (C,) ground truths that count
 
 
-class Candidates(NamedTuple):
+class Contenders(NamedTuple):
     """What COCO's matching looks at: D detections, G ground truths, P pairs of one image and class."""
 
     rows: I64  # (K,) detections, highest score first within an image and class, at most MAX_DETECTIONS each
@@ -58,7 +58,7 @@ class Candidates(NamedTuple):
     found_areas: F64  # (D,)
 
 
-def find_candidates(scored: Scored) -> Candidates:
+def find_contenders(scored: Scored) -> Contenders:
     """Return what the matching looks at, whatever the range of areas."""
     found, truth = scored.found, scored.truth
     order, places = by_rank(found)
@@ -68,7 +68,7 @@ def find_candidates(scored: Scored) -> Candidates:
     first_pairs = np.searchsorted(pairs.found, np.arange(len(found.labels) + 1))
     areas, found_areas = shape_areas(truth.shapes), shape_areas(found.shapes)
     rows = order[places < MAX_DETECTIONS]
-    return Candidates(rows, ranks, (first_pairs, pairs.truth, pairs.iou), areas, found_areas)
+    return Contenders(rows, ranks, (first_pairs, pairs.truth, pairs.iou), areas, found_areas)
 
 
 class RangeVerdicts(NamedTuple):
@@ -80,25 +80,25 @@ class RangeVerdicts(NamedTuple):
 
 
 def judge_range(
-    scored: Scored, candidates: Candidates, area: Range, thresholds: Sequence[float]
+    scored: Scored, contenders: Contenders, area: Range, thresholds: Sequence[float]
 ) -> RangeVerdicts:
     """Match for one range of areas at each of the thresholds."""
     truth, shape = scored.truth, (len(thresholds), len(scored.found.labels))
-    outside = [(a < area.least) | (a > area.most) for a in (candidates.areas, candidates.found_areas)]
+    outside = [(a < area.least) | (a > area.most) for a in (contenders.areas, contenders.found_areas)]
     ignored = truth.difficult | outside[0]
     verdicts, overlaps = np.full(shape, NEITHER, np.int8), np.zeros(shape)
     kinds = (ignored, truth.difficult, outside[1])
     least = np.minimum(np.array(thresholds), 1 - ROUNDING)
-    take_free(candidates.rows, candidates.pairs, kinds, least, (verdicts, overlaps))
+    take_free(contenders.rows, contenders.pairs, kinds, least, (verdicts, overlaps))
     counted = np.bincount(truth.labels[~ignored], minlength=len(scored.classes))
     return RangeVerdicts(verdicts, overlaps, counted)
 
 
-def score_sizes(scored: Scored, candidates: Candidates, ranges: Sequence[Range]) -> list[SizeResult]:
+def score_sizes(scored: Scored, contenders: Contenders, ranges: Sequence[Range]) -> list[SizeResult]:
     """Return AP and recall for each range of areas, over the thresholds of the result."""
     results = []
     for area in ranges:
-        judged = judge_range(scored, candidates, area, scored.result.thresholds)
+        judged = judge_range(scored, contenders, area, scored.result.thresholds)
         results.append(curve_figures(scored, judged))
     return results
 

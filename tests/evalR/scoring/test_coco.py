@@ -13,7 +13,7 @@ from evalR.scoring.columns import Found, Truth
 from evalR.scoring.evaluate import COCO_THRESHOLDS, score
 from evalR.scoring.metrics import measure
 from evalR.scoring.result_sets import Results
-from evalR.scoring.sizes import AI_TOD, COCO, WHOLE, find_candidates, score_sizes
+from evalR.scoring.sizes import AI_TOD, COCO, WHOLE, find_contenders, score_sizes
 
 Case = tuple[Found, Truth]
 CLASSES = ["a", "b", "c"]
@@ -119,7 +119,7 @@ def slow_lrp(case: Case, label: int) -> tuple[float, ...]:
 def test_agrees_with_plain_loops(seed: int) -> None:
     case = random_case(seed)
     scored = score(*case, CLASSES)
-    figures = score_coco(scored, find_candidates(scored))
+    figures = score_coco(scored, find_contenders(scored))
     for label in range(3):
         assert figures.ap25[label] == pytest.approx(slow_ap(case, label, 0.25), abs=1e-9, nan_ok=True)
         for row, limit in enumerate(LIMITS):
@@ -161,7 +161,7 @@ def test_limits_and_ranges_are_those_of_ai_tod() -> None:
     quads, zeros = to_quads(np.concatenate([corners, corners + 8], axis=1)), np.zeros(1600, np.int64)
     found = Found(zeros, zeros, np.linspace(1, 0.1, 1600), quads)
     scored = score(found, Truth(zeros, zeros, np.zeros(1600, bool), quads), ["a"])
-    candidates = find_candidates(scored)
+    candidates = find_contenders(scored)
     assert score_coco(scored, candidates).recalls[:, 0].tolist() == [1 / 1600, 100 / 1600, 1500 / 1600]
     sizes = dict(zip(AI_TOD, score_sizes(scored, candidates, list(AI_TOD.values())), strict=True))
     counts = {name: int(result.objects[0]) for name, result in sizes.items()}
@@ -194,7 +194,7 @@ def test_agrees_with_pycocotools(seed: int) -> None:
     found, truth = random_case(seed)
     truth = truth._replace(difficult=np.zeros_like(truth.difficult))
     scored = score(found, truth, CLASSES)
-    candidates = find_candidates(scored)
+    candidates = find_contenders(scored)
     figures = score_coco(scored, candidates)
     ranges = {"all": WHOLE, **COCO, **AI_TOD}
     evaluator = tools.COCOeval(*coco_tables(found, truth), "bbox")

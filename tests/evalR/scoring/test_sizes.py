@@ -12,9 +12,9 @@ from evalR.scoring.sizes import (
     Range,
     SizeResult,
     by_rank,
-    find_candidates,
+    find_contenders,
 )
-from evalR.scoring.sizes import score_sizes as score_candidates
+from evalR.scoring.sizes import score_sizes as score_contenders
 
 
 def boxes(rows: list[list[float]]) -> np.ndarray:
@@ -32,7 +32,7 @@ def truth(rows: list[list[float]], difficult: list[bool]) -> Truth:
 
 
 def score_sizes(scored: Scored, ranges: list[Range]) -> list[SizeResult]:
-    return score_candidates(scored, find_candidates(scored), ranges)
+    return score_contenders(scored, find_contenders(scored), ranges)
 
 
 def ap50(detections: Found, objects: Truth, area: Range) -> float:
