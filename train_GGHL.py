@@ -45,6 +45,7 @@ from evalR.scoring.best_f1 import best_thresholds
 from evalR.scoring.evaluate import EvalResult, ap_table, class_summary, mean_aps, score_all
 from modelR.build import build_method
 from modelR.training import run as runs
+from modelR.training.last_epochs import keep_epoch, write_mean
 from utils import distributed
 from utils.checkpoint import save_checkpoint
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
@@ -162,6 +163,7 @@ def run_epochs(
     config = run.config.train
     while True:
         position = train_epoch(run, batches, position)
+        keep_epoch(run, position)
         runs.save(run, position)  # before the evaluation, which can then be interrupted at any point
         row = epoch_row(run, position)
         over = position.epoch + 1 >= config.epochs
@@ -181,6 +183,8 @@ def run_epochs(
                 run.log.scalars(class_summary(last, run.config.eval.metric), position.epoch + 1)
         if run.log:
             run.log.write(row)
+        if over:
+            write_mean(run, position)
         position = runs.next_epoch(position)
         runs.save(run, position, complete=over)
         if over:
