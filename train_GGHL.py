@@ -166,6 +166,7 @@ def run_epochs(
         keep_epoch(run, position)
         runs.save(run, position)  # before the evaluation, which can then be interrupted at any point
         row = epoch_row(run, position)
+        runs.log_histograms(run, position.epoch + 1)
         over = position.epoch + 1 >= config.epochs
         if over or (position.epoch + 1) % config.eval_every == 0:
             with run.interrupts.at_once():

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from cfg.section import Positive, Section
+from cfg.section import Number, Positive, Section
 
 
 class Gains(NamedTuple):
@@ -29,7 +29,7 @@ GAINS = {
 
 
 class LossConfig(Section):
-    """Joint loss (JOL): the gains of its terms; a gain that is none is the preset's."""
+    """Joint loss (JOL): its terms, and their gains; a gain that is none is the preset's."""
 
     preset: Literal["tuned", "paper"] = "tuned"
     """Gains of the terms: chosen by measurement (docs/decisions.md), or those of the paper (spec 4)."""
@@ -38,9 +38,10 @@ class LossConfig(Section):
     classes: Positive | None = None
     """Gain of the classes; none: 1 in both presets."""
     iou: Positive | None = None
-    """Gain of the horizontal box; none: 5 tuned, 1 in the paper."""
+    """Gain of the horizontal box, and of the quads of `location`; none: 5 tuned, 1 in the paper."""
     glide: Positive | None = None
-    """Gain of the positions of the vertices on the box; none: 15 tuned, 1 in the paper."""
+    """Gain of the positions of the vertices on the box; none: 15 tuned, 1 in the paper; a third of these with
+    another `location`, which teaches them, too."""
     ratio: Positive | None = None
     """Gain of the share of the box that the quad fills; none: 16 in both presets."""
     distance: Positive | None = None
@@ -48,9 +49,46 @@ class LossConfig(Section):
     label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the class target that is spread over all classes, on top of the 0.01 of JOL."""
 
+    location: Literal["jol", "quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou"] = "jol"
+    """Error of a box: GIoU of the horizontal box (JOL), exact IoU or GIoU of the quads, or distance of their
+    Gaussians."""
+    location_beside_jol: bool = False
+    """Keep the GIoU of the horizontal box beside another `location`."""
+    kld_direction: Literal["prediction", "target", "both"] = "prediction"
+    """With location=kld: KL(prediction || target), KL(target || prediction), or their mean."""
+    regression: Literal["jol", "balanced_l1", "ghm"] = "jol"
+    """Errors of glides, area ratio and distances: squares and smooth L1 (JOL), balanced L1, or GHM-R."""
+    classification: Literal["jol", "bce", "focal", "qfl", "vfl", "ghm"] = "jol"
+    """Objectness and classes: JOL's, cross-entropy, focal loss, quality focal loss, varifocal loss, or GHM-C.
+    All but JOL's judge each logit by itself."""
+    ghm_class_bins: Number = 30
+    """Bins of the histogram of gradients of GHM-C."""
+    ghm_class_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.75
+    """Share of the earlier histogram of GHM-C that stays in each step."""
+    ghm_box_bins: Number = 10
+    """Bins of each of the three histograms of GHM-R: of glides, area ratio and distances."""
+    ghm_box_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.7
+    """Share of the earlier histograms of GHM-R that stays in each step."""
+    ghm_mu: tuple[Positive, Positive, Positive] = (0.02, 0.02, 0.15)
+    """Errors at which GHM-R goes from a square to a line: of glides, of the area ratio, and of distances in
+    strides; best 1.7 times the median error of a trained network."""
+
+    @property
+    def fault(self) -> str | None:
+        """What settings contradict each other, with the key first, or None."""
+        if self.location_beside_jol and self.location == "jol":
+            return "loss.location_beside_jol: expected false, loss.location is jol"
+        if self.kld_direction != "prediction" and self.location != "kld":
+            return f"loss.kld_direction: read with loss.location=kld alone, it is {self.location}"
+        if self.label_smoothing and self.classification in ("qfl", "vfl", "ghm"):
+            return f"loss.label_smoothing: expected 0 with loss.classification={self.classification}"
+        return None
+
     @property
     def gains(self) -> Gains:
         """The gains that count."""
         preset = GAINS[self.preset]
+        if self.location != "jol":
+            preset = preset._replace(glide=preset.glide / 3)
         chosen = (getattr(self, name) for name in Gains._fields)
         return Gains(*(b if a is None else a for a, b in zip(chosen, preset, strict=True)))

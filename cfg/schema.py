@@ -66,7 +66,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     """The network."""
     loss: LossConfig = LossConfig()
-    """Gains of the terms of the loss (JOL), for gghl and fcos_r."""
+    """The loss (JOL) of gghl and fcos_r: its terms and their gains."""
     fcos: FcosConfig = FcosConfig()
     """Label assignment of fcos_r."""
     centernet: CenternetConfig = CenternetConfig()
@@ -81,6 +81,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _ordered_ranges(self) -> "Config":
         self._check_levels()
+        if self.loss.fault:
+            raise ValueError(self.loss.fault)
         scales = self.data.training_scale
         if scales is not None and list(scales) != sorted(scales):
             raise ValueError(f"data.training_scale: expected three rising numbers, got {list(scales)}")

@@ -51,6 +51,7 @@ class Method:
 
     A head has `classes`, a Sequential whose last layer belongs to the classes.  A loss that is a module may
     hold a state in buffers: it goes into the checkpoint, and must be made equal in all processes by the loss.
+    What its `histograms()` returns, where it has any, counts by name, is logged after each epoch.
 
     `loss` gets the normaliser of the global batch: the sum of `count` over all micro-batches and processes,
     at least 1, over the number of processes.  Of a dynamic method the count is known only after the last

@@ -16,7 +16,7 @@ from dataloadR.assign.fcos import fcos_rule
 from modelR.detectors.gghl.decode import decode_level
 from modelR.detectors.gghl.detector import STRIDES, cell_quads
 from modelR.detectors.gghl.head import OrcHead, branch
-from modelR.detectors.gghl.loss import TERMS, JointLoss, at, positive_count
+from modelR.detectors.gghl.loss import JointLoss, at, positive_count
 from modelR.method import Method
 from utils.records import LevelPrediction, LevelTargets
 from utils.selection import rows_where
@@ -26,15 +26,15 @@ Prediction = tuple[LevelPrediction, Tensor]  # of a level, and the logits of its
 
 def fcos_r(config: FcosConfig, loss: LossConfig, strides: tuple[int, ...] | None) -> Method:
     """Return the method, on three levels unless told otherwise."""
-    rule = fcos_rule(config)
+    rule, own = fcos_rule(config), FcosLoss(loss)
     return Method(
         name="fcos_r",
         strides=strides or STRIDES,
-        terms=(*TERMS, "centerness"),
+        terms=(*own.joint.terms, "centerness"),
         head=FcosHead,
         targets=lambda objects, pyramid, _: build_targets(objects, pyramid, rule),
         count=positive_count,
-        loss=FcosLoss(loss),
+        loss=own,
         candidates=candidates,
     )
 
@@ -56,17 +56,22 @@ class FcosHead(nn.Module):
         return self.orc(features), self.centerness(features).squeeze(1)
 
 
-class FcosLoss:
+class FcosLoss(nn.Module):
     """JOL, and the binary cross-entropy of the centre-ness on positive cells (FCOS, section 3.3)."""
 
     def __init__(self, config: LossConfig) -> None:
+        super().__init__()
         self.joint = JointLoss(config)
 
-    def __call__(
+    def histograms(self) -> dict[str, Tensor]:
+        """Return the last histograms of gradients by name, with GHM."""
+        return self.joint.histograms()
+
+    def forward(
         self, predictions: Sequence[Prediction], targets: Sequence[LevelTargets], normalizer: Tensor
     ) -> dict[str, Tensor]:
         """Return the terms by name; `normalizer` as for `JointLoss`."""
-        terms = self.joint([level for level, _ in predictions], targets, normalizer)
+        terms: dict[str, Tensor] = self.joint([level for level, _ in predictions], targets, normalizer)
         rows = rows_where([target.owner.flatten() >= 0 for target in targets])
         errors = []
         for (_, logits), target, own in zip(predictions, targets, rows, strict=True):

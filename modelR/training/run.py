@@ -129,6 +129,16 @@ def inference_state(run: Run, thresholds: dict[str, float] | None) -> dict[str, 
     return head | origin | {"model": run.stepper.ema.module.state_dict()}
 
 
+def log_histograms(run: Run, epoch: int) -> None:
+    """Log the histograms of gradients of the last step as shares: GHM stands or falls with them."""
+    for name, counts in run.stepper.histograms.items():
+        shares = (counts / counts.sum().clamp(min=1)).tolist()
+        text = " ".join(f"{100 * share:.3g}" for share in shares)
+        logger.info("epoch %d: %s, gradients from easy to hard, %%: %s", epoch, name, text)
+        if run.log:
+            run.log.scalars({f"gradients {name}/{k:02d}": share for k, share in enumerate(shares)}, epoch)
+
+
 def save(run: Run, position: Position, complete: bool = False) -> None:
     """Write `last.pt`: all that is needed to go on as if nothing had happened."""
     state = inference_state(run, position.thresholds) | run_state(run.stepper.parts, position)

@@ -1,6 +1,6 @@
 """Optimiser step, over all of its micro-batches and processes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -71,6 +71,12 @@ class Stepper:
         """Return the state of the loss; empty where it holds none."""
         loss = self.method.loss
         return loss.state_dict() if isinstance(loss, nn.Module) else {}
+
+    @property
+    def histograms(self) -> dict[str, Tensor]:
+        """The last histograms of the loss, counts by name; none of a loss that keeps none."""
+        ask: Callable[[], dict[str, Tensor]] = getattr(self.method.loss, "histograms", dict)
+        return ask()
 
     @property
     def lr(self) -> float:

@@ -10,7 +10,7 @@ from dataloadR.assign.engine import build_targets
 from dataloadR.assign.gaussian import gaussian_rule
 from modelR.detectors.gghl.decode import decode_level
 from modelR.detectors.gghl.head import OrcHead
-from modelR.detectors.gghl.loss import TERMS, JointLoss, positive_count
+from modelR.detectors.gghl.loss import JointLoss, positive_count
 from modelR.method import Method
 from utils.quads.glides import glides_to_quads, mask_glides, settle_glides
 from utils.records import DecodedLevel, LevelPrediction
@@ -20,15 +20,15 @@ STRIDES = (8, 16, 32)
 
 def gghl(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | None) -> Method:
     """Return the method (Huang et al., TIP 2022, arXiv:2109.12848), on three levels unless told otherwise."""
-    rule = gaussian_rule(assign)
+    rule, joint = gaussian_rule(assign), JointLoss(loss)
     return Method(
         name="gghl",
         strides=strides or STRIDES,
-        terms=TERMS,
+        terms=joint.terms,
         head=OrcHead,
         targets=lambda objects, pyramid, _: build_targets(objects, pyramid, rule),
         count=positive_count,
-        loss=JointLoss(loss),
+        loss=joint,
         candidates=candidates,
     )
 

@@ -8,11 +8,24 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cfg.schema import LossConfig
+from modelR.detectors.gghl.choices import (
+    Gaps,
+    Harmony,
+    Logits,
+    class_errors,
+    gap_errors,
+    logit_errors,
+    objectness_sums,
+    quads_of,
+)
 from modelR.detectors.gghl.decode import decode_level
+from modelR.losses.location import quad_error
+from modelR.losses.quad_iou import differentiable_iou
+from modelR.losses.quality import OF_QUALITY
 from utils.hboxes import aligned_giou
 from utils.quads.glides import NEARLY_HORIZONTAL, mask_glides
 from utils.records import DecodedLevel, LevelPrediction, LevelTargets
@@ -37,6 +50,17 @@ class _Location(NamedTuple):
     ratio: Tensor  # C
     distance: Tensor  # scaled smooth L1 of the edge distances, in strides
     quality: Tensor  # exp(-(A + B + C)) in (0, 1]
+    scale: Tensor  # of A and of the distances: small boxes count up to twice
+    gaps: Gaps
+
+
+def term_names(config: LossConfig) -> tuple[str, ...]:
+    """Return the names of the terms: another location has its own, in the place of `iou` or behind it."""
+    if config.location == "jol":
+        return TERMS
+    chosen = ("iou", config.location) if config.location_beside_jol else (config.location,)
+    place = TERMS.index("iou")
+    return (*TERMS[:place], *chosen, *TERMS[place + 1 :])
 
 
 def positive_count(targets: Sequence[LevelTargets]) -> Tensor:
@@ -44,14 +68,21 @@ def positive_count(targets: Sequence[LevelTargets]) -> Tensor:
     return torch.stack([level.objectness.sum() for level in targets]).sum()
 
 
-class JointLoss:
-    """Joint loss of predictions and targets; it holds no weights, only the gains of its terms."""
+class JointLoss(nn.Module):
+    """Joint loss of predictions and targets; it holds no weights, and a state only with GHM."""
 
     def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+        self.config = config
         self.gains = config.gains
+        self.terms = term_names(config)
         self.class_soft = CLASS_SOFT + config.label_smoothing
+        self.harmony = Harmony(config)
+        self.quad_error = (
+            None if config.location == "jol" else quad_error(config.location, config.kld_direction)
+        )
 
-    def __call__(
+    def forward(
         self,
         predictions: Sequence[LevelPrediction],
         targets: Sequence[LevelTargets],
@@ -64,37 +95,108 @@ class JointLoss:
         device = predictions[0].objectness_logit.device
         with torch.autocast(device.type, enabled=False):
             rows = rows_where([target.owner.flatten() >= 0 for target in targets])
-            levels = [self._level(*level) for level in zip(predictions, targets, rows, strict=True)]
+            every = list(zip(predictions, targets, rows, strict=True))
+            if self.harmony.densities:
+                self.harmony.look([_asked(*level) for level in every], positive_count(targets))
+            levels = [self._level(*level) for level in every]
         terms = torch.stack(levels).sum(dim=0) / normalizer
-        return dict(zip(TERMS, terms.unbind(), strict=True))
+        return dict(zip(self.terms, terms.unbind(), strict=True))
+
+    def histograms(self) -> dict[str, Tensor]:
+        """Return the last histograms of gradients by name, with GHM."""
+        return self.harmony.histograms()
 
     def _level(self, prediction: LevelPrediction, target: LevelTargets, rows: Tensor) -> Tensor:
-        """Return the sums of a level, (8,), in the order of `TERMS`; `rows` are its positive cells."""
+        """Return the sums of a level, in the order of `terms`; `rows` are its positive cells."""
         gain = self.gains
         decoded = decode_level(prediction)
         location = _location_errors(decoded, target, rows)
-        foreground, background = _objectness_sums(prediction, target, rows, location.quality.detach())
+        boxes, location = self._boxes(decoded, target, rows, location)
+        if self.config.classification == "jol":
+            foreground, background = _objectness_sums(prediction, target, rows, location.quality.detach())
+            positive, negative, class_score = _class_terms(
+                prediction, target, rows, location.quality, self.class_soft
+            )
+        else:
+            foreground, background, positive, negative, class_score = self._judged(
+                prediction, target, rows, decoded
+            )
         weight = at(target.objectness, rows) * at(target.mix_weight, rows) * at(target.area_weight, rows)
-        positive, negative, class_score = _class_terms(
-            prediction, target, rows, location.quality, self.class_soft
-        )
         omega = weight * (class_score.detach() + at(target.heat, rows)) / 2
+        glide, ratio, distance = self._regressed(location)
         sums = [
             gain.objectness * foreground,
             gain.objectness * background,
             gain.classes * (positive * weight).sum(),
             gain.classes * (negative * weight).sum(),
-            gain.iou * (location.box * omega).sum(),
-            gain.glide * (location.glide * omega).sum(),
-            gain.ratio * (location.ratio * omega).sum(),
-            gain.distance * (location.distance * omega).sum(),
+            *(gain.iou * (error * omega).sum() for error in boxes),
+            gain.glide * (glide * omega).sum(),
+            gain.ratio * (ratio * omega).sum(),
+            gain.distance * (distance * omega).sum(),
         ]
         return torch.stack(sums)
+
+    def _boxes(
+        self, decoded: DecodedLevel, target: LevelTargets, rows: Tensor, location: _Location
+    ) -> tuple[list[Tensor], _Location]:
+        """Return the errors of the boxes that count, (P,) each, and the location with their quality."""
+        if self.quad_error is None:
+            return [location.box], location
+        pairs = _quad_pairs(decoded, target, rows)
+        error = location.scale * self.quad_error(*pairs, target.stride).to(location.scale.dtype)
+        boxes = [location.box, error] if self.config.location_beside_jol else [error]
+        total = torch.stack(boxes).sum(dim=0) + location.glide + location.ratio
+        return boxes, location._replace(quality=torch.exp(-total))
+
+    def _judged(
+        self, prediction: LevelPrediction, target: LevelTargets, rows: Tensor, decoded: DecodedLevel
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return foreground, background, both errors of the classes and the score, without JOL."""
+        of_objects, of_classes = logit_errors(self.config, self.harmony)
+        quality = None
+        if self.config.classification in OF_QUALITY:
+            with torch.no_grad():
+                quality = differentiable_iou(*_quad_pairs(decoded, target, rows)).to(target.heat.dtype)
+        logits = _logits(prediction, target, rows)
+        sums = objectness_sums(logits, target.mix_weight, rows, of_objects, quality)
+        return *sums, *class_errors(logits, of_classes, quality, self.config.label_smoothing)
+
+    def _regressed(self, location: _Location) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the errors of glides, area ratio and distances, (P,) each."""
+        if self.config.regression == "jol":
+            return location.glide, location.ratio, location.distance
+        of_glides, of_ratio, of_distances = gap_errors(self.config, self.harmony)
+        gaps = location.gaps
+        distance = location.scale * of_distances(gaps.distances).sum(dim=-1)
+        return of_glides(gaps.glides).sum(dim=-1), of_ratio(gaps.ratio), distance
 
 
 def at(cells: Tensor, rows: Tensor) -> Tensor:
     """Return the chosen cells of a (B, H, W, ...) map, (P, ...)."""
     return cells.flatten(0, 2)[rows]
+
+
+def _logits(prediction: LevelPrediction, target: LevelTargets, rows: Tensor) -> Logits:
+    """Return the logits of a level, in the type of its targets."""
+    objectness = prediction.objectness_logit.to(target.objectness.dtype)
+    classes = at(prediction.class_logits, rows).to(target.heat.dtype)
+    return Logits(objectness, target.objectness, target.ignore, classes, at(target.labels, rows))
+
+
+@torch.no_grad()
+def _asked(prediction: LevelPrediction, target: LevelTargets, rows: Tensor) -> tuple[Logits, Gaps]:
+    """Return what the histograms of a level are made of."""
+    gaps = _location_errors(decode_level(prediction), target, rows).gaps
+    return _logits(prediction, target, rows), gaps
+
+
+def _quad_pairs(decoded: DecodedLevel, target: LevelTargets, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return predicted and true quads of positive cells, (P, 4, 2) px float64."""
+    is_horizontal = at(target.area_ratio, rows) > NEARLY_HORIZONTAL
+    found, true = (
+        quads_of(at(side.hboxes, rows), at(side.glides, rows), is_horizontal) for side in (decoded, target)
+    )
+    return found, true
 
 
 def _location_errors(decoded: DecodedLevel, target: LevelTargets, rows: Tensor) -> _Location:
@@ -107,11 +209,13 @@ def _location_errors(decoded: DecodedLevel, target: LevelTargets, rows: Tensor) 
     glides = at(decoded.glides, rows)
     nearly_horizontal = (ratio > NEARLY_HORIZONTAL).unsqueeze(-1)
     glides = torch.where(nearly_horizontal, mask_glides(glides, found_ratio), glides)
-    glide = (glides - at(target.glides, rows)).square().sum(dim=-1)
-    ratio_error = (found_ratio - ratio).square()
+    glide_gaps, ratio_gap = glides - at(target.glides, rows), found_ratio - ratio
+    glide, ratio_error = glide_gaps.square().sum(dim=-1), ratio_gap.square()
     dists = at(decoded.edge_dists, rows) / target.stride, at(target.edge_dists, rows) / target.stride
     distance = scale * F.smooth_l1_loss(*dists, reduction="none").sum(dim=-1)
-    return _Location(box, glide, ratio_error, distance, torch.exp(-(box + glide + ratio_error)))
+    quality = torch.exp(-(box + glide + ratio_error))
+    gaps = Gaps(glide_gaps, ratio_gap, dists[0] - dists[1])
+    return _Location(box, glide, ratio_error, distance, quality, scale, gaps)
 
 
 def _objectness_sums(

@@ -1,0 +1,168 @@
+"""Loss terms in the place of JOL's, as `loss.classification` and `loss.regression` ask (spec 11.5, 11.6)."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cfg.schema import LossConfig
+from modelR.losses.ghm import (
+    GradientDensity,
+    classification_norms,
+    regression_norms,
+    smooth_gap,
+    take_shared,
+)
+from modelR.losses.quality import LogitError, balanced_l1, cross_entropy, logit_error
+from utils.quads.glides import glides_to_quads
+
+OF_LOGITS = ("objectness", "classes")  # histograms of GHM-C
+OF_GAPS = ("glide", "ratio", "distance")  # of GHM-R
+
+GapError = Callable[[Tensor], Tensor]  # differences -> errors of their shape
+
+
+class Gaps(NamedTuple):
+    """What positive cells predict less what they should."""
+
+    glides: Tensor  # (P, 4)
+    ratio: Tensor  # (P,)
+    distances: Tensor  # (P, 4) in strides
+
+
+class Logits(NamedTuple):
+    """What the classification of a level is asked."""
+
+    objectness: Tensor  # (B, H, W)
+    mask: Tensor  # (B, H, W) objectness targets
+    ignore: Tensor  # (B, H, W) bool
+    classes: Tensor  # (P, C) of positive cells
+    labels: Tensor  # (P,)
+
+
+class Harmony(nn.Module):
+    """Histograms of GHM-C and GHM-R, those that the settings ask for, by name."""
+
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+        of_logits, of_gaps = config.classification == "ghm", config.regression == "ghm"
+        self.densities = nn.ModuleDict()
+        for name in OF_LOGITS if of_logits else ():
+            self.densities[name] = GradientDensity(config.ghm_class_bins, config.ghm_class_momentum)
+        for name in OF_GAPS if of_gaps else ():
+            self.densities[name] = GradientDensity(config.ghm_box_bins, config.ghm_box_momentum)
+        self.mu = dict(zip(OF_GAPS, config.ghm_mu, strict=True))
+        self.objects = torch.ones(())  # of the last batch, in all processes
+
+    @torch.no_grad()
+    def look(self, levels: Iterable[tuple[Logits, Gaps]], objects: Tensor) -> None:
+        """Move the histograms by all levels of a batch; `objects` (): positive cells of this process."""
+        counts: dict[str, Tensor] = {}
+        for logits, gaps in levels:
+            for name, norms, valid in self._norms(logits, gaps):
+                if name in self.densities:
+                    counts[name] = counts.get(name, 0) + self._of(name).count(norms, valid)
+        densities = [self._of(name) for name in counts]
+        self.objects = take_shared(densities, list(counts.values()), objects).clamp(min=1)
+
+    def _norms(self, logits: Logits, gaps: Gaps) -> Iterable[tuple[str, Tensor, Tensor | None]]:
+        yield "objectness", classification_norms(logits.objectness, logits.mask), ~logits.ignore
+        hot = F.one_hot(logits.labels, logits.classes.shape[-1]).to(logits.classes.dtype)
+        yield "classes", classification_norms(logits.classes, hot), None
+        for name, own in zip(self.mu, gaps, strict=True):
+            yield name, regression_norms(own, self.mu[name]), None
+
+    def _of(self, name: str) -> GradientDensity:
+        density = self.densities[name]
+        assert isinstance(density, GradientDensity)
+        return density
+
+    def logit_error(self, name: str) -> LogitError:
+        """Return GHM-C of the histogram `name`."""
+
+        def error(logits: Tensor, targets: Tensor) -> Tensor:
+            return self._weights(name, classification_norms(logits, targets)) * cross_entropy(logits, targets)
+
+        return error
+
+    def gap_error(self, name: str) -> GapError:
+        """Return GHM-R of the histogram `name`."""
+        mu = self.mu[name]
+        return lambda gaps: self._weights(name, regression_norms(gaps, mu)) * smooth_gap(gaps, mu)
+
+    def _weights(self, name: str, norms: Tensor) -> Tensor:
+        """Return weights that add up to the number of objects: what all terms are divided by afterwards.
+
+        The loss of the paper is a mean over the examples of a batch, whose size no normaliser of ours counts.
+        """
+        density = self._of(name)
+        return density.weights(norms) * (self.objects / density.counts.sum().clamp(min=1)).to(norms.dtype)
+
+    def histograms(self) -> dict[str, Tensor]:
+        """Return the last counts by name, (bins,) each, of all processes."""
+        return {name: self._of(name).counts for name in self.densities}
+
+
+def logit_errors(config: LossConfig, harmony: Harmony) -> tuple[LogitError, LogitError]:
+    """Return the errors of objectness and of classes."""
+    match config.classification:
+        case "jol":
+            raise ValueError("JOL judges objectness and classes together")
+        case "ghm":
+            return harmony.logit_error("objectness"), harmony.logit_error("classes")
+        case name:
+            return logit_error(name), logit_error(name)
+
+
+def gap_errors(config: LossConfig, harmony: Harmony) -> tuple[GapError, GapError, GapError]:
+    """Return the errors of glides, area ratio and distances."""
+    if config.regression == "ghm":
+        return harmony.gap_error("glide"), harmony.gap_error("ratio"), harmony.gap_error("distance")
+    return balanced_l1, balanced_l1, balanced_l1
+
+
+def quads_of(hboxes: Tensor, glides: Tensor, is_horizontal: Tensor) -> Tensor:
+    """Return the quads (P, 4, 2) of boxes and glides (P, 4), the boxes themselves where the truth is one.
+
+    Whether the prediction calls itself horizontal does not matter, so that its glides always learn.
+    Float64: rounding must not turn a side of no length around.
+    """
+    glides = torch.where(is_horizontal.unsqueeze(-1), 0.0, glides)
+    return glides_to_quads(hboxes.double(), glides.double())
+
+
+def objectness_sums(
+    logits: Logits, mix: Tensor, rows: Tensor, error: LogitError, quality: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the sums of cells with an object and without, () each; fuzzy cells belong to both.
+
+    Args:
+        logits: of a level.
+        mix: (B, H, W) weights.
+        rows: positive cells.
+        error: of each logit.
+        quality: (P,) what the target of a positive cell is multiplied by; None: 1.
+    """
+    mask = wanted = logits.mask
+    if quality is not None:
+        flat = mask.flatten()
+        wanted = flat.index_put((rows,), flat[rows] * quality).view_as(mask)
+    errors = error(logits.objectness, wanted) * mix
+    return (errors * mask).sum(), (errors * (1 - mask) * ~logits.ignore).sum()
+
+
+def class_errors(
+    logits: Logits, error: LogitError, quality: Tensor | None, smoothing: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the errors of the true class and of the others, and the score of the true class, (P,) each."""
+    labels, classes = logits.labels.unsqueeze(-1), logits.classes.shape[-1]
+    hot = F.one_hot(logits.labels, classes).to(logits.classes.dtype)
+    wanted = (1 - smoothing) * hot + smoothing / classes if smoothing else hot
+    if quality is not None:
+        wanted = wanted * quality.unsqueeze(-1)
+    errors = error(logits.classes, wanted)
+    positive = errors.gather(-1, labels).squeeze(-1)
+    score = logits.classes.gather(-1, labels).squeeze(-1).sigmoid()
+    return positive, errors.sum(dim=-1) - positive, score
