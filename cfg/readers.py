@@ -2,7 +2,7 @@
 
 OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
-    "fcos_r": ("fcos.", "loss."),
+    "fcos_r": ("fcos.", "loss.", "assign.rule", "assign.ga_", "assign.tal_", "assign.warmup_steps"),
     "centernet_r": ("centernet.",),
 }
 OWNED = ("assign.", "loss.", "fcos.", "centernet.")  # sections that not every detector reads
