@@ -11,7 +11,7 @@ def ranks_in_groups(group: Tensor, values: Tensor, groups: int) -> Tensor:
         group: (K,) int64 of each row, below `groups`.
         values: (K,)
     """
-    order = values.argsort(descending=True, stable=True)
+    order = falling_keys(values).argsort(stable=True)
     order = order[group[order].argsort(stable=True)]
     counts = torch.zeros(groups, dtype=torch.long, device=group.device)
     counts.index_add_(0, group, torch.ones_like(group))
@@ -19,6 +19,12 @@ def ranks_in_groups(group: Tensor, values: Tensor, groups: int) -> Tensor:
     ranks = torch.empty_like(group)
     ranks[order] = torch.arange(len(group), device=group.device) - start[group[order]]
     return ranks
+
+
+def falling_keys(values: Tensor) -> Tensor:
+    """Return int64 keys (K,) that rise where values (K,) fall: these are sorted several times as fast."""
+    bits = (0.0 - values.double()).view(torch.int64)  # of which 0 has one sign
+    return bits ^ ((bits >> 63) & torch.iinfo(torch.int64).max)  # those of negative numbers rise backwards
 
 
 def ranked_table(group: Tensor, rank: Tensor, values: Tensor, shape: tuple[int, int], spare: float) -> Tensor:

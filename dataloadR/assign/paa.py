@@ -4,8 +4,10 @@ Source: PAA (arXiv:2007.08103); spec 11.7.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cfg.schema import AssignConfig
@@ -24,14 +26,23 @@ from dataloadR.assign.pairs import (
 from dataloadR.assign.shapes import Pyramid
 from dataloadR.assign.simota import class_costs
 from utils.records import LevelTargets, Objects
-from utils.selection import on_device
+from utils.selection import on_device, rows_where
 
 LEAST_OVERLAP = 0.1  # of an anchor with its object, where there is one
 ROUNDING = 1e-6
 PER_LEVEL = 9  # cells of least cost that an object looks at on each level
-MAX_ITERATIONS = 100
+MAX_ITERATIONS, AT_ONCE = 100, 10  # in all, and until settled rows are left out
 GAIN = 1e-3  # of the mean log-likelihood; below it the mixture is settled
 LEAST_VARIANCE = 1e-6  # added to each
+
+
+class Mixture(NamedTuple):
+    """Two Gaussians for each of M rows."""
+
+    means: Tensor  # (M, 2)
+    variances: Tensor  # (M, 2)
+    weights: Tensor  # (M, 2)
+    likelihood: Tensor  # (M, 1) mean of the logarithms, before the last step
 
 
 def paa_targets(
@@ -101,48 +112,62 @@ def good_counts(costs: Tensor) -> Tensor:
 def fit_mixture(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Return log-likelihoods of values (M, n), and whether each belongs to the lower of two Gaussians.
 
-    Expectation and maximisation of each row by itself, over its `real` values (M, n), which rise; a row that
-    is settled stays as it is.
+    Expectation and maximisation of each row by itself, over its `real` values (M, n), which rise.  Rows that
+    are settled stay as they are, and are left out now and then.
     """
-    share = real.to(values.dtype)
-    number = share.sum(dim=-1, keepdim=True).clamp(min=1)
+    number = real.sum(dim=-1, keepdim=True)
     low = values.narrow(-1, 0, 1)
     high = torch.where(real, values, -torch.inf).amax(dim=-1, keepdim=True).clamp(min=low)
     means = torch.cat([low, high], dim=-1)
-    variances, weights = torch.ones_like(means), torch.full_like(means, 0.5)
-    before = torch.full_like(number, -torch.inf)
-    active = number >= 2
-    for _ in range(MAX_ITERATIONS):
-        likely, parts = _expected(values, means, variances, weights)
-        mean = (likely * share).sum(dim=-1, keepdim=True) / number
-        fitted = _fitted(values, parts * share.unsqueeze(1), number)
-        old = (means, variances, weights)
-        means, variances, weights = (torch.where(active, a, b) for a, b in zip(fitted, old, strict=True))
-        active = active & (mean - before >= GAIN)
-        before = mean
-        if active.device.type == "cpu" and not active.any():
+    mixture = Mixture(
+        means, torch.ones_like(means), torch.full_like(means, 0.5), low.new_full(low.shape, -torch.inf)
+    )
+    (rows,) = rows_where([number.squeeze(-1) >= 2])
+    for _ in range(MAX_ITERATIONS // AT_ONCE):
+        if not len(rows):
             break
-    likely, parts = _expected(values, means, variances, weights)
+        own = Mixture(*(field[rows] for field in mixture))
+        own, active = _iterated(own, values[rows], real[rows])
+        mixture = Mixture(*(a.index_copy(0, rows, b) for a, b in zip(mixture, own, strict=True)))
+        (left,) = rows_where([active])
+        rows = rows[left]
+    likely, parts = _expected(values, mixture)
     first, second = parts.unbind(1)
-    lower = torch.where(means.narrow(-1, 0, 1) <= means.narrow(-1, 1, 1), first >= second, second > first)
-    return likely, lower
+    low, high = (mixture.means.narrow(-1, k, 1) for k in range(2))
+    return likely, torch.where(low <= high, first >= second, second > first)
 
 
-def _expected(values: Tensor, means: Tensor, variances: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _iterated(mixture: Mixture, values: Tensor, real: Tensor) -> tuple[Mixture, Tensor]:
+    """Return mixtures some iterations further, and which rows (M,) are not settled."""
+    share = real.to(values.dtype)
+    number = share.sum(dim=-1, keepdim=True)
+    active = torch.ones_like(number, dtype=torch.bool)
+    for _ in range(AT_ONCE):
+        likely, parts = _expected(values, mixture)
+        mean = (likely * share).sum(dim=-1, keepdim=True) / number
+        fitted = _fitted(values, parts * share.unsqueeze(1), number, mean)
+        gains = mean - mixture.likelihood >= GAIN
+        pairs = zip(fitted, mixture, strict=True)
+        mixture = Mixture(*(torch.where(active, a, b) for a, b in pairs))
+        active = active & gains
+    return mixture, active.squeeze(-1)
+
+
+def _expected(values: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
     """Return log-likelihoods (M, n) and the shares (M, 2, n) of the two Gaussians in the values (M, n)."""
-    mean, variance, weight = (own.unsqueeze(-1) for own in (means, variances, weights))
-    away = (values.unsqueeze(1) - mean).square() / variance
-    logs = weight.log() - 0.5 * (math.log(2 * math.pi) + variance.log() + away)
-    whole = logs.logsumexp(dim=1)
-    return whole, (logs - whole.unsqueeze(1)).exp()
+    mean, variance, weight = (field.unsqueeze(-1) for field in mixture[:3])
+    scale = weight.log() - 0.5 * (math.log(2 * math.pi) + variance.log())
+    first, second = (scale - (0.5 / variance) * (values.unsqueeze(1) - mean).square()).unbind(1)
+    share = (first - second).sigmoid()
+    return first + F.softplus(second - first), torch.stack([share, 1 - share], dim=1)
 
 
-def _fitted(values: Tensor, parts: Tensor, number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return means, variances and weights (M, 2) of the shares (M, 2, n) of the values (M, n)."""
+def _fitted(values: Tensor, parts: Tensor, number: Tensor, likelihood: Tensor) -> Mixture:
+    """Return the mixtures of the shares (M, 2, n) of the values (M, n)."""
     tiny = torch.finfo(values.dtype).tiny
     mass = parts.sum(dim=-1)
     divisor = mass.clamp(min=tiny)
     means = (parts * values.unsqueeze(1)).sum(dim=-1) / divisor
     away = (values.unsqueeze(1) - means.unsqueeze(-1)).square()
     variances = (parts * away).sum(dim=-1) / divisor + LEAST_VARIANCE
-    return means, variances, (mass / number).clamp(min=tiny)
+    return Mixture(means, variances, (mass / number).clamp(min=tiny), likelihood)

@@ -14,8 +14,8 @@ from torch import Tensor
 from cfg.schema import AssignConfig
 from dataloadR.assign.engine import ignore_map
 from dataloadR.assign.shapes import Level, Pyramid, Shapes, object_shapes, on_map
-from utils.quads.clip import convex_intersection_areas
-from utils.quads.geometry import quad_areas
+from utils.quads.clip import boxes_meet, convex_intersection_areas
+from utils.quads.geometry import quad_areas, quads_to_hboxes
 from utils.quads.iou import aligned_quad_iou
 from utils.records import Objects
 from utils.selection import expanded_rows, on_device, rows_where
@@ -51,7 +51,7 @@ class Guesses(NamedTuple):
 
 
 def survey(objects: Objects, pyramid: Pyramid, config: AssignConfig) -> Survey:
-    """Return what is known of a batch; objects of at most `assign.min_side`, and off the map, take no part."""
+    """Return what is known of a batch; objects of at most `assign.min_side`, or off the map, stay out."""
     shapes = object_shapes(objects.quads)
     longest = shapes.sizes.amax(dim=-1)
     takes_part = ~objects.ignore & (longest > config.min_side) & on_map(shapes, pyramid)
@@ -158,8 +158,12 @@ def depths(quads: Tensor, pairs: CellPairs) -> Tensor:
     x, y = (edges / length.clamp(min=torch.finfo(quads.dtype).tiny).unsqueeze(-1)).unbind(-1)
     far = torch.where(length > 0, 0.0, torch.inf)  # an edge between equal vertices bounds nothing
     far = torch.where((quad_areas(quads) > 0).unsqueeze(-1), far, -torch.inf)
-    away_x, away_y = (pairs.points.unsqueeze(-2) - quads[pairs.owner]).unbind(-1)
-    sides: Tensor = x[pairs.owner] * away_y - y[pairs.owner] * away_x + far[pairs.owner]
+    middle = quads.mean(dim=-2)  # near it numbers are small, and exact
+    from_x, from_y = (middle.unsqueeze(-2) - quads).unbind(-1)
+    lines = torch.stack([x, y, x * from_y - y * from_x + far], dim=-1)  # (M, 4, 3)
+    x, y, of_middle = lines[pairs.owner].unbind(-1)
+    right, down = (pairs.points - middle[pairs.owner]).unsqueeze(-2).unbind(-1)
+    sides: Tensor = x * down - y * right + of_middle
     return sides.amin(dim=-1)
 
 
@@ -181,8 +185,11 @@ def convex_overlaps(a: Tensor, b: Tensor) -> Tensor:
 
 def guessed_overlaps(known: Survey, pairs: CellPairs, guesses: Guesses) -> Tensor:
     """Return the IoU (K,) float64 of what the cells predict with their objects."""
-    quads = known.shapes.quads[pairs.owner]
-    return convex_overlaps(guesses.quads[pairs.cell].to(quads.dtype), quads).double()
+    quads = guesses.quads.to(known.shapes.quads.dtype)
+    boxes = quads_to_hboxes(quads)[pairs.cell], known.shapes.hboxes[pairs.owner]
+    (rows,) = rows_where([boxes_meet(*boxes)])
+    found = convex_overlaps(quads[pairs.cell[rows]], known.shapes.quads[pairs.owner[rows]])
+    return found.new_zeros(len(pairs.cell), dtype=torch.float64).index_copy_(0, rows, found.double())
 
 
 def guessed_logits(known: Survey, pairs: CellPairs, guesses: Guesses) -> Tensor:
