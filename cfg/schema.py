@@ -4,9 +4,11 @@ YAML files in this folder state only what differs; ``section.key=value`` on the 
 Sections are frozen; a module takes its own section or plain values, only scripts see `Config`.
 """
 
+from typing import get_args
+
 from pydantic import model_validator
 
-from cfg.assign import AssignConfig
+from cfg.assign import OF_GGHL, AssignConfig
 from cfg.augment import AugmentConfig
 from cfg.centernet import CenternetConfig
 from cfg.data import DataConfig
@@ -62,7 +64,7 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     """Probabilities and ranges of the training augmentations, per image."""
     assign: AssignConfig = AssignConfig()
-    """Label assignment (OLA) of gghl: which cells learn an object."""
+    """Label assignment: which cells learn an object, of gghl and in part of fcos_r."""
     model: ModelConfig = ModelConfig()
     """The network."""
     loss: LossConfig = LossConfig()
@@ -83,6 +85,7 @@ class Config(Section):
         self._check_levels()
         if self.loss.fault:
             raise ValueError(self.loss.fault)
+        self._check_rule()
         scales = self.data.training_scale
         if scales is not None and list(scales) != sorted(scales):
             raise ValueError(f"data.training_scale: expected three rising numbers, got {list(scales)}")
@@ -91,6 +94,16 @@ class Config(Section):
                 f"augment.scale_range: expected [low, high], got {list(self.augment.scale_range)}"
             )
         return self
+
+    def _check_rule(self) -> None:
+        """Raise where the rule of assignment belongs to another head."""
+        if self.model.detector == "fcos_r" and self.assign.rule in OF_GGHL:
+            rules = get_args(AssignConfig.model_fields["rule"].annotation)
+            others = ", ".join(rule for rule in rules if rule not in OF_GGHL)
+            raise ValueError(
+                f"assign.rule: expected one of {others} for fcos_r, got {self.assign.rule}, which goes with "
+                "the head of gghl alone"
+            )
 
     def _check_levels(self) -> None:
         """Raise where strides and bounds between levels do not belong together."""

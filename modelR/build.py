@@ -34,9 +34,11 @@ def build_method(config: Config, num_classes: int) -> Method:
     """
     match config.model.detector:
         case "gghl":
-            return gghl(config.assign, config.loss, config.model.strides)
+            return gghl(config.assign, config.loss, config.model.strides, config.train.accumulate)
         case "fcos_r":
-            return fcos_r(config.fcos, config.loss, config.model.strides)
+            return fcos_r(
+                config.fcos, config.loss, config.model.strides, config.assign, config.train.accumulate
+            )
         case "gghl_hbb":
             return gghl_hbb(config.assign, config.loss, config.model.strides)
         case "centernet_r":

@@ -100,7 +100,8 @@ def test_the_settings_of_others_are_refused_by_name() -> None:
     load_config(None, ["fcos.min_centerness=0.05"])  # as it is anyway
     text = config_text(load_config(yaml_of("fcos_r")))
     assert "assign.min_side" in text
-    assert "assign.rule" not in text
+    assert "assign.rule" in text
+    assert "assign.level_bounds" not in text
     assert "centernet." not in text
     assert load_config_text(text, "config.yaml") == load_config(yaml_of("fcos_r"))
 

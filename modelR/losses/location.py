@@ -1,4 +1,4 @@
-"""Errors of predicted quads against true ones, by name: what `loss.location` chooses (spec 11.4).
+"""Errors of predicted quads against true ones, by name: what `loss.location` chooses (spec 12.4).
 
 Each gives 0 for equal quads, the same at every size and place, and gradients to all four vertices.
 """
