@@ -62,11 +62,11 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     """Probabilities and ranges of the training augmentations, per image."""
     assign: AssignConfig = AssignConfig()
-    """Label assignment (OLA) of gghl: which cells learn an object."""
+    """Label assignment (OLA) of gghl, lo_det and npmmr: which cells learn an object."""
     model: ModelConfig = ModelConfig()
     """The network."""
     loss: LossConfig = LossConfig()
-    """Gains of the terms of the loss (JOL), for gghl and fcos_r."""
+    """Gains of the terms of the loss (JOL), for all but centernet_r."""
     fcos: FcosConfig = FcosConfig()
     """Label assignment of fcos_r."""
     centernet: CenternetConfig = CenternetConfig()

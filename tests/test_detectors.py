@@ -95,7 +95,7 @@ def test_the_settings_of_others_are_refused_by_name() -> None:
         ConfigError, match=r"fcos\.min_centerness: read by fcos_r alone, model\.detector is gghl"
     ):
         load_config(None, ["fcos.min_centerness=0.1"])
-    with pytest.raises(ConfigError, match=r"loss\.iou: read by gghl and fcos_r alone"):
+    with pytest.raises(ConfigError, match=r"loss\.iou: read by gghl, fcos_r, lo_det and npmmr alone"):
         load_config(yaml_of("centernet_r"), ["loss.iou=2"])
     load_config(None, ["fcos.min_centerness=0.05"])  # as it is anyway
     text = config_text(load_config(yaml_of("fcos_r")))
@@ -125,7 +125,7 @@ def test_levels_and_bounds_belong_together(words: list[str], message: str) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model.detector=yolo"], r"model\.detector: expected gghl, fcos_r or centernet_r, got 'yolo'"),
+        (["model.detector=yolo"], r"model\.detector: expected gghl, .* or npmmr, got 'yolo'"),
         (["model.detector=centernet_r", "model.strides=8"], r"model\.strides: expected none, centernet_r"),
     ],
 )
