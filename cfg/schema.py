@@ -64,11 +64,11 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     """Probabilities and ranges of the training augmentations, per image."""
     assign: AssignConfig = AssignConfig()
-    """Label assignment: which cells learn an object, of gghl and in part of fcos_r."""
+    """Label assignment: which cells learn an object, of all but centernet_r, and in part of fcos_r."""
     model: ModelConfig = ModelConfig()
     """The network."""
     loss: LossConfig = LossConfig()
-    """The loss (JOL) of gghl and fcos_r: its terms and their gains."""
+    """The loss (JOL) of all but centernet_r: its terms and their gains."""
     fcos: FcosConfig = FcosConfig()
     """Label assignment of fcos_r."""
     centernet: CenternetConfig = CenternetConfig()

@@ -95,7 +95,9 @@ def test_the_settings_of_others_are_refused_by_name() -> None:
         ConfigError, match=r"fcos\.min_centerness: read by fcos_r alone, model\.detector is gghl"
     ):
         load_config(None, ["fcos.min_centerness=0.1"])
-    with pytest.raises(ConfigError, match=r"loss\.iou: read by gghl, fcos_r and gghl_hbb alone"):
+    with pytest.raises(
+        ConfigError, match=r"loss\.iou: read by gghl, fcos_r, gghl_hbb, lo_det and npmmr alone"
+    ):
         load_config(yaml_of("centernet_r"), ["loss.iou=2"])
     load_config(None, ["fcos.min_centerness=0.05"])  # as it is anyway
     text = config_text(load_config(yaml_of("fcos_r")))
