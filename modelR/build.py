@@ -20,6 +20,7 @@ from modelR.detectors.gghl.detector import gghl
 from modelR.detectors.gghl_hbb import gghl_hbb
 from modelR.layers import scaled_channels, scaled_repeats
 from modelR.method import Method
+from modelR.necks.center import CenterNeck
 from modelR.necks.fpn import WIDTH, FpnNeck
 from modelR.necks.pafpn import BLOCK_REPEATS, PafpnNeck
 from modelR.necks.top_down import TopDownNeck
@@ -108,6 +109,8 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
             f"model.neck: expected none or fpn, {method.name} has levels at strides "
             f"{', '.join(map(str, method.strides))} and {config.neck} none beyond {method.taps[-1]}"
         )
+    if config.neck == "center" and len(method.strides) > 1:
+        raise UserError(f"model.neck: expected another than center, which has one level, for {method.name}")
     width, depth = size_factors(config)
     channels = scaled_channels(WIDTH, width)
     match config.neck:
@@ -115,6 +118,8 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
             return method.neck
         case "top_down":
             return TopDownNeck
+        case "center":
+            return CenterNeck
         case "fpn":
             return partial(FpnNeck, width=channels)
         case "pafpn":
