@@ -188,7 +188,7 @@ def test_ai_tod_is_read_as_it_comes(folders: dict[str, str], data: Path) -> None
 def test_ai_tod_from_the_download_to_its_figures(data: Path) -> None:
     objects = ai_tod_download(data, AI_TOD_FOLDERS[0])
     for words in lines_of("AI-TOD", data):
-        run([*words, "data.image_size=64"] if words[1] == "train_GGHL.py" else words)
+        run(words)
     metrics = json.loads(Path("runs/ai_tod-gghl_pro/eval-test/metrics.json").read_text())
     assert metrics["protocol"]["classes"] == list(AI_TOD)
     assert metrics["protocol"]["objects"] == objects["test"]

@@ -13,7 +13,7 @@ from cfg.load import load_config
 from evalR.inference.load import load_detector
 from modelR.training.last_epochs import epoch_files, mean_weights
 from tests.test_training import AfterSteps
-from tests.training_runs import assert_same, last_state
+from tests.training_runs import assert_same, finish, last_state, start
 from utils.checkpoint import averaged_weights, load_checkpoint, save_checkpoint
 from utils.interrupts import Interrupted
 
@@ -92,6 +92,18 @@ def test_more_epochs_and_a_damaged_file(words: list[str], caplog: pytest.LogCapt
     assert load_checkpoint("runs/more/mean.pt")["epochs"] == [2]
     assert "left out of mean.pt: runs/more/epochs/0001.pt: expected" in caplog.text
     assert "train.average_last=2: the weights of 1 epoch are there" in caplog.text
+
+
+@pytest.mark.slow
+def test_two_processes_leave_one_mean(words: list[str]) -> None:
+    finish(start([*words, *LONG, "train.epochs=2", "train.sync_bn=false", "train.name=two"], 2))
+    states = kept("two")
+    assert list(states) == [1, 2]
+    assert_same(states[2], averaged_weights(last_state("two")))
+    mean = load_checkpoint("runs/two/mean.pt")["model"]
+    for key, value in numpy_mean(list(states.values())).items():
+        if mean[key].is_floating_point():
+            np.testing.assert_allclose(mean[key].numpy(), value, rtol=1e-6, atol=1e-9)
 
 
 def test_nothing_is_kept_by_default(words: list[str]) -> None:
