@@ -18,6 +18,8 @@ BOUNDS = {  # between the levels of a detector
     "npmmr": "assign.level_bounds",
 }
 
+THREE_LEVELS = ("lo_det", "npmmr")  # detectors whose levels are at strides 8, 16 and 32 whatever is asked
+
 
 def is_read(detector: str, key: str) -> bool:
     """Return whether a detector reads the setting ``section.key``."""

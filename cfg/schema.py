@@ -17,7 +17,7 @@ from cfg.fcos import FcosConfig
 from cfg.loss import GAINS, Gains, LossConfig
 from cfg.model import ModelConfig
 from cfg.predict import OutputFormat, PredictConfig
-from cfg.readers import BOUNDS
+from cfg.readers import BOUNDS, THREE_LEVELS
 from cfg.section import (
     SIZE_STEP,
     Count,
@@ -111,7 +111,8 @@ class Config(Section):
         if key is None:
             return
         section, _, name = key.partition(".")
-        strides, bounds = self.model.strides or (8, 16, 32), getattr(getattr(self, section), name)
+        chosen = None if self.model.detector in THREE_LEVELS else self.model.strides  # refused with the model
+        strides, bounds = chosen or (8, 16, 32), getattr(getattr(self, section), name)
         if len(bounds) != len(strides) - 1 or list(bounds) != sorted(set(bounds)):
             raise ValueError(
                 f"{key}: expected {len(strides) - 1} rising numbers, one between each two of the levels at "

@@ -54,11 +54,12 @@ def build_method(config: Config, num_classes: int) -> Method:
         case "lo_det":
             from modelR.detectors.lo_det import lo_det  # deformable convolutions: others need not wait
 
-            return lo_det(config.assign, config.loss, config.model.strides, size_factors(config.model)[0])
+            width, _ = size_factors(config.model)
+            return lo_det(config.assign, config.loss, config.model.strides, width, config.train.accumulate)
         case "npmmr":
             from modelR.detectors.npmmr import npmmr
 
-            return npmmr(config.assign, config.loss, config.model.strides)
+            return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
         case other:
             raise UserError(f"model.detector: expected one of {', '.join(OWN)}, got '{other}'")
 

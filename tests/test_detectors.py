@@ -84,7 +84,7 @@ def test_overfits_eight_images(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     words = [f"data.root={root}", *OVERFIT]
     if not is_real:
         words += ["data.image_size=256"]
-    if name == "centernet_r" or (name == "gghl_pro" and is_real):  # half as many steps are enough
+    if name in ("centernet_r", "npmmr") or (name == "gghl_pro" and is_real):  # half as many steps do
         words += ["train.epochs=4", "train.eval_every=4"]
     result = train_GGHL.train(load_config(yaml_of(name), words), "eight")
     assert mean_ap(result, "voc12", 0.5) >= 0.90
@@ -118,6 +118,7 @@ def test_the_settings_of_others_are_refused_by_name() -> None:
         (["model.strides=8,32"], r"model\.strides: expected strides that double"),
         (["assign.level_bounds=9,9"], r"assign\.level_bounds: expected 2 rising numbers"),
         (["model.detector=fcos_r", "fcos.level_bounds=9"], r"fcos\.level_bounds: expected 2 rising"),
+        (["model.detector=lo_det", "assign.level_bounds=9"], r"assign\.level_bounds: expected 2 rising"),
     ],
 )
 def test_levels_and_bounds_belong_together(words: list[str], message: str) -> None:
@@ -130,6 +131,8 @@ def test_levels_and_bounds_belong_together(words: list[str], message: str) -> No
     [
         (["model.detector=yolo"], r"model\.detector: expected one of gghl, fcos_r, .*got 'yolo'"),
         (["model.detector=centernet_r", "model.strides=8"], r"model\.strides: expected none, centernet_r"),
+        (["model.detector=lo_det", "model.strides=4,8,16,32"], r"model\.strides: expected none, lo_det"),
+        (["model.detector=npmmr", "model.strides=16,32"], r"model\.strides: expected none, npmmr"),
     ],
 )
 def test_unknown_detectors_are_said_before_data_are_read(

@@ -19,16 +19,21 @@ from utils.records import LevelPrediction
 GROUPS = {8: 2, 16: 4, 32: 8}  # of the shuffle in the head of each stride
 
 
-def lo_det(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | None, width: float) -> Method:
-    """Return the method; `width` multiplies the channels of its neck.
+def lo_det(
+    assign: AssignConfig,
+    loss: LossConfig,
+    strides: tuple[int, ...] | None,
+    width: float = 1.0,
+    micro_batches: int = 1,
+) -> Method:
+    """Return the method; `width` multiplies the channels of its neck, the rest is as for `gghl`.
 
     Raises:
         UserError: strides other than its three.
     """
     check_three_levels("lo_det", strides)
-    return replace(
-        gghl(assign, loss, STRIDES), name="lo_det", head=LightHead, neck=partial(LightNeck, width=width)
-    )
+    own = gghl(assign, loss, STRIDES, micro_batches)
+    return replace(own, name="lo_det", head=LightHead, neck=partial(LightNeck, width=width))
 
 
 def check_three_levels(name: str, strides: tuple[int, ...] | None) -> None:

@@ -22,14 +22,17 @@ from utils.records import LevelPrediction
 SHAPE_CHANNELS = (4, 4)  # edges, glides
 
 
-def npmmr(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | None) -> Method:
-    """Return the method.
+def npmmr(
+    assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | None, micro_batches: int = 1
+) -> Method:
+    """Return the method; all is as for `gghl`.
 
     Raises:
         UserError: strides other than its three.
     """
     check_three_levels("npmmr", strides)
-    return replace(gghl(assign, loss, STRIDES), name="npmmr", head=RefinedHead, neck=MsrNeck)
+    own = gghl(assign, loss, STRIDES, micro_batches)
+    return replace(own, name="npmmr", head=RefinedHead, neck=MsrNeck)
 
 
 class RefinedHead(nn.Module):

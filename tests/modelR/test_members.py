@@ -146,6 +146,15 @@ def test_a_batch_gives_what_its_images_give(name: str) -> None:
 def test_other_levels_and_no_classes_are_refused(name: str) -> None:
     message = rf"model\.strides: expected none, {name} has three levels at strides 8, 16 and 32"
     with pytest.raises(UserError, match=message):
-        network(name, "model.strides=16,32", "assign.level_bounds=100")
+        network(name, "model.strides=16,32")
     with pytest.raises(ValueError, match="at least one class, got 0"):
         network(name, "model.size=nano", classes=0)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_rules_that_look_at_predictions_count_micro_batches(name: str) -> None:
+    words = ("model.size=nano", "assign.rule=tal", "train.accumulate=4")
+    plain = build_model(load_config(None, words), 3).method.targets
+    own = network(name, *words).method
+    assert own.is_dynamic
+    assert own.targets.warmup == plain.warmup > 0  # type: ignore[attr-defined]
