@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-AT_ONCE = 1 << 12  # pairs whose tables fit the cache of a CPU core
+AT_ONCE = 1 << 14  # pairs whose tables fit the cache of a CPU core
 
 # x, y of the eight vertices of K pairs, (8, K) float64 -> values (K,), their gradients by x, by y (8, K)
 Piece = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]

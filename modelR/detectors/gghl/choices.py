@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cfg.schema import LossConfig
@@ -41,6 +40,11 @@ class Logits(NamedTuple):
     classes: Tensor  # (P, C) of positive cells
     labels: Tensor  # (P,)
 
+    @property
+    def hot(self) -> Tensor:
+        """1 where the class is the true one, else 0, (P, C)."""
+        return torch.zeros_like(self.classes).scatter(-1, self.labels.unsqueeze(-1), 1.0)
+
 
 class Harmony(nn.Module):
     """Histograms of GHM-C and GHM-R, those that the settings ask for, by name."""
@@ -59,20 +63,25 @@ class Harmony(nn.Module):
     @torch.no_grad()
     def look(self, levels: Iterable[tuple[Logits, Gaps]], objects: Tensor) -> None:
         """Move the histograms by all levels of a batch; `objects` (): positive cells of this process."""
-        counts: dict[str, Tensor] = {}
-        for logits, gaps in levels:
-            for name, norms, valid in self._norms(logits, gaps):
-                if name in self.densities:
-                    counts[name] = counts.get(name, 0) + self._of(name).count(norms, valid)
-        densities = [self._of(name) for name in counts]
-        self.objects = take_shared(densities, list(counts.values()), objects).clamp(min=1)
+        kept = [self._norms(*level) for level in levels]
+        densities = {name: self._of(name) for name in self.densities}
+        counts = [
+            torch.stack([own.count(*norms[name]) for norms in kept]).sum(dim=0)
+            for name, own in densities.items()
+        ]
+        self.objects = take_shared(list(densities.values()), counts, objects).clamp(min=1)
 
-    def _norms(self, logits: Logits, gaps: Gaps) -> Iterable[tuple[str, Tensor, Tensor | None]]:
-        yield "objectness", classification_norms(logits.objectness, logits.mask), ~logits.ignore
-        hot = F.one_hot(logits.labels, logits.classes.shape[-1]).to(logits.classes.dtype)
-        yield "classes", classification_norms(logits.classes, hot), None
-        for name, own in zip(self.mu, gaps, strict=True):
-            yield name, regression_norms(own, self.mu[name]), None
+    def _norms(self, logits: Logits, gaps: Gaps) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """Return the gradient norms of a level by histogram, and which of them count; None: all."""
+        norms: dict[str, tuple[Tensor, Tensor | None]] = {}
+        if "objectness" in self.densities:
+            norms["objectness"] = classification_norms(logits.objectness, logits.mask), ~logits.ignore
+            norms["classes"] = classification_norms(logits.classes, logits.hot), None
+        if "glide" in self.densities:
+            norms |= {
+                n: (regression_norms(own, self.mu[n]), None) for n, own in zip(OF_GAPS, gaps, strict=True)
+            }
+        return norms
 
     def _of(self, name: str) -> GradientDensity:
         density = self.densities[name]
@@ -158,8 +167,9 @@ def class_errors(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the errors of the true class and of the others, and the score of the true class, (P,) each."""
     labels, classes = logits.labels.unsqueeze(-1), logits.classes.shape[-1]
-    hot = F.one_hot(logits.labels, classes).to(logits.classes.dtype)
-    wanted = (1 - smoothing) * hot + smoothing / classes if smoothing else hot
+    wanted = logits.hot
+    if smoothing:
+        wanted = (1 - smoothing) * wanted + smoothing / classes
     if quality is not None:
         wanted = wanted * quality.unsqueeze(-1)
     errors = error(logits.classes, wanted)
