@@ -141,11 +141,14 @@ def test_the_neck_of_the_detector_is_the_default() -> None:
 
 
 def test_necks_that_are_not_there_are_named() -> None:
-    with pytest.raises(
-        ConfigError, match=r"model\.neck: .*'top_down', 'fpn' or 'pafpn', got 'bifpn'"
-    ) as caught:
+    with pytest.raises(ConfigError, match=r"model\.neck: .*'top_down', 'fpn', .*, got 'bifpn'") as caught:
         load_config(None, ["model.neck=bifpn"])
     assert "\n" not in str(caught.value)
+
+
+def test_the_neck_of_one_level_is_refused_for_three() -> None:
+    with pytest.raises(UserError, match=r"model\.neck: expected another than center, which has one level"):
+        choose_neck(ModelConfig(neck="center"), GGHL)
 
 
 @pytest.mark.parametrize("neck", ["top_down", "pafpn"])
