@@ -264,18 +264,13 @@ def epoch_row(run: runs.Run, position: Position) -> dict[str, float]:
     means = {name: float(loss / max(position.steps, 1)) for name, loss in position.sums.items()}
     seconds, images = max(position.seconds, 1e-9), position.steps * run.config.train.batch_size
     row = {"epoch": position.epoch + 1, "lr": run.stepper.lr, "images_per_second": images / seconds}
-    row |= {"data_wait_share": position.waited / seconds}
-    return row | means
+    return row | {"data_wait_share": position.waited / seconds} | means
 
 
 def evaluate_now(
     run: runs.Run, annotations: Sequence[Annotation], epoch: int
 ) -> tuple[EvalResult, dict[str, float]]:
-    """Score the averaged weights, each process its share of the images; leave a picture grid.
-
-    Returns:
-        The result, and the thresholds of the best F1 by class.
-    """
+    """Score the averaged weights, return also the thresholds of the best F1 by class, leave a picture grid."""
     distributed.share_buffers(run.stepper.ema.module)
     detections = predict_shared(run.stepper.ema.module, annotations, run.config, run.device)
     boxes = run.stepper.ema.module.method.is_horizontal
