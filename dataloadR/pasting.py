@@ -48,7 +48,7 @@ def random_paste(
     if donor is None:
         return target
     count = int(rng.integers(1, config.copy_paste_objects + 1))
-    rows = rng.permutation(separable(donor, config.copy_paste_overlap))[:count]
+    rows = rng.permutation(separable_objects(donor, config.copy_paste_overlap))[:count]
     moves = find_places(target, donor.annotation.quads, rows.tolist(), config.copy_paste_overlap, rng)
     return paste_objects(target, donor, moves)
 
@@ -61,7 +61,7 @@ def to_polygons(quads: NDArray[np.floating]) -> NDArray[np.object_]:
     return polygons
 
 
-def separable(source: LazyImage, most: float) -> NDArray[np.int64]:
+def separable_objects(source: LazyImage, most: float) -> NDArray[np.int64]:
     """Return the rows of the objects that can be cut out: not difficult, whole, and alone in their quad.
 
     An object with more than `most` of another one in its quad, as a harbour with ships, would take that along

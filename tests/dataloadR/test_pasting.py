@@ -19,7 +19,7 @@ from dataloadR.pasting import (
     paste_objects,
     quad_shares,
     random_paste,
-    separable,
+    separable_objects,
 )
 from utils.images import read_image
 from utils.records import Annotation
@@ -106,9 +106,9 @@ def test_what_can_be_cut_out() -> None:
     boxes = [(0, 0, 60, 60), (10, 10, 20, 20), (90, 10, 110, 20), (120, 50, 130, 60), (70, 70, 80, 80)]
     source = lazy(upright(*boxes), difficult=[0, 0, 0, 0, 1])
     # the first holds the second, the fourth leaves the image, the fifth is difficult
-    assert separable(source, 0.1).tolist() == [1, 2]
-    assert separable(source, 1.0).tolist() == [0, 1, 2]
-    assert separable(lazy(upright()), 0.1).tolist() == []
+    assert separable_objects(source, 0.1).tolist() == [1, 2]
+    assert separable_objects(source, 1.0).tolist() == [0, 1, 2]
+    assert separable_objects(lazy(upright()), 0.1).tolist() == []
 
 
 @pytest.mark.parametrize("seed", range(20))
