@@ -270,7 +270,7 @@ def epoch_row(run: runs.Run, position: Position) -> dict[str, float]:
 def evaluate_now(
     run: runs.Run, annotations: Sequence[Annotation], epoch: int
 ) -> tuple[EvalResult, dict[str, float]]:
-    """Score the averaged weights; return thresholds of the best F1 by class, too, and leave a picture grid."""
+    """Score the averaged weights; return thresholds of the best F1 by class, too, and leave pictures."""
     distributed.share_buffers(run.stepper.ema.module)
     detections = predict_shared(run.stepper.ema.module, annotations, run.config, run.device)
     boxes = run.stepper.ema.module.method.is_horizontal

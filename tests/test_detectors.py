@@ -10,7 +10,6 @@ from cfg.load import ConfigError, config_text, load_config, load_config_text
 from dataloadR.demo.scenes import write_demo_scenes
 from evalR.inference.load import load_detector
 from evalR.scoring.evaluate import mean_ap
-from tests.paths import DATA
 from tests.test_overfit import WORDS as OVERFIT
 from tests.test_overfit import eight_images
 from tests.test_training import PLAIN, AfterSteps
@@ -78,13 +77,10 @@ def test_two_processes_equal_one(name: str, words: list[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_overfits_eight_images(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    is_real = (DATA / "dior-r-mini").is_dir()
     root = eight_images(tmp_path, scene_size=256)
     monkeypatch.chdir(tmp_path)
-    words = [f"data.root={root}", *OVERFIT]
-    if not is_real:
-        words += ["data.image_size=256"]
-    if name in ("centernet_r", "npmmr") or (name == "gghl_pro" and is_real):  # half as many steps do
+    words = [f"data.root={root}", *OVERFIT, "data.image_size=256"]
+    if name in ("centernet_r", "npmmr"):  # half as many steps do
         words += ["train.epochs=4", "train.eval_every=4"]
     result = train_GGHL.train(load_config(yaml_of(name), words), "eight")
     assert mean_ap(result, "voc12", 0.5) >= 0.90
