@@ -19,7 +19,8 @@ class ModelConfig(Section):
     """Pixels per cell of the pyramid levels, finest first, each twice the one before, where the detector lets
     one choose; none: its own."""
     size: Literal["nano", "small", "medium", "large"] = "large"
-    """Of darknet53: 2.8, 11, 33 or 69 million parameters (large: the paper's); timm's have their own."""
+    """Of darknet53: 2.8, 11, 33 or 69 million parameters (large: the paper's); mobilenet_v2 and the necks
+    shrink alike, mit_b1 and timm's have their own size."""
     backbone: str = "darknet53"
     """darknet53; darknet53_edges (of npmmr), mobilenet_v2 (of lo_det), mit_b1; or timm/NAME: any network of
     timm with features at the strides up to 32."""

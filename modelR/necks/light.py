@@ -73,7 +73,7 @@ class Shuffled(nn.Module):
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
         self.groups = groups
-        self.right = separable(channels // 2)
+        self.right = separable_unit(channels // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         left, right = x.chunk(2, dim=1)
@@ -86,7 +86,7 @@ class Doubled(nn.Module):
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
         self.groups = groups
-        self.right = separable(channels)
+        self.right = separable_unit(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return shuffle_channels(torch.cat([x, self.right(x)], dim=1), self.groups)
@@ -127,7 +127,7 @@ class GatedDepthwise(nn.Module):
         return y
 
 
-def separable(channels: int) -> nn.Sequential:
+def separable_unit(channels: int) -> nn.Sequential:
     """Return a depthwise 3x3 convolution with batch norm alone, and a 1x1 unit."""
     return nn.Sequential(depthwise(channels, 3), ConvUnit(channels, channels, 1))
 
