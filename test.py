@@ -272,7 +272,8 @@ def score_detections(
     truth = to_truth(annotations)
     evaluation = measure(detector.classes, truth, Results(to_found(detections), None), protocol)
     write_metrics(folder, evaluation.metrics)
-    sys.stdout.write(write_metrics_text(folder, evaluation, config.eval.metric))
+    is_horizontal = detector.model.method.is_horizontal
+    sys.stdout.write(write_metrics_text(folder, evaluation, config.eval.metric, is_horizontal))
     rows = list(zip(annotations, detections, strict=True))
     prediction_grid(rows, detector.classes, folder / "predictions.jpg", config.predict.threshold)
     return evaluation

@@ -45,6 +45,7 @@ from evalR.scoring.best_f1 import best_thresholds
 from evalR.scoring.evaluate import EvalResult, ap_table, class_summary, mean_aps, score_all
 from modelR.build import build_method
 from modelR.training import run as runs
+from modelR.training.last_epochs import keep_epoch, write_mean
 from utils import distributed
 from utils.checkpoint import save_checkpoint
 from utils.cli import HelpFormatter, parse_words, pick_device, run_script
@@ -162,6 +163,7 @@ def run_epochs(
     config = run.config.train
     while True:
         position = train_epoch(run, batches, position)
+        keep_epoch(run, position)
         runs.save(run, position)  # before the evaluation, which can then be interrupted at any point
         row = epoch_row(run, position)
         runs.log_histograms(run, position.epoch + 1)
@@ -182,6 +184,8 @@ def run_epochs(
                 run.log.scalars(class_summary(last, run.config.eval.metric), position.epoch + 1)
         if run.log:
             run.log.write(row)
+        if over:
+            write_mean(run, position)
         position = runs.next_epoch(position)
         runs.save(run, position, complete=over)
         if over:
@@ -260,21 +264,17 @@ def epoch_row(run: runs.Run, position: Position) -> dict[str, float]:
     means = {name: float(loss / max(position.steps, 1)) for name, loss in position.sums.items()}
     seconds, images = max(position.seconds, 1e-9), position.steps * run.config.train.batch_size
     row = {"epoch": position.epoch + 1, "lr": run.stepper.lr, "images_per_second": images / seconds}
-    row |= {"data_wait_share": position.waited / seconds}
-    return row | means
+    return row | {"data_wait_share": position.waited / seconds} | means
 
 
 def evaluate_now(
     run: runs.Run, annotations: Sequence[Annotation], epoch: int
 ) -> tuple[EvalResult, dict[str, float]]:
-    """Score the averaged weights, each process its share of the images; leave a picture grid.
-
-    Returns:
-        The result, and the thresholds of the best F1 by class.
-    """
+    """Score the averaged weights; return thresholds of the best F1 by class, too, and leave pictures."""
     distributed.share_buffers(run.stepper.ema.module)
     detections = predict_shared(run.stepper.ema.module, annotations, run.config, run.device)
-    scored = score_all(detections, annotations, run.classes)
+    boxes = run.stepper.ema.module.method.is_horizontal
+    scored = score_all(detections, annotations, run.classes, boxes=boxes)
     thresholds = best_thresholds(scored)
     if run.log:
         rows = list(zip(annotations, detections, strict=True))
@@ -289,7 +289,8 @@ def report_training(run: runs.Run, last: EvalResult) -> None:
     if run.log:
         run.log.close()
         save_curves(run.folder / "results.csv", run.folder / "curves.png")
-        sys.stdout.write(ap_table(last, run.config.eval.metric) + f"\nresults: {run.folder}\n")
+        boxes = run.stepper.ema.module.method.is_horizontal
+        sys.stdout.write(ap_table(last, run.config.eval.metric, boxes) + f"\nresults: {run.folder}\n")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from dataloadR.demo.scenes import write_demo_scenes
 ROOT = Path(__file__).parents[1]
 SECONDS = 60
 WAIT = 10  # s in which the helpers of a run that has ended end
+LIBRARIES = ("OpenBLAS error",)  # C code that says what it lacks and ends the process itself
 RASTER = {"width": 200, "height": 150, "count": 3, "dtype": "uint8", "driver": "GTiff", "crs": "EPSG:32633"}
 
 
@@ -144,6 +145,7 @@ def start(words: Sequence[str], at: Path, seconds: float) -> list[str]:
     text = log.read_text(errors="replace")
     last = (text.strip().splitlines() or [""])[-1][:300]
     found_errors = code == 1 and "datasets_tools check" in words[-1]  # what `check` says of bad data
+    found_errors |= last.startswith(LIBRARIES)
     ended_badly = "Traceback" in text or code < 0 or code in (134, 135, 137, 139)
     if not faults and (ended_badly or (code == 1 and not found_errors)):
         faults.append(f"exit code {code}: {last}")

@@ -38,8 +38,14 @@ class AugmentConfig(Section):
     """The share of the other image is drawn from Beta(x, x) (spec 6.5)."""
     mosaic: Fraction = 0.0
     """Probability of four images around a random centre."""
+    copy_paste: Fraction = 0.0
+    """Probability that objects of another image are pasted in, cut out along their quads."""
+    copy_paste_objects: Number = 5
+    """At most so many objects at once; drawn from 1 to it."""
+    copy_paste_overlap: Fraction = 0.1
+    """Largest share of the smaller of two objects, one of them pasted, that may lie in the other."""
     close_epochs: Count = 0
-    """The last epochs, without mosaic and mixup."""
+    """The last epochs, without mosaic, mixup and copy-paste."""
     multi_scale_steps: Count = 2
     """Input sizes vary by up to so many steps of 32 pixels, up and down; 0: one size, faster on a CPU."""
     multi_scale_every: Number = 10

@@ -13,20 +13,26 @@ class ModelConfig(Section):
     """The network (spec 5)."""
 
     detector: str = "gghl"
-    """What predicts quads and how it learns them: gghl, fcos_r, centernet_r (docs/detectors.md)."""
+    """What predicts quads and how it learns them: gghl, fcos_r, centernet_r, gghl_hbb, lo_det, npmmr
+    (docs/detectors.md)."""
     strides: tuple[Annotated[int, Field(ge=4, le=32)], ...] | None = None
     """Pixels per cell of the pyramid levels, finest first, each twice the one before, where the detector lets
     one choose; none: its own."""
     size: Literal["nano", "small", "medium", "large"] = "large"
-    """Of darknet53: 2.8, 11, 33 or 69 million parameters (large: the paper's); timm's have their own."""
+    """Of darknet53: 2.8, 11, 33 or 69 million parameters (large: the paper's); mobilenet_v2 and the necks
+    shrink alike, mit_b1 and timm's have their own size."""
     backbone: str = "darknet53"
-    """darknet53, or timm/NAME: any network of timm with features at the strides up to 32."""
+    """darknet53; darknet53_edges (of npmmr), mobilenet_v2 (of lo_det), mit_b1; or timm/NAME: any network of
+    timm with features at the strides up to 32."""
+    neck: Literal["top_down", "fpn", "pafpn", "center"] | None = None
+    """What joins the features of the backbone: top_down (of gghl), fpn, pafpn, or center (of centernet_r, one
+    level); none: the detector's own."""
     freeze: Annotated[int, Field(ge=0, le=5)] = 0
     """So many first stages of the backbone do not learn: all up to stride 2**freeze."""
     dropblock: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     """Probability that a block of features is dropped in training; none: 0.1 for large, 0 below."""
     weights: str | None = None
-    """A file for the backbone alone: Darknet's .weights for large, .pth or .safetensors for timm/NAME; bare
+    """A file for the backbone alone: Darknet's .weights for large, .pth or .safetensors for all others; bare
     names are looked up in weight/. To start from a whole run: train.init."""
     pretrained: bool = False
     """Fetch timm's own weights for the backbone timm/NAME from the network at the first use."""

@@ -2,12 +2,23 @@
 
 OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
-    "fcos_r": ("fcos.", "loss."),
+    "fcos_r": ("fcos.", "loss.", "assign.rule", "assign.ga_", "assign.tal_", "assign.warmup_steps"),
     "centernet_r": ("centernet.",),
+    "gghl_hbb": ("assign.level_bounds", "assign.heat_threshold", "loss."),
+    "lo_det": ("assign.", "loss."),
+    "npmmr": ("assign.", "loss."),
 }
 OWNED = ("assign.", "loss.", "fcos.", "centernet.")  # sections that not every detector reads
 SHARED = ("assign.min_side",)  # of these, what all read
-BOUNDS = {"gghl": "assign.level_bounds", "fcos_r": "fcos.level_bounds"}  # between the levels of a detector
+BOUNDS = {  # between the levels of a detector
+    "gghl": "assign.level_bounds",
+    "fcos_r": "fcos.level_bounds",
+    "gghl_hbb": "assign.level_bounds",
+    "lo_det": "assign.level_bounds",
+    "npmmr": "assign.level_bounds",
+}
+
+THREE_LEVELS = ("lo_det", "npmmr")  # detectors whose levels are at strides 8, 16 and 32 whatever is asked
 
 
 def is_read(detector: str, key: str) -> bool:
@@ -17,4 +28,5 @@ def is_read(detector: str, key: str) -> bool:
 
 def readers(key: str) -> str:
     """Return the detectors that read a setting, in words."""
-    return " and ".join(name for name in OWN if is_read(name, key))
+    *others, last = (name for name in OWN if is_read(name, key))
+    return f"{', '.join(others)} and {last}" if others else last

@@ -4,9 +4,11 @@ YAML files in this folder state only what differs; ``section.key=value`` on the 
 Sections are frozen; a module takes its own section or plain values, only scripts see `Config`.
 """
 
+from typing import get_args
+
 from pydantic import model_validator
 
-from cfg.assign import AssignConfig
+from cfg.assign import OF_GGHL, AssignConfig
 from cfg.augment import AugmentConfig
 from cfg.centernet import CenternetConfig
 from cfg.data import DataConfig
@@ -15,7 +17,7 @@ from cfg.fcos import FcosConfig
 from cfg.loss import GAINS, Gains, LossConfig
 from cfg.model import ModelConfig
 from cfg.predict import OutputFormat, PredictConfig
-from cfg.readers import BOUNDS
+from cfg.readers import BOUNDS, THREE_LEVELS
 from cfg.section import (
     SIZE_STEP,
     Count,
@@ -62,11 +64,11 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     """Probabilities and ranges of the training augmentations, per image."""
     assign: AssignConfig = AssignConfig()
-    """Label assignment (OLA) of gghl: which cells learn an object."""
+    """Label assignment: which cells learn an object, of all but centernet_r, and in part of fcos_r."""
     model: ModelConfig = ModelConfig()
     """The network."""
     loss: LossConfig = LossConfig()
-    """The loss (JOL) of gghl and fcos_r: its terms and their gains."""
+    """The loss (JOL) of all but centernet_r: its terms and their gains."""
     fcos: FcosConfig = FcosConfig()
     """Label assignment of fcos_r."""
     centernet: CenternetConfig = CenternetConfig()
@@ -83,6 +85,7 @@ class Config(Section):
         self._check_levels()
         if self.loss.fault:
             raise ValueError(self.loss.fault)
+        self._check_rule()
         scales = self.data.training_scale
         if scales is not None and list(scales) != sorted(scales):
             raise ValueError(f"data.training_scale: expected three rising numbers, got {list(scales)}")
@@ -92,13 +95,24 @@ class Config(Section):
             )
         return self
 
+    def _check_rule(self) -> None:
+        """Raise where the rule of assignment belongs to another head."""
+        if self.model.detector == "fcos_r" and self.assign.rule in OF_GGHL:
+            rules = get_args(AssignConfig.model_fields["rule"].annotation)
+            others = ", ".join(rule for rule in rules if rule not in OF_GGHL)
+            raise ValueError(
+                f"assign.rule: expected one of {others} for fcos_r, got {self.assign.rule}, which goes with "
+                "the head of gghl alone"
+            )
+
     def _check_levels(self) -> None:
         """Raise where strides and bounds between levels do not belong together."""
         key = BOUNDS.get(self.model.detector)
         if key is None:
             return
         section, _, name = key.partition(".")
-        strides, bounds = self.model.strides or (8, 16, 32), getattr(getattr(self, section), name)
+        chosen = None if self.model.detector in THREE_LEVELS else self.model.strides  # refused with the model
+        strides, bounds = chosen or (8, 16, 32), getattr(getattr(self, section), name)
         if len(bounds) != len(strides) - 1 or list(bounds) != sorted(set(bounds)):
             raise ValueError(
                 f"{key}: expected {len(strides) - 1} rising numbers, one between each two of the levels at "

@@ -40,6 +40,8 @@ class TrainConfig(Section):
     """Decay of the averaged weights, those that are evaluated and kept."""
     ema_tau: Positive = 2000.0
     """Steps; the decay ramps as 1 - exp(-step / tau)."""
+    average_last: Count = 0
+    """The weights of so many last epochs are kept, and their mean becomes mean.pt beside best.pt; 0: none."""
     init: str | None = None
     """A checkpoint or a run's folder to start from; what does not fit, such as the outputs of other classes,
     starts anew. Bare names are looked up in weight/."""

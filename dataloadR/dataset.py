@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from cfg.schema import AugmentConfig, DataConfig
 from dataloadR.geometric import LazyImage, place_image, place_source, random_matrix
 from dataloadR.mixing import random_mixup, random_mosaic
+from dataloadR.pasting import random_paste
 from dataloadR.photometric import draw_hsv, scale_hsv
 from dataloadR.reader import ImageReader
 from utils.arrays import F32, U8
@@ -86,6 +87,8 @@ class RotatedDataset(Dataset[Sample]):
         self.min_side = min_side
         self.seed = seed
         self.epochs = epochs
+        pastes = augment is not None and augment.copy_paste > 0
+        self.donors = np.flatnonzero([pastes and (a.difficult == 0).any() for a in self.annotations])
         # for each image a factor of the scale that fills the input, without `augment`; None: 1
         self.shrinks: Sequence[float] | None = None
 
@@ -108,10 +111,10 @@ class RotatedDataset(Dataset[Sample]):
         raise ImageError(f"{self.annotations[index].image_path}: {ATTEMPTS} other images are unreadable, too")
 
     def _augment_of(self, epoch: int) -> AugmentConfig | None:
-        """Return the augmentations of an epoch: the last ones go without mosaic and mixup."""
+        """Return the augmentations of an epoch: the last ones go without mosaic, mixup and copy-paste."""
         if self.augment is None or self.epochs is None or epoch < self.epochs - self.augment.close_epochs:
             return self.augment
-        return self.augment.model_copy(update={"mosaic": 0.0, "mixup": 0.0})
+        return self.augment.model_copy(update={"mosaic": 0.0, "mixup": 0.0, "copy_paste": 0.0})
 
     def _letterboxed(self, index: int, size: Size) -> Sample:
         annotation = self.annotations[index]
@@ -133,14 +136,23 @@ class RotatedDataset(Dataset[Sample]):
         return self._augmented(int(rng.integers(len(self))), size, augment, rng)
 
     def _coloured(self, row: int, augment: AugmentConfig, rng: np.random.Generator) -> LazyImage:
-        """Return an image to be decoded, in colours drawn now."""
+        """Return an image to be decoded, in colours and with objects of another one that are drawn now."""
         factors = draw_hsv(augment, rng)
+        source = random_paste(self._source(row), partial(self._random_donor, row, rng), augment, rng)
 
         def read(reduce: int) -> U8:
-            image = self.images.read(row, reduce)
+            image = source.read(reduce)
             return scale_hsv(image, factors) if factors else image
 
-        return LazyImage(self.annotations[row], self.images.size(row), read)
+        return source._replace(read=read)
+
+    def _source(self, row: int) -> LazyImage:
+        return LazyImage(self.annotations[row], self.images.size(row), partial(self.images.read, row))
+
+    def _random_donor(self, row: int, rng: np.random.Generator) -> LazyImage | None:
+        """Draw another image with objects; None where there is none."""
+        others = self.donors[self.donors != row]
+        return self._source(int(rng.choice(others))) if len(others) else None
 
     def _augmented(self, row: int, size: Size, augment: AugmentConfig, rng: np.random.Generator) -> Sample:
         if rng.random() < augment.mosaic:

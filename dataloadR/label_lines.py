@@ -15,7 +15,8 @@ HEADER = re.compile(
 )  # `gsd:0.4`, `'gsd':0.4`, `# by hand`
 LIST_FIELDS = 15  # x_min y_min x_max y_max class x1 .. y4 ratio angle (spec 1.1)
 OLD_LIST_FIELDS = 14  # without the angle, as lists once were
-DOTA_FORM = "8 coordinates, a class and a difficult flag"
+BOX_FIELDS = 5  # x_min y_min x_max y_max class: of horizontal boxes (spec 10.5)
+DOTA_FORM = "8 coordinates (4 of a box), a class and a difficult flag"
 SHOWN = 80  # characters of a bad line in a message
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # as Windows programs write text
@@ -109,6 +110,7 @@ def to_numbers(fields: list[str], names: list[str], place: str) -> list[float]:
 
 
 CORNERS = [f"{axis}{vertex}" for vertex in "1234" for axis in "xy"]
+BOX_CORNERS = (0, 1, 2, 1, 2, 3, 0, 3)  # of x_min y_min x_max y_max, clockwise from the upper left
 LIST_NAMES = ["x_min", "y_min", "x_max", "y_max", "the class index", *CORNERS, "the area ratio", "the angle"]
 
 
@@ -135,7 +137,7 @@ def parse_line(text: str, path: Path, number: int, scored: bool = False) -> Labe
     """Return the object of a label line, or None for a header line.
 
     A line whose 9th field is no number is DOTA, `x1 y1 .. x4 y4 class [difficult]`; else it is
-    `class_index x1 y1 .. x4 y4 [difficult]`.
+    `class_index x1 y1 .. x4 y4 [difficult]`; `x_min y_min x_max y_max class [difficult]` is a box.
 
     Args:
         scored: take a score for the flag, as `predict.py` writes it, too.
@@ -147,6 +149,8 @@ def parse_line(text: str, path: Path, number: int, scored: bool = False) -> Labe
     place = f"{path}:{number}"
     if is_header(text):
         return None
+    if len(fields) in (BOX_FIELDS, BOX_FIELDS + 1) and not _is_number(fields[4]):
+        fields = [*(fields[k] for k in BOX_CORNERS), *fields[4:]]
     if len(fields) not in (9, 10):
         shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
         raise AnnotationError(f"{place}: expected {DOTA_FORM}, got {len(fields)} fields: {shown!r}")
@@ -183,11 +187,12 @@ def _looks_like_object(token: str) -> bool:
 def _parse_token(token: str, path: Path, number: int) -> LabelledQuad:
     place = f"{path}:{number}"
     fields = token.split(",")
-    if len(fields) not in (LIST_FIELDS, OLD_LIST_FIELDS):
-        message = f"expected {LIST_FIELDS} comma-separated numbers, got {len(fields)}: {token!r}"
+    if len(fields) not in (LIST_FIELDS, OLD_LIST_FIELDS, BOX_FIELDS):
+        message = f"expected {LIST_FIELDS} comma-separated numbers (5 of a box), got {len(fields)}: {token!r}"
         raise AnnotationError(f"{place}: {message}")
     values = to_numbers(fields, LIST_NAMES[: len(fields)], place)
-    return LabelledQuad(values[5:13], to_index(fields[4], "the class index", place), 0, number)
+    corners = values[5:13] or [values[k] for k in BOX_CORNERS]
+    return LabelledQuad(corners, to_index(fields[4], "the class index", place), 0, number)
 
 
 def parse_list_line(text: str, path: Path, number: int) -> tuple[str, list[LabelledQuad]]:

@@ -6,41 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets_tools.known_formats import READERS, WRITERS
 from utils.cli import HelpFormatter, parse_options, run_script
 
-SOURCES = (  # what `known_formats` reads
-    "coco",
-    "cvat",
-    "dior-r",
-    "dota",
-    "fair1m",
-    "hrsc2016",
-    "hrsc2016-ships",
-    "icdar",
-    "label-studio",
-    "labelme",
-    "list",
-    "rolabelimg",
-    "sku110k-r",
-    "ssdd",
-    "ucas-aod",
-    "visdrone",
-    "voc",
-    "xanylabeling",
-    "yolo",
-    "yolo-obb",
-)
-TARGETS = (  # and writes
-    "coco",
-    "coco-rotated",
-    "cvat",
-    "dota",
-    "labelme",
-    "list",
-    "rolabelimg",
-    "xanylabeling",
-    "yolo-obb",
-)
 ANGLES = ("degrees", "degrees-ccw", "radians", "radians-ccw")  # of `dataloadR.formats.angles`
 DESCRIPTION = """\
 Convert the labels of a data set, and put the images beside them.
@@ -112,9 +80,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", metavar="SRC", type=Path, help="folder of the data set, or its label file")
     parser.add_argument("target", metavar="DST", type=Path, help="folder to write")
     add = parser.add_argument
-    known = f"{', '.join(SOURCES)}; default: told from the files"
-    add("--from", dest="source_format", choices=SOURCES, metavar="F", default="", help=known)
-    add("--to", dest="target_format", required=True, choices=TARGETS, metavar="F", help=", ".join(TARGETS))
+    known = f"{', '.join(READERS)}; default: told from the files"
+    add("--from", dest="source_format", choices=tuple(READERS), metavar="F", default="", help=known)
+    add(
+        "--to",
+        dest="target_format",
+        required=True,
+        choices=tuple(WRITERS),
+        metavar="F",
+        help=", ".join(WRITERS),
+    )
     for words, settings in OPTIONS.items():
         add(words, **settings)
     return parser

@@ -1,44 +1,107 @@
-"""The label formats that `convert` knows: how each is read and written."""
+"""The label formats that `convert` knows: how each is read and written.
 
-from collections.abc import Callable, Iterator, Sequence
+Functions are imported when a format is used, so that `--help` need not wait for what they need.
+"""
+
+from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dataloadR.formats.coco import read_coco
-from dataloadR.formats.notes import Notes
-from dataloadR.formats.records import LabelledImage
-from dataloadR.formats.yolo import read_yolo
-from datasets_tools.formats.coco_writing import write_coco
-from datasets_tools.formats.comma_lines import read_icdar, read_visdrone
-from datasets_tools.formats.cvat import read_cvat, write_cvat
-from datasets_tools.formats.dior_r import read_dior_r
-from datasets_tools.formats.dota import read_dota, write_dota
-from datasets_tools.formats.fair1m import read_fair1m
-from datasets_tools.formats.hrsc2016 import read_hrsc2016
-from datasets_tools.formats.label_studio import read_label_studio
-from datasets_tools.formats.labelme import read_labelme, write_labelme
-from datasets_tools.formats.rolabelimg import read_rolabelimg, write_rolabelimg
-from datasets_tools.formats.sku110k import read_sku110k
-from datasets_tools.formats.ssdd import read_ssdd
-from datasets_tools.formats.training_list import read_training_list, write_list
-from datasets_tools.formats.ucas_aod import read_ucas_aod
-from datasets_tools.formats.xanylabeling import read_xanylabeling, write_xanylabeling
-from datasets_tools.formats.yolo_writing import write_yolo
-from utils.errors import Faults
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-Read = Callable[[Path, Faults, Notes], Iterator[LabelledImage]]
-Write = Callable[[Sequence[LabelledImage], Path, Notes], None]
+    from dataloadR.formats.notes import Notes
+    from dataloadR.formats.records import LabelledImage
+    from utils.errors import Faults
+
+Read = Callable[["Path", "Faults", "Notes"], "Iterator[LabelledImage]"]
+Write = Callable[["Sequence[LabelledImage]", "Path", "Notes"], None]
+
+
+class Reader(NamedTuple):
+    """How a format is read: source, faults and notes in, images out."""
+
+    function: Callable[[], Callable[..., Any]]
+    takes: tuple[str, ...] = ()  # by name, of `format_readers`
+
+
+class Writer(NamedTuple):
+    """How a format is written: images, target and notes in."""
+
+    function: Callable[[], Callable[..., Any]]
+    image_folder: str  # where the images of a split lie, {} being the split
+    takes: tuple[str, ...] = ()  # by name, of `writers`
+    needs_size: bool = True
+
+
+READERS = {
+    "coco": Reader(lambda: import_module("dataloadR.formats.coco").read_coco, ("angle",)),
+    "cvat": Reader(lambda: import_module("datasets_tools.formats.cvat").read_cvat),
+    "dior-r": Reader(lambda: import_module("datasets_tools.formats.dior_r").read_dior_r),
+    "dota": Reader(lambda: import_module("datasets_tools.formats.dota").read_dota, ("classes",)),
+    "fair1m": Reader(lambda: import_module("datasets_tools.formats.fair1m").read_fair1m),
+    "hrsc2016": Reader(lambda: import_module("datasets_tools.formats.hrsc2016").read_hrsc2016),
+    "hrsc2016-ships": Reader(
+        lambda: partial(import_module("datasets_tools.formats.hrsc2016").read_hrsc2016, one_class="ship")
+    ),
+    "icdar": Reader(lambda: import_module("datasets_tools.formats.comma_lines").read_icdar),
+    "label-studio": Reader(lambda: import_module("datasets_tools.formats.label_studio").read_label_studio),
+    "labelme": Reader(lambda: import_module("datasets_tools.formats.labelme").read_labelme),
+    "list": Reader(
+        lambda: import_module("datasets_tools.formats.training_list").read_training_list, ("classes",)
+    ),
+    "rolabelimg": Reader(lambda: import_module("datasets_tools.formats.rolabelimg").read_rolabelimg),
+    "sku110k-r": Reader(lambda: import_module("datasets_tools.formats.sku110k").read_sku110k, ("angle",)),
+    "ssdd": Reader(lambda: import_module("datasets_tools.formats.ssdd").read_ssdd, ("angle",)),
+    "ucas-aod": Reader(lambda: import_module("datasets_tools.formats.ucas_aod").read_ucas_aod),
+    "visdrone": Reader(lambda: import_module("datasets_tools.formats.comma_lines").read_visdrone),
+    "voc": Reader(lambda: import_module("datasets_tools.formats.rolabelimg").read_rolabelimg),
+    "xanylabeling": Reader(lambda: import_module("datasets_tools.formats.xanylabeling").read_xanylabeling),
+    "yolo": Reader(lambda: import_module("dataloadR.formats.yolo").read_yolo, ("classes", "image_dir")),
+    "yolo-obb": Reader(lambda: import_module("dataloadR.formats.yolo").read_yolo, ("classes", "image_dir")),
+}
+WRITERS = {
+    "coco": Writer(
+        lambda: import_module("datasets_tools.formats.coco_writing").write_coco, "images/{}", ("classes",)
+    ),
+    "coco-rotated": Writer(
+        lambda: import_module("datasets_tools.formats.coco_writing").write_coco,
+        "images/{}",
+        ("classes", "rotated"),
+    ),
+    "cvat": Writer(lambda: import_module("datasets_tools.formats.cvat").write_cvat, "images/{}"),
+    "dota": Writer(
+        lambda: import_module("datasets_tools.formats.dota").write_dota, "{}/images", needs_size=False
+    ),
+    "labelme": Writer(lambda: import_module("datasets_tools.formats.labelme").write_labelme, "{}"),
+    "list": Writer(
+        lambda: import_module("datasets_tools.formats.training_list").write_list,
+        "images/{}",
+        ("classes",),
+        needs_size=False,
+    ),
+    "rolabelimg": Writer(
+        lambda: import_module("datasets_tools.formats.rolabelimg").write_rolabelimg, "JPEGImages"
+    ),
+    "xanylabeling": Writer(
+        lambda: import_module("datasets_tools.formats.xanylabeling").write_xanylabeling, "{}"
+    ),
+    "yolo-obb": Writer(
+        lambda: import_module("datasets_tools.formats.yolo_writing").write_yolo, "images/{}", ("classes",)
+    ),
+}
 
 
 class Target(NamedTuple):
-    """How a format is written."""
+    """A format that is written, ready to be called."""
 
     write: Write
-    image_folder: str  # where the images of a split lie, {} being the split
-    needs_size: bool = True
+    image_folder: str  # as in `Writer`
+    needs_size: bool
 
-    def place(self, image: LabelledImage) -> str:
+    def place(self, image: "LabelledImage") -> str:
         """Return where an image lies in DST; without a split, in the folders that are not called by it."""
         folder = self.image_folder.format(image.split).strip("/")
         return (PurePosixPath(folder) / image.name).as_posix()
@@ -46,40 +109,23 @@ class Target(NamedTuple):
 
 def format_readers(names: Sequence[str], angle: str, image_dir: Path | None = None) -> dict[str, Read]:
     """Return how each format is read; `names` are those of class indices, `angle` that of rotated boxes."""
-    return {
-        "coco": partial(read_coco, angle=angle),
-        "cvat": read_cvat,
-        "dior-r": read_dior_r,
-        "dota": partial(read_dota, classes=names),
-        "fair1m": read_fair1m,
-        "hrsc2016": read_hrsc2016,
-        "hrsc2016-ships": partial(read_hrsc2016, one_class="ship"),
-        "icdar": read_icdar,
-        "label-studio": read_label_studio,
-        "labelme": read_labelme,
-        "list": partial(read_training_list, classes=names),
-        "rolabelimg": read_rolabelimg,
-        "sku110k-r": partial(read_sku110k, angle=angle),
-        "ssdd": partial(read_ssdd, angle=angle),
-        "ucas-aod": read_ucas_aod,
-        "visdrone": read_visdrone,
-        "voc": read_rolabelimg,
-        "xanylabeling": read_xanylabeling,
-        "yolo": partial(read_yolo, classes=names, image_dir=image_dir),
-        "yolo-obb": partial(read_yolo, classes=names, image_dir=image_dir),
-    }
+    given = {"classes": names, "angle": angle, "image_dir": image_dir}
+    return {name: _ready(reader, given) for name, reader in READERS.items()}
 
 
 def writers(classes: Sequence[str], angle: str) -> dict[str, Target]:
     """Return how each format is written; `classes` have their indices by order."""
+    given = {"classes": classes, "rotated": angle}
     return {
-        "coco": Target(partial(write_coco, classes=classes), "images/{}"),
-        "coco-rotated": Target(partial(write_coco, classes=classes, rotated=angle), "images/{}"),
-        "cvat": Target(write_cvat, "images/{}"),
-        "dota": Target(write_dota, "{}/images", needs_size=False),
-        "labelme": Target(write_labelme, "{}"),
-        "list": Target(partial(write_list, classes=classes), "images/{}", needs_size=False),
-        "rolabelimg": Target(write_rolabelimg, "JPEGImages"),
-        "xanylabeling": Target(write_xanylabeling, "{}"),
-        "yolo-obb": Target(partial(write_yolo, classes=classes), "images/{}"),
+        name: Target(_ready(writer, given), writer.image_folder, writer.needs_size)
+        for name, writer in WRITERS.items()
     }
+
+
+def _ready(side: Reader | Writer, given: dict[str, Any]) -> Callable[..., Any]:
+    """Return the function of a format with what it takes; it is imported when it is called."""
+    return partial(_call, side.function, **{name: given[name] for name in side.takes})
+
+
+def _call(function: Callable[[], Callable[..., Any]], *args: object, **given: object) -> Any:
+    return function()(*args, **given)

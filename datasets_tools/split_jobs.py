@@ -17,8 +17,8 @@ from utils.drawing import save_image
 from utils.errors import UserError
 from utils.files import write_text
 from utils.images import Size
-from utils.rasters import Raster, array_raster, open_raster
-from utils.tiles import Grid, Tile, Window, tile_windows
+from utils.rasters import Raster, open_raster
+from utils.tiles import Grid, Tile, Window
 
 IMAGES, LABELS = "images", "labelTxt"  # folders of a split
 IN_NONE, ONLY_CUT, KEPT = 0, 1, 2  # what the tiles show of an object
@@ -63,16 +63,6 @@ class CutTile(NamedTuple):
     tile: Tile
     window: Window
     objects: TileObjects
-
-
-def split_image(
-    image: U8, name: str, grid: Grid, quads: F64, difficult: NDArray[np.int8], clip: bool = False
-) -> Iterator[tuple[Tile, U8, TileObjects]]:
-    """Yield the tiles of an image in memory, (H, W, 3) RGB, with their pixels and objects."""
-    raster, height, width = array_raster(image), image.shape[0], image.shape[1]
-    tiles = _cut_objects(list(tile_windows(name, (height, width), grid)), quads, difficult, clip)
-    for tile, pixels in _pixels(raster, tiles):
-        yield tile.tile, pixels, tile.objects
 
 
 def run_job(job: TilingJob, options: Options) -> Done:

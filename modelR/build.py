@@ -1,19 +1,29 @@
 """Model building: the one place where settings become a network, and where all methods are known."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from cfg.readers import OWN
 from cfg.schema import Config, ModelConfig
 from modelR.backbones.darknet import Darknet
 from modelR.backbones.darknet_weights import load_darknet_weights
+from modelR.backbones.edge_darknet import EdgeDarknet
 from modelR.detectors.centernet_r.detector import centernet_r
 from modelR.detectors.fcos_r import fcos_r
 from modelR.detectors.gghl.detector import gghl
+from modelR.detectors.gghl_hbb import gghl_hbb
+from modelR.layers import scaled_channels, scaled_repeats
 from modelR.method import Method
+from modelR.necks.center import CenterNeck
+from modelR.necks.fpn import WIDTH, FpnNeck
+from modelR.necks.pafpn import BLOCK_REPEATS, PafpnNeck
+from modelR.necks.top_down import TopDownNeck
 from modelR.network import Network
 from utils.checkpoint import Fit, averaged_weights, find_weights, load_checkpoint, load_fitting
 from utils.checkpoint_values import check_usable
@@ -32,13 +42,39 @@ def build_method(config: Config, num_classes: int) -> Method:
     """
     match config.model.detector:
         case "gghl":
-            return gghl(config.assign, config.loss, config.model.strides)
+            return gghl(config.assign, config.loss, config.model.strides, config.train.accumulate)
         case "fcos_r":
-            return fcos_r(config.fcos, config.loss, config.model.strides)
+            return fcos_r(
+                config.fcos, config.loss, config.model.strides, config.assign, config.train.accumulate
+            )
+        case "gghl_hbb":
+            return gghl_hbb(config.assign, config.loss, config.model.strides)
         case "centernet_r":
             return centernet_r(config.centernet, num_classes, config.model.strides)
+        case "lo_det":
+            from modelR.detectors.lo_det import lo_det  # deformable convolutions: others need not wait
+
+            width, _ = size_factors(config.model)
+            return lo_det(config.assign, config.loss, config.model.strides, width, config.train.accumulate)
+        case "npmmr":
+            from modelR.detectors.npmmr import npmmr
+
+            return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
         case other:
-            raise UserError(f"model.detector: expected gghl, fcos_r or centernet_r, got '{other}'")
+            raise UserError(f"model.detector: expected one of {', '.join(OWN)}, got '{other}'")
+
+
+def size_factors(config: ModelConfig) -> tuple[float, float]:
+    """Return by what `model.size` multiplies channels, and by what the repeats of blocks."""
+    match config.size:
+        case "nano":
+            return 0.25, 0.33
+        case "small":
+            return 0.5, 0.33
+        case "medium":
+            return 0.75, 0.67
+        case "large":
+            return 1.0, 1.0
 
 
 def build_model(config: Config, num_classes: int) -> Network:
@@ -48,21 +84,14 @@ def build_model(config: Config, num_classes: int) -> Network:
         CheckpointError: the weights are neither a file nor in weight/.
         DarknetWeightsError: the weights do not fit Darknet-53 of this size.
         BackboneError: timm has no such network or weights, or they do not fit.
-        UserError: a backbone of another kind.
+        UserError: a backbone of another kind, or a neck without the levels of the method.
     """
-    match config.model.size:
-        case "nano":
-            width, depth, default_dropblock = 0.25, 0.33, 0.0
-        case "small":
-            width, depth, default_dropblock = 0.5, 0.33, 0.0
-        case "medium":
-            width, depth, default_dropblock = 0.75, 0.67, 0.0
-        case "large":
-            width, depth, default_dropblock = 1.0, 1.0, 0.1
+    width, depth = size_factors(config.model)
+    default_dropblock = 0.1 if config.model.size == "large" else 0.0
     dropblock = default_dropblock if config.model.dropblock is None else config.model.dropblock
     method = build_method(config, num_classes)
     backbone: Any = build_backbone(config.model, width, depth, method.taps)
-    neck: Any = method.neck(backbone.channels, len(method.strides), dropblock)
+    neck: Any = choose_neck(config.model, method)(backbone.channels, len(method.strides), dropblock)
     pairs = zip(neck.out_channels, method.strides, strict=True)
     heads = [method.head(channels, num_classes, stride) for channels, stride in pairs]
     model = Network(backbone, neck, heads, method)
@@ -70,21 +99,67 @@ def build_model(config: Config, num_classes: int) -> Network:
     return model
 
 
+def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int], int, float], nn.Module]:
+    """Return the constructor of the neck that `model.neck` names; without a name, the method's own.
+
+    Raises:
+        UserError: the method has levels that this neck cannot make.
+    """
+    if config.neck in ("top_down", "pafpn") and len(method.strides) > len(method.taps):
+        raise UserError(
+            f"model.neck: expected none or fpn, {method.name} has levels at strides "
+            f"{', '.join(map(str, method.strides))} and {config.neck} none beyond {method.taps[-1]}"
+        )
+    if config.neck == "center" and len(method.strides) > 1:
+        raise UserError(f"model.neck: expected another than center, which has one level, for {method.name}")
+    width, depth = size_factors(config)
+    channels = scaled_channels(WIDTH, width)
+    match config.neck:
+        case None:
+            return method.neck
+        case "top_down":
+            return TopDownNeck
+        case "center":
+            return CenterNeck
+        case "fpn":
+            return partial(FpnNeck, width=channels)
+        case "pafpn":
+            return partial(PafpnNeck, width=channels, repeats=scaled_repeats(BLOCK_REPEATS, depth))
+
+
 def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]) -> Any:
     """Return the `Backbone` with features at strides `taps`; its errors are those of `build_model`."""
     weights = None if config.weights is None else find_weights(config.weights)
     match config.backbone:
         case "darknet53":
-            backbone = Darknet(width, depth, taps)
-            if weights is not None:
-                load_darknet_weights(backbone, weights)
-            return backbone
+            return fill_darknet(Darknet(width, depth, taps), weights)
+        case "darknet53_edges":
+            attentive = EdgeDarknet(width, depth, taps)
+            fill_darknet(attentive.darknet, weights)
+            return attentive
+        case "mobilenet_v2":
+            from modelR.backbones.mobilenet import build_mobilenet  # torchvision: others need not wait
+
+            return build_mobilenet(width, taps, weights)
+        case "mit_b1":
+            from modelR.backbones.mit import mit_b1
+            from modelR.backbones.timm_features import timm_features
+
+            return timm_features(mit_b1.__name__, taps, weights)
         case name if name.startswith(TIMM):
             from modelR.backbones.timm_features import timm_features  # two seconds that others need not wait
 
             return timm_features(name.removeprefix(TIMM), taps, weights, config.pretrained)
         case name:
-            raise UserError(f"model.backbone: expected darknet53 or timm/NAME, got '{name}'; timm/{name}?")
+            known = "darknet53, darknet53_edges, mobilenet_v2, mit_b1 or timm/NAME"
+            raise UserError(f"model.backbone: expected {known}, got '{name}'; timm/{name}?")
+
+
+def fill_darknet(darknet: Darknet, weights: Path | None) -> Darknet:
+    """Return the network with the weights of a file, where there is one."""
+    if weights is not None:
+        load_darknet_weights(darknet, weights)
+    return darknet
 
 
 def sync_batch_norms(model: Network) -> Network:

@@ -6,17 +6,36 @@ from torch import Tensor, nn
 
 
 class ConvUnit(nn.Module):
-    """Convolution without bias, batch norm, LeakyReLU(0.1); the size is kept at stride 1 (spec 5.1)."""
+    """Convolution without bias, batch norm, activation; the size is kept at stride 1 (spec 5.1).
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+    The activation is LeakyReLU(0.1) unless another one is given.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        dilation: int = 1,
+        activation: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        padding = kernel // 2 * dilation
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
-        self.activation = nn.LeakyReLU(0.1, inplace=True)
+        self.activation = nn.LeakyReLU(0.1, inplace=True) if activation is None else activation
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.activation(self.norm(self.conv(x)))
         return y
+
+
+def depthwise(channels: int, kernel: int) -> nn.Sequential:
+    """Return a convolution of each channel by itself and batch norm, without activation."""
+    conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels))
 
 
 class ResidualUnit(nn.Module):
@@ -47,6 +66,26 @@ class SpatialPyramidPooling(nn.Module):
         )  # a 5x5 maximum of 5x5 maxima is the 9x9 maximum, at a third of the work
         pooled_13 = self.pool(pooled_9)
         y: Tensor = self.mix(torch.cat([x, pooled_5, pooled_9, pooled_13], dim=1))
+        return y
+
+
+class FastPyramidPooling(nn.Module):
+    """Half the channels beside three 5x5 maxima of one another, mixed by a 1x1 unit: SPPF (spec 5.8).
+
+    The maxima are those over 5x5, 9x9 and 13x13 cells.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.reduce = ConvUnit(inputs, inputs // 2, 1, activation=nn.SiLU(inplace=True))
+        self.pool = nn.MaxPool2d(5, stride=1, padding=2)
+        self.mix = ConvUnit(4 * (inputs // 2), outputs, 1, activation=nn.SiLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maxima = [self.reduce(x)]
+        for _ in range(3):
+            maxima.append(self.pool(maxima[-1]))
+        y: Tensor = self.mix(torch.cat(maxima, dim=1))
         return y
 
 

@@ -72,6 +72,7 @@ class Method:
     # channels of `taps`, number of levels, dropblock -> features of the levels, with their `out_channels`
     neck: Callable[[Sequence[int], int, float], nn.Module] = TopDownNeck
     is_dynamic: bool = False  # whether the targets look at predictions
+    is_horizontal: bool = False  # whether all quads are horizontal boxes, which task 2 of DOTA judges
 
     @property
     def taps(self) -> tuple[int, ...]:

@@ -39,11 +39,12 @@ def median_short_side(annotation: Annotation) -> float:
     return float(np.median(np.linalg.norm(edges, axis=2).min(axis=1))) if len(edges) else 0.0
 
 
-def largest_objects(folder: Path, scene_size: int) -> tuple[Path, list[str]]:
+def largest_objects(folder: Path, scene_size: int | None) -> tuple[Path, list[str]]:
     """Return a data set and the names of its eight images of the largest objects."""
     root = DATA / "dior-r-mini"
-    if not root.is_dir():
-        root = write_demo_scenes(folder / "scenes", train=24, val=1, size=(scene_size, scene_size))
+    if scene_size or not root.is_dir():
+        size = scene_size or 512
+        root = write_demo_scenes(folder / "scenes", train=24, val=1, size=(size, size))
     annotations, _ = read_split(str(root), "train")
     annotations.sort(key=median_short_side, reverse=True)
     return root if (root / "images").is_dir() else root / "train", [
@@ -51,10 +52,10 @@ def largest_objects(folder: Path, scene_size: int) -> tuple[Path, list[str]]:
     ]
 
 
-def eight_images(folder: Path, scene_size: int = 512) -> Path:
+def eight_images(folder: Path, scene_size: int | None = None) -> Path:
     """Return a data set of eight images in `folder`, each many times in an epoch.
 
-    They are of DIOR-R where that is there, else synthetic scenes of `scene_size` pixels.
+    They are synthetic scenes of `scene_size` pixels; without a size of DIOR-R, where that is there.
     """
     source, names = largest_objects(folder, scene_size)
     root = folder / "eight"

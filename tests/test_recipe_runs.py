@@ -123,6 +123,83 @@ def test_dota_15_and_2(data: Path) -> None:
     assert len(json.loads(Path("runs/dota2/eval-val/metrics.json").read_text())["protocol"]["classes"]) == 18
 
 
+AI_TOD = ("airplane", "bridge", "storage-tank", "ship", "swimming-pool", "vehicle", "person", "wind-mill")
+
+
+def ai_tod_download(root: Path, folders: dict[str, str]) -> dict[str, int]:
+    """Write AI-TOD as its toolkit leaves it: COCO JSON with upright boxes; return the objects of each split.
+
+    Args:
+        folders: of the images of each split.
+    """
+    rng, numbers = np.random.default_rng(0), {"train": range(6), "val": range(6, 8), "test": range(8, 10)}
+    numbers["trainval"] = range(8)
+    objects: dict[str, list[list[int]]] = {}
+    for split in ("train", "val", "test"):
+        (root / "AI-TOD" / folders[split]).mkdir(parents=True, exist_ok=True)
+        for number in numbers[split]:
+            image = rng.integers(60, 90, (800, 800, 3), np.uint8)
+            boxes = []
+            for _ in range(12 if number else 0):  # one image without objects
+                (x, y), (w, h) = rng.integers(20, 760, 2).tolist(), rng.integers(3, 24, 2).tolist()
+                image[y : y + h, x : x + w] = 220
+                boxes.append([x, y, w, h])
+            objects[str(number)] = boxes
+            assert cv2.imwrite(str(root / "AI-TOD" / folders[split] / f"{number:05}.png"), image)
+    (root / "AI-TOD/annotations").mkdir()
+    for split, rows in numbers.items():
+        images = [{"id": n, "file_name": f"{n:05}.png", "width": 800, "height": 800} for n in rows]
+        boxes = [(n, box) for n in rows for box in objects[str(n)]]
+        nodes = [
+            {"id": k + 1, "image_id": n, "category_id": k % 8 + 1, "bbox": box, "area": box[2] * box[3]}
+            | {"iscrowd": 0, "segmentation": []}
+            for k, (n, box) in enumerate(boxes)
+        ]
+        kinds = [{"id": k + 1, "name": name, "supercategory": name} for k, name in enumerate(AI_TOD)]
+        document = {"info": {}, "images": images, "annotations": nodes, "categories": kinds}
+        (root / "AI-TOD/annotations" / f"aitod_{split}_v1.json").write_text(json.dumps(document))
+    return {split: sum(len(objects[str(n)]) for n in rows) for split, rows in numbers.items()}
+
+
+AI_TOD_FOLDERS = [
+    {split: split for split in ("train", "val", "test")},
+    {split: f"images/{split}" for split in ("train", "val", "test")},
+    {"train": "trainval", "val": "trainval", "test": "test"},
+]
+
+
+@pytest.mark.parametrize("folders", AI_TOD_FOLDERS)
+def test_ai_tod_is_read_as_it_comes(folders: dict[str, str], data: Path) -> None:
+    objects = ai_tod_download(data, folders)
+    assert find_splits(data / "AI-TOD") == ["test", "train", "trainval", "val"]
+    for split, count in objects.items():
+        annotations, classes = read_split(data / "AI-TOD", split)
+        assert classes == AI_TOD
+        assert sum(len(annotation.labels) for annotation in annotations) == count
+        quads = np.concatenate([annotation.quads for annotation in annotations])
+        sides = np.ptp(quads, axis=1)
+        assert (sides >= 3).all()
+        assert (quads == quads.round()).all()  # upright boxes in whole pixels, as they were written
+    labels = np.concatenate([annotation.labels for annotation in read_split(data / "AI-TOD", "test")[0]])
+    assert labels.tolist() == [k % 8 for k in range(24)]
+
+
+@pytest.mark.slow
+def test_ai_tod_from_the_download_to_its_figures(data: Path) -> None:
+    objects = ai_tod_download(data, AI_TOD_FOLDERS[0])
+    for words in lines_of("AI-TOD", data):
+        run(words)
+    metrics = json.loads(Path("runs/ai_tod-gghl_pro/eval-test/metrics.json").read_text())
+    assert metrics["protocol"]["classes"] == list(AI_TOD)
+    assert metrics["protocol"]["objects"] == objects["test"]
+    values = metrics["task1"]
+    assert list(values["coco"]["AR"]) == ["1", "100", "1500"]
+    sizes = {name: sum(row["objects"].values()) for name, row in values["sizes"]["ai_tod"].items()}
+    assert sum(sizes.values()) >= objects["test"]
+    assert "Size, as in AI-TOD" in Path("runs/ai_tod-gghl_pro/eval-test/metrics.txt").read_text()
+    assert json.loads(Path("runs/check/ai-tod/check.json").read_text())["verdict"].startswith("0 errors")
+
+
 def labelme_export(root: Path) -> int:
     """Write what an annotator has: a folder of pictures, each with its JSON beside it; return the objects."""
     scenes = write_demo_scenes(root / "scenes", train=20, val=1, size=(160, 160))

@@ -24,6 +24,7 @@ WORDS = [
     "model.size=nano",
     "model.dropblock=0.1",
     "augment.mosaic=0.5",
+    "augment.copy_paste=0.5",
 ]
 
 

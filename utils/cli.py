@@ -4,6 +4,7 @@ import _thread
 import argparse
 import logging
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -177,10 +178,18 @@ def interrupting_threads() -> list[str]:
             _thread.interrupt_main()
         else:  # Ctrl-C is ignored, as behind nohup: nothing would reach the main thread
             write_error(f"error: {line}\n")
+            _leave_no_folder()
             os._exit(BAD_INPUT)
 
     threading.excepthook = hook
     return lines
+
+
+def _leave_no_folder() -> None:
+    """Remove the temporary folder of this process's workers, as Python does at an end of its own."""
+    folder = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]  # noqa: SLF001
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def error_line(error: Exception) -> str | None:

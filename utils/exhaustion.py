@@ -12,6 +12,10 @@ LACKS = (  # words of libraries in lower case, and what they mean
     (("unable to allocate", "can't allocate memory", "cannot allocate memory", "bad_alloc"), "memory"),
     (("failed to allocate", "not enough memory", "insufficient memory", "out of memory"), "memory"),
     (("failed to map segment", "cannot map zero-fill pages"), "memory"),  # of a library that is loaded
+    (
+        ("without exception set", "without setting an exception"),
+        "memory",
+    ),  # of C code
     (("memory allocation failed", "std::bad_array_new_length", "mmap: cannot"), "memory"),
     (("can't start new thread", "resource temporarily unavailable", "cannot create thread"), "processes"),
     (("too many open files", "received 0 items of ancdata"), "files"),

@@ -62,12 +62,6 @@ def pixels_to_map(points: F64, geo: GeoReference) -> F64:
     return np.asarray(points @ linear.T + offset, np.float64)
 
 
-def map_to_pixels(points: F64, geo: GeoReference) -> F64:
-    """Return points (..., 2) in the CRS of the raster as columns and rows."""
-    linear, offset = _split(geo)
-    return np.asarray((points - offset) @ np.linalg.inv(linear).T, np.float64)
-
-
 def _split(geo: GeoReference) -> tuple[F64, F64]:
     a, b, c, d, e, f = geo.transform
     return np.array([[a, b], [d, e]]), np.array([c, f])

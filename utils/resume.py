@@ -35,7 +35,7 @@ HARMLESS = EVERYWHERE | {  # what may differ from the settings that a run began 
     "train.max_bad_steps": "when it gives up",
 }
 # settings by which somebody wants more of the same run, or the same in less memory
-INTENDED = frozenset({"train.epochs", "train.patience", "train.accumulate"})
+INTENDED = frozenset({"train.epochs", "train.patience", "train.accumulate", "train.average_last"})
 MOVED = "data.root"  # of the same data, as their hash says
 
 

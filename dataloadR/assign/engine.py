@@ -31,7 +31,7 @@ class Rule(NamedTuple):
     offer: Callable[[Shapes, Tensor, Tensor, Sequence[Level]], list[Candidates]]
 
 
-class _Winners(NamedTuple):
+class Winners(NamedTuple):
     """The owned cells of one level."""
 
     cell: Tensor  # (P,) flat index, each once
@@ -60,11 +60,11 @@ def build_targets(objects: Objects, pyramid: Pyramid, rule: Rule) -> list[LevelT
     maps = []
     for level, winners in zip(levels, owners_by_level, strict=True):
         ignore = ignore_map(shapes, objects.image_index, ignored, level)
-        maps.append(_write_maps(objects, shapes, winners, rescued, ignore, level))
+        maps.append(write_maps(objects, shapes, winners, rescued, ignore, level))
     return maps
 
 
-def _appears(levels: list[Candidates] | list[_Winners], count: int) -> Tensor:
+def _appears(levels: list[Candidates] | list[Winners], count: int) -> Tensor:
     """Return which objects (count,) stand in any of the lists."""
     owners = torch.cat([rows.owner for rows in levels])
     return torch.zeros(count, dtype=torch.bool, device=owners.device).index_fill_(0, owners, value=True)
@@ -77,7 +77,7 @@ def _center_candidates(shapes: Shapes, images: Tensor, rows: Tensor, level: Leve
     return Candidates(rows, cell, ones, ones, ones)
 
 
-def _compete(offered: Sequence[Candidates], areas: Tensor, levels: Sequence[Level]) -> list[_Winners]:
+def _compete(offered: Sequence[Candidates], areas: Tensor, levels: Sequence[Level]) -> list[Winners]:
     """Give each cell to its hottest candidate, ties to the smaller object, then to the earlier row."""
     rank = torch.empty_like(areas, dtype=torch.long)
     rank[areas.argsort(stable=True)] = torch.arange(len(areas), device=areas.device)
@@ -86,7 +86,7 @@ def _compete(offered: Sequence[Candidates], areas: Tensor, levels: Sequence[Leve
     winners = []
     for candidates, rows in zip(offered, won, strict=True):
         owner, cell, heat, objectness, area_weight = (field[rows] for field in candidates)
-        winners.append(_Winners(cell, owner, heat, objectness, area_weight))
+        winners.append(Winners(cell, owner, heat, objectness, area_weight))
     return winners
 
 
@@ -125,9 +125,10 @@ def ignore_map(shapes: Shapes, images: Tensor, ignored: Tensor, level: Level) ->
     return covered > 0
 
 
-def _write_maps(
-    objects: Objects, shapes: Shapes, winners: _Winners, rescued: Tensor, ignore: Tensor, level: Level
+def write_maps(
+    objects: Objects, shapes: Shapes, winners: Winners, rescued: Tensor, ignore: Tensor, level: Level
 ) -> LevelTargets:
+    """Return the targets of a level; cells of `rescued` objects (M,) may lie outside their box."""
     owner, cell = winners.owner, winners.cell
     column, row = cell % level.columns, cell // level.columns % level.rows
     hboxes = shapes.hboxes[owner]

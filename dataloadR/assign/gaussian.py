@@ -44,12 +44,12 @@ def gaussian_rule(config: AssignConfig) -> Rule:
 def large_enough(shapes: Shapes, config: AssignConfig) -> Tensor:
     """Return a mask of the objects (M,) that take part; the others are ignore regions (spec 2.1, 2.7)."""
     match config.rule:
-        case "current":
-            return shapes.sizes.amax(dim=-1) > config.min_side
         case "paper":
             return has_large_box(shapes) & (shapes.sizes.amin(dim=-1) > config.min_side)
         case "pro":
             return has_large_box(shapes)
+        case _:
+            return shapes.sizes.amax(dim=-1) > config.min_side
 
 
 def level_members(shapes: Shapes, levels: int, config: AssignConfig) -> Tensor:

@@ -14,6 +14,7 @@ LONG_SIDE, BOX_AREA = 10.0, 80.0  # px and px^2: one of them is exceeded by what
 class Shapes(NamedTuple):
     """Shapes of the objects, which the assignment derives from each quad once; M objects."""
 
+    quads: Tensor  # (M, 4, 2) px, approximated: top, right, bottom, left, clockwise and convex
     hboxes: Tensor  # (M, 4) px, of the original quad
     sizes: Tensor  # (M, 2) px, width and height of the box
     centers: Tensor  # (M, 2) px, mean of the vertices of the approximated quad
@@ -78,6 +79,7 @@ def object_shapes(quads: Tensor) -> Shapes:
     sides = 0.5 * (edges + edges.roll(-2, dims=-1)).narrow(-1, 0, 2)
     horizontal = (ratio > NEARLY_HORIZONTAL).unsqueeze(-1)
     return Shapes(
+        quads=snapped,
         hboxes=hboxes,
         sizes=sizes,
         centers=snapped.mean(dim=-2),

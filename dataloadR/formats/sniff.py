@@ -16,7 +16,6 @@ MAX_ENTRIES = 500_000  # of a folder
 MAX_KEPT = 10_000  # of them: folders, images, other files; labels must not be lost among the images
 SAMPLES = 3  # files of a suffix in a folder
 LINES = 5
-NOT_LABELS = ("classes", "notes", "readme")  # stems of text files beside labels
 XML_KINDS = (  # what only files of a kind hold, the most special first
     (b"<HRSC_Image", "hrsc2016"),
     (b"<possibleresult", "fair1m"),

@@ -107,7 +107,7 @@ def _read_frames(root: Node, subset: str, faults: Faults, notes: Notes) -> list[
             if read is not None:
                 by_frame.setdefault(read[0], []).append(read[1])
                 places.setdefault(read[0], node.place)
-    notes.add("frames without objects are not named in tracks, and were left out")
+    notes.add("videos do not name their frames without objects, which were left out")
     size, split = _video_size(root), _split(subset, root)
     return [
         (labelled_image(f"frame_{frame:06d}", size, shapes, split), places[frame])

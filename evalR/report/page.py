@@ -71,10 +71,12 @@ def _headline(
 
 
 def _tables(values: Values, protocol: Values, metric: Metric) -> dict[str, Any]:
-    sizes = {name: tables.size_table(values["sizes"][name]) for name in ("coco", "ai_tod")}
+    sizes = {title: tables.size_table(values["sizes"][name]) for name, title in tables.SIZE_TITLES.items()}
     aspect, angles = values["aspect"], values["angle_bins"]
     return {
         "classes": tables.class_table(values),
+        "ious": tables.iou_table(values),
+        "coco": tables.coco_table(values),
         "confusion": tables.confusion_table(values["confusion"]),
         "sizes": sizes,
         "aspect": tables.bin_table("long : short", aspect, metric) if aspect else None,

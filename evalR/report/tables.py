@@ -11,6 +11,7 @@ from evalR.scoring.metrics import Values
 NOT_THERE = "n/a"
 MOST_CLASSES = 40  # rows of the confusion matrix; the page would become too large
 COLUMNS = ("AP50", "AP75", "AP50:95")
+SIZE_TITLES = {"coco": "Size, as in COCO", "ai_tod": "Size, as in AI-TOD"}
 KIND_WORDS = {
     "class": "well placed, but called another class",
     "localisation": "right class, badly placed (IoU 0.1 to 0.5)",
@@ -59,10 +60,12 @@ def class_table(values: Values) -> Table:
     return Table(["class", "objects", "detections", *aps, "best F1", "precision", "recall", "score"], rows)
 
 
-def _marked(per_class: Mapping[str, float | None]) -> dict[str, Cell]:
-    """Return the cells of a column, its best and worst marked where they differ."""
+def _marked(
+    per_class: Mapping[str, float | None], highest: str = "best", lowest: str = "worst"
+) -> dict[str, Cell]:
+    """Return the cells of a column, its highest and lowest marked where they differ."""
     known = [value for value in per_class.values() if value is not None]
-    ends = {min(known): "worst", max(known): "best"} if len(set(known)) > 1 else {}
+    ends = {min(known): lowest, max(known): highest} if len(set(known)) > 1 else {}
     return {
         name: bar(value, "" if value is None else ends.get(value, "")) for name, value in per_class.items()
     }
@@ -84,6 +87,32 @@ def size_table(sizes: Mapping[str, Values]) -> Table:
             (name.replace("_", " "), [Cell(ends), Cell(f"{sum(values['objects'].values()):,}"), *means])
         )
     return Table(["size", "side, px", "objects", *COLUMNS, "AR"], rows)
+
+
+def iou_table(values: Values) -> Table:
+    """Return the mean AP at each IoU threshold by each way to average."""
+    tables = {"VOC12": values["voc12"], "VOC07": values["voc07"], "COCO": values["sizes"]["coco"]["all"]}
+    names = [name for name in values["voc12"] if name.startswith("AP")]
+    rows = [(head, [bar(table[name]["mean"]) for name in names]) for head, table in tables.items()]
+    return Table(["mean of the classes", *names], rows)
+
+
+def coco_table(values: Values) -> Table:
+    """Return COCO's figures of each class, and their mean in the last row; LRP is an error."""
+    coco, whole, lrp = values["coco"], values["sizes"]["coco"]["all"], values["coco"]["lrp"]
+    gains = {"AP25": coco["AP25"], **{name: whole[name] for name in COLUMNS}}
+    gains |= {f"AR@{limit}": part for limit, part in coco["AR"].items()}
+    errors = {"oLRP": "total", "localisation": "localisation"}
+    errors |= {"false positives": "false_positives", "false negatives": "false_negatives"}
+    columns = [_marked(part["per_class"]) for part in gains.values()]
+    columns += [_marked(lrp[part]["per_class"], "worst", "best") for part in errors.values()]
+    rows = []
+    for name, score in lrp["score"].items():
+        cells = [column[name] for column in columns]
+        rows.append((name, [*cells, Cell(NOT_THERE if score is None else f"{score:.3f}")]))
+    means = [bar(part["mean"]) for part in (*gains.values(), *(lrp[part] for part in errors.values()))]
+    rows.append(("mean", [*means, Cell("")]))
+    return Table(["class", *gains, *errors, "score"], rows)
 
 
 def bin_table(head: str, cuts: Mapping[str, Values], metric: str, unit: str = "") -> Table:

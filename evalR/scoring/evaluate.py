@@ -76,10 +76,18 @@ def score_all(
     classes: Sequence[str],
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_area_ratio: float | None = None,
+    boxes: bool = False,
 ) -> Scored:
-    """Evaluate and return the matches that the AP is made from, too; see `evaluate`."""
+    """Evaluate and return the matches that the AP is made from, too; see `evaluate`.
+
+    Args:
+        boxes: whether the horizontal boxes around both are matched, as for task 2 of DOTA.
+    """
     check_labels(detections, annotations, len(classes))
     found, truth = to_found(detections), to_truth(annotations)
+    if boxes:
+        found = found._replace(shapes=to_boxes(found.shapes))
+        truth = truth._replace(shapes=to_boxes(truth.shapes))
     return score(found, truth, classes, thresholds, max_area_ratio)
 
 
@@ -214,14 +222,14 @@ def class_summary(result: EvalResult, metric: Metric) -> dict[str, float]:
     }
 
 
-def ap_table(result: EvalResult, metric: Metric, overlap: str = QUAD_IOU) -> str:
+def ap_table(result: EvalResult, metric: Metric, boxes: bool = False) -> str:
     """Return a text table in percent: a line per class, then the mean; the protocol stands in the head."""
     columns = _columns(result)
     wide = max([len("class"), *map(len, result.classes)])
     slanted = result.max_area_ratio
     note = "" if slanted is None else f"; slanted objects only: area ratio above {slanted:g} is difficult"
     points = {"voc07": "11-point", "voc12": "all-point"}[metric]
-    lines = [f"{metric} ({points} AP); {overlap}, {PROTOCOL}{note}"]
+    lines = [f"{metric} ({points} AP); {BOX_IOU if boxes else QUAD_IOU}, {PROTOCOL}{note}"]
     lines.append(f"{'class':<{wide}} {'truths':>8} {'found':>8}" + "".join(f" {name:>8}" for name in columns))
     for row, name in enumerate(result.classes):
         values = [known_mean(result.ap[metric][row, picked]) for picked in columns.values()]

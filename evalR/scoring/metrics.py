@@ -1,7 +1,7 @@
 """Metrics of an evaluation as plain values, for metrics.json and metrics.csv; n/a is None.
 
 {"protocol": .., "task1": {"voc07": {"AP50": {"mean": .., "per_class": {NAME: ..}}, "AP55": ..,
-"AP50:95": ..}, "voc12": .., "slanted": .., "sizes": .., "aspect": ..,
+"AP50:95": ..}, "voc12": .., "slanted": .., "sizes": .., "coco": .., "aspect": ..,
 "angle_bins": .., "best_f1": .., "confusion": .., "errors": ..,
 "angle": .., "calibration": ..}, "task2": ..}
 """
@@ -17,6 +17,7 @@ from evalR.scoring.angles import angle_errors
 from evalR.scoring.average_precision import METRICS
 from evalR.scoring.best_f1 import BestF1, best_f1
 from evalR.scoring.calibration import calibrate
+from evalR.scoring.coco import LIMITS, score_coco
 from evalR.scoring.columns import Bools, Truth
 from evalR.scoring.confusion import confusion_matrix
 from evalR.scoring.errors import KINDS, MISSED, error_costs, find_errors, kind_counts
@@ -24,7 +25,16 @@ from evalR.scoring.evaluate import EvalResult, Scored, known_mean, score, score_
 from evalR.scoring.matching import I8, RIGHT_IOU, judge
 from evalR.scoring.result_sets import Results
 from evalR.scoring.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
-from evalR.scoring.sizes import MAX_DETECTIONS, TABLES, Range, SizeResult, score_sizes
+from evalR.scoring.sizes import (
+    MAX_DETECTIONS,
+    TABLES,
+    WHOLE,
+    Contenders,
+    Range,
+    SizeResult,
+    find_contenders,
+    score_sizes,
+)
 from utils.arrays import F64
 from utils.files import write_json, write_text
 from utils.quads.parts import to_boxes
@@ -33,6 +43,12 @@ from utils.tables import table_text
 Values = dict[str, Any]
 SLANTED = 0.9  # area ratio: objects above it are read as horizontal boxes, those below need their quad
 COLUMNS = ("AP50", "AP75", "AP50:95")  # of metrics.csv
+LRP_PARTS = {  # of `OptimalLrp`, as metrics.csv calls them
+    "total": "oLRP",
+    "localisation": "oLRP_localisation",
+    "false_positives": "oLRP_false_positives",
+    "false_negatives": "oLRP_false_negatives",
+}
 
 
 class Evaluation(NamedTuple):
@@ -64,12 +80,14 @@ def task_metrics(scored: Scored) -> Values:
     verdicts = judge(scored.matches, RIGHT_IOU)
     best = best_f1(scored.found, scored.matches, verdicts)
     quads = scored.found.shapes.ndim == 3
+    contenders = find_contenders(scored)
     return {
         "objects": _by_class(classes, result.ground_truths),
         "detections": _by_class(classes, result.detections),
         **_ap_tables(result),
         "slanted": _ap_tables(score_slanted(scored, SLANTED)) if quads else None,
-        "sizes": _sizes(scored),
+        "sizes": _sizes(scored, contenders),
+        "coco": _coco(scored, contenders),
         "aspect": _cuts(scored, ASPECTS, aspect_bins(scored.truth)) if quads else None,
         "angle_bins": _cuts(scored, ANGLES, angle_bins(scored.truth)) if quads else None,
         "best_f1": _best_f1(classes, best),
@@ -107,9 +125,9 @@ def json_values(values: Any) -> Any:
     return None if isinstance(values, float) and np.isnan(values) else values
 
 
-def _sizes(scored: Scored) -> Values:
+def _sizes(scored: Scored, contenders: Contenders) -> Values:
     ranges = list(dict.fromkeys(area for table in TABLES.values() for area in table.values()))
-    results = dict(zip(ranges, score_sizes(scored, ranges), strict=True))
+    results = dict(zip(ranges, score_sizes(scored, contenders, ranges), strict=True))
     tables = {
         name: {size: _size(scored, area, results[area]) for size, area in table.items()}
         for name, table in TABLES.items()
@@ -122,8 +140,26 @@ def _size(scored: Scored, area: Range, result: SizeResult) -> Values:
     return {
         "square_pixels": list(area),
         "objects": _by_class(scored.classes, result.objects),
-        **{name: values for name, values in table.items() if name in COLUMNS},
+        **{name: values for name, values in table.items() if name in COLUMNS or area == WHOLE},
         "AR": _mean_and_classes(scored.classes, result.recall.mean(axis=1)),
+    }
+
+
+def _coco(scored: Scored, contenders: Contenders) -> Values:
+    """Return AP25, AR at most so many detections, and optimal LRP."""
+    figures, classes = score_coco(scored, contenders), scored.classes
+    lrp = figures.lrp._asdict()
+    return {
+        "AP25": _mean_and_classes(classes, figures.ap25),
+        "AR": {
+            str(limit): _mean_and_classes(classes, row)
+            for limit, row in zip(LIMITS, figures.recalls, strict=True)
+        },
+        "lrp": {
+            "iou": RIGHT_IOU,
+            **{part: _mean_and_classes(classes, lrp[part]) for part in LRP_PARTS},
+            "score": _by_class(classes, figures.lrp.score),
+        },
     }
 
 
@@ -209,19 +245,33 @@ def write_metrics(folder: Path, metrics: Values) -> None:
 
 def metrics_csv(metrics: Values) -> str:
     """Return a table with a row for each task and class, and one for their mean; n/a is empty."""
-    heads = [f"{metric}_{column}" for metric in METRICS for column in COLUMNS]
-    heads += ["best_f1", "precision", "recall", "score"]
-    tasks = [task for task in ("task1", "task2") if metrics[task]]
-    rows = [[task, *row] for task in tasks for row in _csv_rows(metrics[task])]
-    return table_text(["task", "class", "objects", "detections", *heads], rows)
+    tasks = {task: metrics[task] for task in ("task1", "task2") if metrics[task]}
+    heads = ["task", "class", "objects", "detections", *(_csv_columns(next(iter(tasks.values()))))]
+    rows = [[task, *row] for task, values in tasks.items() for row in _csv_rows(values)]
+    return table_text(heads, rows)
+
+
+def _csv_columns(values: Values) -> dict[str, Values]:
+    """Return the columns behind the counts by their heads: values by class and their mean."""
+    columns = {f"{metric}_{column}": values[metric][column] for metric in METRICS for column in COLUMNS}
+    best, coco, lrp = values["best_f1"], values["coco"], values["coco"]["lrp"]
+    columns |= {head: best[name] for head, name in (("best_f1", "f1"), ("precision",) * 2, ("recall",) * 2)}
+    columns["score"] = {"mean": None, "per_class": best["score"]}
+    columns["coco_AP25"] = coco["AP25"]
+    columns |= {f"coco_{column}": values["sizes"]["coco"]["all"][column] for column in COLUMNS}
+    for table, ranges in TABLES.items():
+        columns |= {f"{table}_{size}": values["sizes"][table][size][COLUMNS[-1]] for size in ranges}
+    del columns["coco_all"]  # which is coco_AP50:95
+    columns |= {f"AR{limit}": part for limit, part in coco["AR"].items()}
+    columns |= {head: lrp[part] for part, head in LRP_PARTS.items()}
+    return columns | {"oLRP_score": {"mean": None, "per_class": lrp["score"]}}
 
 
 def _csv_rows(values: Values) -> list[list[Any]]:
-    tables = [values[metric][column] for metric in METRICS for column in COLUMNS]
-    tables += [values["best_f1"][name] for name in ("f1", "precision", "recall")]
-    counts, scores = (values["objects"], values["detections"]), values["best_f1"]["score"]
+    columns, counts = _csv_columns(values).values(), (values["objects"], values["detections"])
     rows = [
-        [name, *(c[name] for c in counts), *(table["per_class"][name] for table in tables), scores[name]]
+        [name, *(count[name] for count in counts), *(column["per_class"][name] for column in columns)]
         for name in values["objects"]
     ]
-    return [*rows, ["mean", *(sum(c.values()) for c in counts), *(table["mean"] for table in tables), None]]
+    sums = [sum(count.values()) for count in counts]
+    return [*rows, ["mean", *sums, *(column["mean"] for column in columns)]]

@@ -48,38 +48,75 @@ class SizeResult(NamedTuple):
     objects: I64  # (C,) ground truths that count
 
 
-def score_sizes(scored: Scored, ranges: Sequence[Range]) -> list[SizeResult]:
-    """Return AP and recall for each range of areas, over the thresholds of the result."""
+class Contenders(NamedTuple):
+    """What COCO's matching looks at: D detections, G ground truths, P pairs of one image and class."""
+
+    rows: I64  # (K,) detections, highest score first within an image and class, at most MAX_DETECTIONS each
+    ranks: I64  # (D,) the place of each in its image and class by score, from 0
+    pairs: tuple[I64, I64, F64]  # (D + 1,) where those of a detection begin; (P,) ground truths; (P,) IoUs
+    areas: F64  # (G,) of the ground truths
+    found_areas: F64  # (D,)
+
+
+def find_contenders(scored: Scored) -> Contenders:
+    """Return what the matching looks at, whatever the range of areas."""
     found, truth = scored.found, scored.truth
-    rows = best_of_images(found, MAX_DETECTIONS)
+    order, places = by_rank(found)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = places
     pairs = scored.pairs.take(of_one_class(found, truth, scored.pairs))
     first_pairs = np.searchsorted(pairs.found, np.arange(len(found.labels) + 1))
     areas, found_areas = shape_areas(truth.shapes), shape_areas(found.shapes)
-    thresholds = np.minimum(np.array(scored.result.thresholds), 1 - ROUNDING)
+    rows = order[places < MAX_DETECTIONS]
+    return Contenders(rows, ranks, (first_pairs, pairs.truth, pairs.iou), areas, found_areas)
+
+
+class RangeVerdicts(NamedTuple):
+    """Detections judged for one range of areas at T thresholds."""
+
+    verdicts: I8  # (T, D) TRUE, FALSE or NEITHER; NEITHER beyond MAX_DETECTIONS
+    overlaps: F64  # (T, D) IoU with the ground truth that was taken, 0 without
+    counted: I64  # (C,) ground truths that count
+
+
+def judge_range(
+    scored: Scored, contenders: Contenders, area: Range, thresholds: Sequence[float]
+) -> RangeVerdicts:
+    """Match for one range of areas at each of the thresholds."""
+    truth, shape = scored.truth, (len(thresholds), len(scored.found.labels))
+    outside = [(a < area.least) | (a > area.most) for a in (contenders.areas, contenders.found_areas)]
+    ignored = truth.difficult | outside[0]
+    verdicts, overlaps = np.full(shape, NEITHER, np.int8), np.zeros(shape)
+    kinds = (ignored, truth.difficult, outside[1])
+    least = np.minimum(np.array(thresholds), 1 - ROUNDING)
+    take_free(contenders.rows, contenders.pairs, kinds, least, (verdicts, overlaps))
+    counted = np.bincount(truth.labels[~ignored], minlength=len(scored.classes))
+    return RangeVerdicts(verdicts, overlaps, counted)
+
+
+def score_sizes(scored: Scored, contenders: Contenders, ranges: Sequence[Range]) -> list[SizeResult]:
+    """Return AP and recall for each range of areas, over the thresholds of the result."""
     results = []
-    for least, most in ranges:
-        ignored = truth.difficult | (areas < least) | (areas > most)
-        outside = (found_areas < least) | (found_areas > most)
-        verdicts = np.full((len(thresholds), len(found.labels)), NEITHER, np.int8)
-        kinds = (ignored, truth.difficult, outside)
-        take_free(rows, (first_pairs, pairs.truth, pairs.iou), kinds, thresholds, verdicts)
-        counted = np.bincount(truth.labels[~ignored], minlength=len(scored.classes))
-        results.append(_to_result(verdicts[:, scored.matches.order], scored.matches.starts, counted))
+    for area in ranges:
+        judged = judge_range(scored, contenders, area, scored.result.thresholds)
+        results.append(curve_figures(scored, judged))
     return results
 
 
-def best_of_images(found: Found, most: int) -> I64:
-    """Return the rows of the `most` highest scores of each image and class, in that order."""
+def by_rank(found: Found) -> tuple[I64, I64]:
+    """Return the rows by image, class and falling score, and the place of each in its image and class."""
     order = np.lexsort((-found.scores, found.labels, found.images))
     images, labels = found.images[order], found.labels[order]
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = (images[1:] != images[:-1]) | (labels[1:] != labels[:-1])
     first = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))
-    return order[np.arange(len(order)) - first < most]
+    return order, np.arange(len(order)) - first
 
 
-def _to_result(verdicts: I8, starts: I64, counted: I64) -> SizeResult:
-    """Return the figures of verdicts (T, D) by class and falling score; `starts`: where the classes begin."""
+def curve_figures(scored: Scored, judged: RangeVerdicts) -> SizeResult:
+    """Return AP and the highest recall of each class at each threshold."""
+    counted, starts = judged.counted, scored.matches.starts
+    verdicts = judged.verdicts[:, scored.matches.order]
     ap, best = (np.full((len(counted), len(verdicts)), np.nan) for _ in range(2))
     for label in np.flatnonzero(counted).tolist():
         own = verdicts[:, starts[label] : starts[label + 1]]
@@ -92,17 +129,23 @@ def _to_result(verdicts: I8, starts: I64, counted: I64) -> SizeResult:
 
 @kernel
 def take_free(
-    rows: I64, pairs: tuple[I64, I64, F64], kinds: tuple[Bools, Bools, Bools], thresholds: F64, verdicts: I8
+    rows: I64,
+    pairs: tuple[I64, I64, F64],
+    kinds: tuple[Bools, Bools, Bools],
+    thresholds: F64,
+    results: tuple[I8, F64],
 ) -> None:
-    """Match detections greedily to free ground truths; write TRUE, FALSE or NEITHER to `verdicts` (T, D).
+    """Match detections greedily to free ground truths and write what became of them.
 
     Args:
         rows: the detections, highest score first within an image and class.
         pairs: (D + 1,) where the pairs of each detection begin; ground truths and IoUs of the pairs.
         kinds: ground truths (G,) that are ignored, taken only where no counted one is free; those of them
             that are never taken up; detections (D,) that do not count when on nothing.
+        results: TRUE, FALSE or NEITHER, and the IoU with what was taken; (T, D) each, written for `rows`.
     """
     (first_pairs, truths, ious), (ignored, crowd, outside) = pairs, kinds
+    verdicts, overlaps = results
     for column in range(len(thresholds)):
         taken = np.zeros(len(ignored), dtype=np.bool_)
         for found in rows:
@@ -121,3 +164,4 @@ def take_free(
             else:
                 taken[best] = True
                 verdicts[column, found] = NEITHER if ignored[best] else TRUE
+                overlaps[column, found] = best_iou

@@ -10,33 +10,52 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cfg.schema import EvalConfig, FcosConfig, LossConfig
-from dataloadR.assign.engine import build_targets
+from cfg.schema import AssignConfig, EvalConfig, FcosConfig, LossConfig
 from dataloadR.assign.fcos import fcos_rule
+from modelR.detectors.gghl.assigning import build_assigner
 from modelR.detectors.gghl.decode import decode_level
 from modelR.detectors.gghl.detector import STRIDES, cell_quads
 from modelR.detectors.gghl.head import OrcHead, branch
 from modelR.detectors.gghl.loss import JointLoss, at, positive_count
-from modelR.method import Method
+from modelR.method import Method, Predictions
 from utils.records import LevelPrediction, LevelTargets
 from utils.selection import rows_where
 
 Prediction = tuple[LevelPrediction, Tensor]  # of a level, and the logits of its centre-ness (B, H, W)
 
 
-def fcos_r(config: FcosConfig, loss: LossConfig, strides: tuple[int, ...] | None) -> Method:
-    """Return the method, on three levels unless told otherwise."""
-    rule, own = fcos_rule(config), FcosLoss(loss)
+def fcos_r(
+    config: FcosConfig,
+    loss: LossConfig,
+    strides: tuple[int, ...] | None,
+    assign: AssignConfig | None = None,
+    micro_batches: int = 1,
+) -> Method:
+    """Return the method, on three levels unless told otherwise.
+
+    Args:
+        assign: another rule than centre sampling, if it names one.
+        micro_batches: of a step.
+    """
+    chosen = (assign or AssignConfig()).model_copy(update={"level_bounds": config.level_bounds})
+    own = FcosLoss(loss)
+    targets, counted_loss = build_assigner(chosen, fcos_rule(config), own, orc_levels, micro_batches)
     return Method(
         name="fcos_r",
         strides=strides or STRIDES,
         terms=(*own.joint.terms, "centerness"),
         head=FcosHead,
-        targets=lambda objects, pyramid, _: build_targets(objects, pyramid, rule),
+        targets=targets,
         count=positive_count,
-        loss=own,
+        loss=counted_loss,
         candidates=candidates,
+        is_dynamic=targets.is_dynamic,
     )
+
+
+def orc_levels(predictions: Predictions) -> list[LevelPrediction]:
+    """Return what the levels predict beside the centre-ness."""
+    return [level for level, _ in predictions]
 
 
 class FcosHead(nn.Module):

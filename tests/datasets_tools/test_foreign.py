@@ -16,7 +16,7 @@ from dataloadR.formats.sniff import json_kind, read_ends, xml_kind
 from dataloadR.label_lines import AnnotationError
 from datasets_tools import check, convert, make_list, show
 from datasets_tools.doctor.files import locate_splits
-from datasets_tools.split_sources import locate_splits as find_images
+from datasets_tools.split_sources import find_large_images as find_images
 from tests.datasets_tools.formats import text_samples
 from tests.datasets_tools.formats.test_xml_convert import draw, write_sample
 from tests.datasets_tools.formats.text_samples import BOX, write_files

@@ -18,12 +18,11 @@ from cfg.schema import DataConfig
 from dataloadR.annotations import read_split
 from dataloadR.splits import split_command
 from datasets_tools import cutting, split
-from datasets_tools.split_jobs import split_image
 from tests.paths import DATA
 from utils import rasters
 from utils.errors import UserError
 from utils.images import ImageError, read_image
-from utils.tiles import Grid, parse_tile
+from utils.tiles import parse_tile
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--size", "100", "--overlap", "30"]
@@ -378,21 +377,6 @@ def test_the_command_that_training_prints_works(data: Path, listed: bool) -> Non
     assert (python, dash, module) == ("python", "-m", "datasets_tools.split")
     split.main(words)
     assert read_split(f"{data}_96", "train")[0]
-
-
-def test_arrays_are_cut_without_files() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (150, 170, 3), np.uint8)
-    quads = np.array([[[5.0, 5.0], [20.0, 5.0], [20.0, 20.0], [5.0, 20.0]]])
-    tiles = list(split_image(image, "a", Grid(100, 20, (1.0,)), quads, np.zeros(1, np.int8)))
-    assert [tile.name for tile, _, _ in tiles] == [
-        "a__1__0___0",
-        "a__1__70___0",
-        "a__1__0___50",
-        "a__1__70___50",
-    ]
-    assert [len(objects.rows) for _, _, objects in tiles] == [1, 0, 0, 0]
-    for tile, pixels, _ in tiles:
-        np.testing.assert_array_equal(pixels, image[tile.y : tile.y + 100, tile.x : tile.x + 100])
 
 
 @pytest.mark.skipif(not (DATA / "dota-samples").exists(), reason="dota-samples is not here (GGHL_DATA)")

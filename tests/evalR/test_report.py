@@ -125,6 +125,11 @@ def test_the_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
         for metric in ("voc07", "voc12"):
             for value in values[metric][column]["per_class"].values():
                 assert f"{100 * value:.1f}" in text
+    coco, whole = values["coco"], values["sizes"]["coco"]["all"]
+    parts = [coco["AP25"], *coco["AR"].values(), *(whole[f"AP{p}"] for p in range(50, 100, 5))]
+    parts += [coco["lrp"][part] for part in ("total", "localisation", "false_positives", "false_negatives")]
+    assert all(f"{100 * part['mean']:.1f}" in text for part in parts)
+    assert all(f"{score:.3f}" in text for score in coco["lrp"]["score"].values())
     assert f"mAP50{100 * values['voc07']['AP50']['mean']:.1f}" in text
     assert "images/s5" in text
     assert evaluation.metrics["protocol"]["rules"]["iou"]["task1"] in text

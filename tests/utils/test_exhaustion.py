@@ -32,6 +32,7 @@ def raised(error: BaseException) -> Callable[[object], None]:
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "the GPU has too little memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"), "little memory"),
         (RuntimeError("can't start new thread"), "ulimit -u"),
+        (SystemError("error return without exception set"), "too little memory"),
         (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (OSError(errno.ENOSPC, "No space left on device", "a.gpkg"), "a.gpkg: No space left"),
         (OSError(errno.EFBIG, "File too large", "x"), "x: File too large"),
@@ -157,9 +158,11 @@ def test_output_that_is_closed_or_full(tmp_path: Path, shell: str, code: int) ->
 
 @pytest.mark.slow
 def test_a_thread_that_ends_behind_nohup(tmp_path: Path) -> None:
-    body = "import threading, time\ndef end(): raise MemoryError\n"
-    body += "def main(_):\n    threading.Thread(target=end).start()\n    time.sleep(50)\n"
+    body = "import threading, time\nfrom multiprocessing.util import get_temp_dir\n"
+    body += "def end(): raise MemoryError\ndef main(_):\n    print(get_temp_dir(), flush=True)\n"
+    body += "    threading.Thread(target=end).start()\n    time.sleep(50)\n"
     result = script(body, "trap '' INT; exec {python}", tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("error: the machine has too little memory")
     assert "Traceback" not in result.stderr
+    assert not Path(result.stdout.strip()).exists()  # the folder of workers

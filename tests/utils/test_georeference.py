@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.utils.map_places import map_to_pixels
 from utils.errors import UserError
-from utils.georeference import lonlat_to_metres, map_to_lonlat, map_to_pixels, pixels_to_map, read_geo
+from utils.georeference import lonlat_to_metres, map_to_lonlat, pixels_to_map, read_geo
 from utils.records import GeoReference
 
 ROTATED = GeoReference((0.31, 0.12, 500_123.4, 0.12, -0.31, 5_400_321.9), "EPSG:32633")

@@ -5,7 +5,7 @@ go through machine code over a spatial grid, near-linear in the number of quads;
 (`quad_nms_torch`), without a loop over quads.  Both give the same indices.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from utils.quads.iou import Over, check_quads, to_array
 from utils.quads.kernels import Index, Pieces, overlapping_pairs, settle_owners
 from utils.quads.nms_torch import greedy_groups_torch
 from utils.quads.parts import to_boxes, to_shapes
-from utils.quads.soft import soft_order
 from utils.threads import in_slices
 
 QUADS_PER_THREAD = 2000
@@ -125,53 +124,6 @@ def overlapping_quads(quads: Tensor, labels: Tensor | None) -> OverlapPairs:
     second = placed.rows[places]
     once = first < second
     return OverlapPairs(*(torch.from_numpy(values[once]) for values in (first, second, ious)))
-
-
-class SoftKept(NamedTuple):
-    """What soft-NMS leaves."""
-
-    rows: Tensor  # (K,) int64, in the order in which they were taken: falling lowered scores
-    scores: Tensor  # (K,) lowered
-
-
-def soft_quad_nms(  # noqa: PLR0913
-    quads: Tensor,
-    scores: Tensor,
-    labels: Tensor | None,
-    method: Literal["gaussian", "linear"] = "gaussian",
-    *,
-    sigma: float = 0.5,
-    iou_threshold: float = 0.3,
-    score_threshold: float = 0.001,
-) -> SoftKept:
-    """Lower the scores of overlapping quads of a class instead of removing them; on the CPU.
-
-    Source: Bodla et al., Soft-NMS, ICCV 2017 (arXiv:1704.04503), equations 2 and 3.
-
-    Args:
-        quads: (N, 4, 2).
-        scores: (N,), 0 to 1.
-        labels: (N,) integers; None: all are one class.
-        method: "gaussian" multiplies by exp(-IoU^2 / sigma), "linear" by 1 - IoU above `iou_threshold`.
-        sigma: above 0.
-        iou_threshold: of the linear method.
-        score_threshold: what falls below is out.
-
-    Raises:
-        ValueError: as `quad_nms`, or sigma is not above 0.
-    """
-    _check(quads, scores, {"labels": labels}, iou_threshold)
-    if not sigma > 0:
-        raise ValueError(f"sigma: expected a number above 0, got {sigma}")
-    placed = _in_places(to_array(quads))
-    lowered = scores.detach().cpu().double().numpy()[placed.rows]
-    names = _integers(labels)
-    names = names[placed.rows] if len(names) else names
-    pairs = overlapping_pairs(placed.shapes, placed.grid, names)
-    width = sigma if method == "gaussian" else 0.0
-    places = soft_order(pairs, lowered, placed.rows, width, iou_threshold, score_threshold)
-    rows = torch.from_numpy(placed.rows[places]).to(quads.device)
-    return SoftKept(rows, torch.from_numpy(lowered[places]).to(scores))
 
 
 def _check(quads: Tensor, scores: Tensor, names: dict[str, Tensor | None], iou_threshold: float) -> None:

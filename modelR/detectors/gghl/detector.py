@@ -5,9 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cfg.schema import AssignConfig, EvalConfig, LossConfig
-from dataloadR.assign.engine import build_targets
+from cfg.assign import OF_GGHL
+from cfg.schema import AssignConfig, EvalConfig, FcosConfig, LossConfig
+from dataloadR.assign.engine import Rule
+from dataloadR.assign.fcos import fcos_rule
 from dataloadR.assign.gaussian import gaussian_rule
+from modelR.detectors.gghl.assigning import build_assigner
 from modelR.detectors.gghl.decode import decode_level
 from modelR.detectors.gghl.head import OrcHead
 from modelR.detectors.gghl.loss import JointLoss, positive_count
@@ -18,19 +21,35 @@ from utils.records import DecodedLevel, LevelPrediction
 STRIDES = (8, 16, 32)
 
 
-def gghl(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | None) -> Method:
-    """Return the method (Huang et al., TIP 2022, arXiv:2109.12848), on three levels unless told otherwise."""
-    rule, joint = gaussian_rule(assign), JointLoss(loss)
+def gghl(
+    assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | None, micro_batches: int = 1
+) -> Method:
+    """Return the method (Huang et al., TIP 2022, arXiv:2109.12848), on three levels unless told otherwise.
+
+    `micro_batches`: of a step.
+    """
+    joint = JointLoss(loss)
+    targets, counted_loss = build_assigner(assign, own_rule(assign), joint, list, micro_batches)
     return Method(
         name="gghl",
         strides=strides or STRIDES,
         terms=joint.terms,
         head=OrcHead,
-        targets=lambda objects, pyramid, _: build_targets(objects, pyramid, rule),
+        targets=targets,
         count=positive_count,
-        loss=joint,
+        loss=counted_loss,
         candidates=candidates,
+        is_dynamic=targets.is_dynamic,
     )
+
+
+def own_rule(config: AssignConfig) -> Rule:
+    """Return the static rule that the settings choose: a Gaussian, unless it is that of FCOS-R."""
+    if config.rule == "fcos":
+        fcos = FcosConfig(level_bounds=config.level_bounds, min_centerness=config.heat_threshold)
+        return fcos_rule(fcos)
+    rule = config.rule if config.rule in OF_GGHL else "current"
+    return gaussian_rule(config.model_copy(update={"rule": rule}))
 
 
 def candidates(predictions: Sequence[LevelPrediction], config: EvalConfig) -> tuple[Tensor, Tensor]:

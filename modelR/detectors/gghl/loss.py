@@ -199,6 +199,11 @@ def _quad_pairs(decoded: DecodedLevel, target: LevelTargets, rows: Tensor) -> tu
     return found, true
 
 
+def location_quality(prediction: LevelPrediction, target: LevelTargets, rows: Tensor) -> Tensor:
+    """Return how well cells predict the location of their object, (P,) in [0, 1] (spec 4.2)."""
+    return _location_errors(decode_level(prediction), target, rows).quality
+
+
 def _location_errors(decoded: DecodedLevel, target: LevelTargets, rows: Tensor) -> _Location:
     hboxes, ratio = at(target.hboxes, rows), at(target.area_ratio, rows)
     (x_min, y_min, x_max, y_max), (_, height, width) = hboxes.unbind(-1), target.owner.shape

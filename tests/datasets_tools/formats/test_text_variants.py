@@ -426,7 +426,12 @@ OTHER_CASES: dict[str, Case] = {
         for path in LISTED_PATHS
     },
     "list in UTF-16": ("list", {"train.txt": UTF16_LIST, "a.png": None}, {"train/a": LISTED_BOX}),
-    "list of boxes": ("list", {"train.txt": "a.png 2,3,12,6,0\n", "a.png": None}, "train.txt:1: expected 15"),
+    "list of boxes": (
+        "list",
+        {"train.txt": "a.png 2,3,12,6,0\n", "a.png": None},
+        {"train/a": LISTED_BOX},
+    ),
+    "list of six": ("list", {"train.txt": "a.png 2,3,12,6,0,1\n", "a.png": None}, "train.txt:1: expected 15"),
 }
 TABLES = {
     "yolo": YOLO_CASES,

@@ -13,8 +13,8 @@ from evalR.outputs.geojson import to_geojson, write_geojson
 from evalR.outputs.geopackage import write_geopackage
 from evalR.outputs.measures import centres_of, measure_outlines, pixel_measures
 from tests.evalR.outputs.found import make_found, random_quads, rectangle
+from tests.utils.map_places import map_to_pixels
 from utils.errors import UserError
-from utils.georeference import map_to_pixels
 from utils.records import GeoReference
 
 HALF = 0.5  # metres a pixel

@@ -59,6 +59,15 @@ def test_figures_agree_with_one_another(devkit_metrics: dict) -> None:
         rows = list(csv.DictReader(io.StringIO(metrics_csv(devkit_metrics))))
         mean = next(row for row in rows if (row["task"], row["class"]) == (task, "mean"))
         assert float(mean["voc07_AP75"]) == values["voc07"]["AP75"]["mean"]
+        assert float(mean["best_f1"]) == values["best_f1"]["f1"]["mean"]
+        assert float(mean["coco_AP50:95"]) == values["sizes"]["coco"]["all"]["AP50:95"]["mean"]
+        assert float(mean["ai_tod_medium"]) == values["sizes"]["ai_tod"]["medium"]["AP50:95"]["mean"]
+        assert float(mean["AR100"]) == values["coco"]["AR"]["100"]["mean"]
+        assert (mean["score"], mean["oLRP_score"]) == ("", "")
+        for row in rows:
+            if row["task"] == task and row["class"] != "mean" and row["oLRP_score"]:
+                assert float(row["oLRP"]) == values["coco"]["lrp"]["total"]["per_class"][row["class"]]
+                assert float(row["oLRP_score"]) == values["coco"]["lrp"]["score"][row["class"]]
 
 
 @pytest.mark.parametrize("seed", range(50))

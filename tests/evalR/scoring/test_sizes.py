@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 from evalR.scoring.columns import Found, Truth
-from evalR.scoring.evaluate import COCO_THRESHOLDS, score
-from evalR.scoring.sizes import AI_TOD, COCO, WHOLE, Range, best_of_images, score_sizes
+from evalR.scoring.evaluate import COCO_THRESHOLDS, Scored, score
+from evalR.scoring.sizes import (
+    AI_TOD,
+    COCO,
+    WHOLE,
+    Range,
+    SizeResult,
+    by_rank,
+    find_contenders,
+)
+from evalR.scoring.sizes import score_sizes as score_contenders
 
 
 def boxes(rows: list[list[float]]) -> np.ndarray:
@@ -20,6 +29,10 @@ def found(rows: list[list[float]], scores: list[float]) -> Found:
 def truth(rows: list[list[float]], difficult: list[bool]) -> Truth:
     zeros = np.zeros(len(rows), np.int64)
     return Truth(zeros, zeros, np.array(difficult, bool), boxes(rows))
+
+
+def score_sizes(scored: Scored, ranges: list[Range]) -> list[SizeResult]:
+    return score_contenders(scored, find_contenders(scored), ranges)
 
 
 def ap50(detections: Found, objects: Truth, area: Range) -> float:
@@ -58,11 +71,13 @@ def test_difficult_ones_may_be_found_any_number_of_times() -> None:
     assert ap50(found(rows, [0.9, 0.8, 0.7]), objects, WHOLE) == pytest.approx(1.0)
 
 
-def test_at_most_so_many_of_an_image_and_class() -> None:
-    labels, images = np.array([0, 0, 0, 1, 0]), np.array([0, 0, 0, 0, 1])
-    detections = Found(images, labels, np.array([0.5, 0.9, 0.7, 0.1, 0.2]), np.zeros((5, 4)))
-    assert best_of_images(detections, 2).tolist() == [1, 2, 3, 4]
-    assert best_of_images(found([], []), 2).shape == (0,)
+def test_places_in_an_image_and_class() -> None:
+    labels, images = np.array([0, 0, 0, 1, 0, 0]), np.array([0, 0, 0, 0, 1, 1])
+    detections = Found(images, labels, np.array([0.5, 0.9, 0.7, 0.1, 0.2, 0.2]), np.zeros((6, 4)))
+    order, places = by_rank(detections)
+    assert order.tolist() == [1, 2, 0, 3, 4, 5]
+    assert places.tolist() == [0, 1, 2, 0, 0, 1]
+    assert [len(values) for values in by_rank(found([], []))] == [0, 0]
 
 
 def slow_ap(detections: Found, objects: Truth, threshold: float, area: Range) -> float:

@@ -1,9 +1,7 @@
 """Suppression against their definitions, written slowly with shapely."""
 
-import math
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.operators import crowd, tree_nms
 from utils.quads.iou import pairwise_quad_iou
-from utils.quads.nms import batched_quad_groups, quad_nms, soft_quad_nms
+from utils.quads.nms import batched_quad_groups, quad_nms
 from utils.quads.nms_torch import greedy_groups_torch
 
 ROOT = Path(__file__).parents[3]
@@ -149,39 +147,9 @@ def test_no_images() -> None:
     for found in (
         *batched_quad_groups(none, torch.zeros(0), empty, empty, 0.5),
         *greedy_groups_torch(none, torch.zeros(0), empty, empty, 0.5, 3, smaller=False),
-        soft_quad_nms(none, torch.zeros(0), empty).rows,
     ):
         assert found.shape == (0,)
         assert found.dtype == torch.int64
-
-
-def slow_soft_nms(
-    quads: Tensor, scores: Tensor, labels: Tensor, decay: Callable[[float], float], least: float
-) -> list[tuple[int, float]]:
-    ious, left = pairwise_quad_iou(quads, quads), dict(enumerate(scores.tolist()))
-    taken = []
-    while left:
-        best = max(left, key=lambda row: (left[row], -row))
-        score = left.pop(best)
-        if score < least:
-            break
-        taken.append((best, score))
-        left = {
-            k: v * decay(float(ious[best, k])) if labels[k] == labels[best] else v for k, v in left.items()
-        }
-    return taken
-
-
-@pytest.mark.parametrize("method", ["gaussian", "linear"])
-def test_soft_suppression_agrees_with_a_loop(method: str) -> None:
-    quads, scores, labels = random_scene(200, 5)
-    decays = {"gaussian": lambda iou: math.exp(-(iou**2) / 0.5), "linear": lambda iou: 1 - iou * (iou > 0.3)}
-    expected = slow_soft_nms(quads, scores, labels, decays[method], 0.05)
-    found = soft_quad_nms(quads, scores, labels, method, score_threshold=0.05)
-    assert found.rows.tolist() == [row for row, _ in expected]
-    np.testing.assert_allclose(found.scores, [score for _, score in expected], rtol=1e-9)
-    assert len(expected) > 50
-    assert (found.scores < scores[found.rows]).any()
 
 
 def test_bad_input_is_named() -> None:
@@ -192,8 +160,6 @@ def test_bad_input_is_named() -> None:
         batched_quad_groups(quads, scores, labels, labels[:2], 0.5)
     with pytest.raises(ValueError, match="iou_threshold: expected 0 to 1, got 45"):
         quad_nms(quads, scores, labels, 45)
-    with pytest.raises(ValueError, match="sigma: expected a number above 0, got 0"):
-        soft_quad_nms(quads, scores, labels, sigma=0)
     for bad in (torch.nan, torch.inf, -torch.inf):
         wrong, broken = scores.clone(), quads.clone()
         wrong[3], broken[2, 1, 0], broken[4, 0, 0] = bad, bad, bad

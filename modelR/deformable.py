@@ -1,0 +1,44 @@
+"""Deformable convolution with masks (DCNv2, arXiv:1811.11168), computed by torchvision."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import DeformConv2d, deform_conv2d
+
+TAPS = 9  # of a 3x3 kernel
+SHIFTS = (2 * TAPS, TAPS)  # channels: (y, x) of each tap in cells, its mask
+
+
+class ShiftedConv(nn.Module):
+    """3x3 convolution that reads beside its taps, as far and as strongly as a 3x3 convolution says.
+
+    The latter starts from zero, so every tap begins at its place, with a mask of one half.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.shifts = zeroed(nn.Conv2d(inputs, sum(SHIFTS), 3, stride, padding=1))
+        self.conv = DeformConv2d(inputs, outputs, 3, stride, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return deform(self.conv, x, self.shifts(x))
+
+
+def zeroed(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return the convolution with weights and biases of zero."""
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
+def deform(conv: DeformConv2d, x: Tensor, shifts: Tensor) -> Tensor:
+    """Return the convolution of `x` (B, C, H, W) shifted by `shifts` (B, 27, H', W'), in the type of `x`.
+
+    In float32: positions lose half a cell from 256 cells on in half precision.
+    """
+    offsets, masks = torch.split(shifts.float(), list(SHIFTS), dim=1)
+    weight, bias = conv.weight.float(), None if conv.bias is None else conv.bias.float()
+    y: Tensor = deform_conv2d(
+        x.float(), offsets, weight, bias, stride=conv.stride, padding=conv.padding, mask=masks.sigmoid()
+    )
+    return y.to(x.dtype)
