@@ -21,27 +21,27 @@ WOBBLE = 1e-11  # in extents of the set: far above the rounding of float64, far 
 OTHERS = POINTS - 2
 
 
-def _sides_of_triples() -> tuple[list[list[float]], list[list[float]]]:
-    """Return what counts the points to the right of each pair: a matrix (28, 56) of right turns, and (28, 1).
+def _tables() -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
+    """Return what turns cross products of pairs into turns of triples, and those into points to the right.
 
-    A point whose number lies between those of the pair is to the right where the triple turns left.
+    The turn of u, v, w is the sum of the cross products of u, v and v, w less that of u, w.  A point whose
+    number lies between those of a pair is to the right of the pair where its triple turns left.
+
+    Returns:
+        A matrix (56, 28), one (28, 56) for the triples that turn right, and (28, 1) what is added to it.
     """
-    rows = [[0.0] * len(TRIPLES) for _ in PAIRS]
+    turns = [[0.0] * len(PAIRS) for _ in TRIPLES]
+    right = [[0.0] * len(TRIPLES) for _ in PAIRS]
     between = [[0.0] for _ in PAIRS]
     for place, (u, v, w) in enumerate(TRIPLES):
-        rows[PAIRS.index((u, v))][place] = rows[PAIRS.index((v, w))][place] = 1.0
-        rows[PAIRS.index((u, w))][place] = -1.0
+        for pair, sign in (((u, v), 1.0), ((v, w), 1.0), ((u, w), -1.0)):
+            turns[place][PAIRS.index(pair)] = right[PAIRS.index(pair)][place] = sign
         between[PAIRS.index((u, w))][0] += 1.0
-    return rows, between
+    return turns, right, between
 
 
-RIGHT, BETWEEN = _sides_of_triples()
+TURNS, RIGHT, BETWEEN = _tables()
 FIRSTS, LASTS = zip(*PAIRS, strict=True)
-PAIRS_OF_TRIPLES = tuple(
-    zip(
-        *((PAIRS.index((u, v)), PAIRS.index((v, w)), PAIRS.index((u, w))) for u, v, w in TRIPLES), strict=True
-    )
-)
 BEGINS, ENDS = ([[float(row == p) for row in rows] for p in range(POINTS)] for rows in (FIRSTS, LASTS))
 MOVES = tuple([[WOBBLE * wave(k * k + 1.0)] for k in range(POINTS)] for wave in (math.sin, math.cos))
 
@@ -66,8 +66,9 @@ def hull_areas(x: Tensor, y: Tensor) -> Areas:
 
 def _hull_sides(cross: Tensor) -> Tensor:
     """Return 1 where the hull runs from the first point of a pair to the second, -1 back, else 0, (28, K)."""
-    uv, vw, uw = (cross[on_device(rows, cross)] for rows in PAIRS_OF_TRIPLES)
-    turns_right = (uv + vw > uw).float()  # (56, K)
-    matrix, between = (on_device(table, cross, torch.float32) for table in (RIGHT, BETWEEN))
-    count = matrix @ turns_right + between
+    turns, right, between = (
+        on_device(table, cross, kind)
+        for table, kind in ((TURNS, cross.dtype), (RIGHT, torch.float32), (BETWEEN, torch.float32))
+    )
+    count = right @ (turns @ cross > 0).float() + between
     return (count == OTHERS).to(cross.dtype) - (count == 0).to(cross.dtype)

@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-AT_ONCE = 1 << 14  # pairs whose tables fit the cache of a CPU core
+from utils.threads import in_slices
+
+AT_ONCE = 1 << 12  # pairs whose tables fit the cache of a CPU core
 
 # x, y of the eight vertices of K pairs, (8, K) float64 -> values (K,), their gradients by x, by y (8, K)
 Piece = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -28,10 +30,8 @@ class _Known(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, piece: Piece) -> Tensor:
-        points = torch.cat([a, b], dim=1).double().permute(2, 1, 0).contiguous()  # (2, 8, N)
-        step = AT_ONCE if a.device.type == "cpu" else max(len(a), 1)
-        found = [piece(*part.unbind()) for part in torch.split(points, step, dim=-1)]
-        values, by_x, by_y = (torch.cat(parts, dim=-1) for parts in zip(*found, strict=True))
+        x, y = torch.cat([a, b], dim=1).double().permute(2, 1, 0).contiguous().unbind()  # (8, N) each
+        values, by_x, by_y = _in_parts(x, y, piece) if a.device.type == "cpu" else piece(x, y)
         ctx.save_for_backward(by_x, by_y)
         ctx.kinds = a.dtype, b.dtype
         return values.to(torch.promote_types(a.dtype, torch.float32))
@@ -48,3 +48,18 @@ class _Known(Function):
             )
             found.append(None if own is None else own.permute(2, 1, 0).to(kind))
         return found[0], found[1], None
+
+
+def _in_parts(x: Tensor, y: Tensor, piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a piece gives, of many pairs by parts and on several threads: one waits for no other."""
+    values, by_x, by_y = x.new_empty(x.shape[1]), torch.empty_like(x), torch.empty_like(y)
+
+    def fill(first: int, last: int) -> None:
+        for start in range(first, last, AT_ONCE):
+            count = min(AT_ONCE, last - start)
+            found = piece(x.narrow(1, start, count), y.narrow(1, start, count))
+            for whole, part in zip((values, by_x, by_y), found, strict=True):
+                whole.narrow(-1, start, count).copy_(part)
+
+    in_slices(fill, len(values), AT_ONCE)
+    return values, by_x, by_y

@@ -193,11 +193,11 @@ def test_no_quads(measure: Callable[[Tensor, Tensor], Tensor]) -> None:
     assert none.grad is not None
 
 
-@pytest.mark.parametrize("count", [16383, 16384, 16385])
+@pytest.mark.parametrize("count", [4095, 4097, 20000])
 def test_parts_of_many_quads_equal_the_whole(count: int) -> None:
     """A CPU takes some thousands at a time."""
     a, b = random_quads(count, 7, 4.0).requires_grad_(), random_quads(count, 8, 4.0)
-    rows = torch.tensor([0, 1, 16382, count - 1])
+    rows = torch.tensor([0, 1, 4094, count - 1])
     found = differentiable_giou(a, b)
     found.sum().backward()
     few = a.detach()[rows].requires_grad_()
