@@ -28,6 +28,18 @@ GAINS = {
 }
 
 
+Location = Literal["jol", "diou", "ciou", "quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou"]
+READ_WITH = {  # settings that one choice reads
+    "kld_direction": ("location", "kld"),
+    "ghm_class_bins": ("classification", "ghm"),
+    "ghm_class_momentum": ("classification", "ghm"),
+    "ghm_box_bins": ("regression", "ghm"),
+    "ghm_box_momentum": ("regression", "ghm"),
+    "ghm_mu": ("regression", "ghm"),
+}
+HORIZONTAL = ("jol", "diou", "ciou")  # locations that no glide enters
+
+
 class LossConfig(Section):
     """Joint loss (JOL): its terms, and their gains; a gain that is none is the preset's."""
 
@@ -40,8 +52,8 @@ class LossConfig(Section):
     iou: Positive | None = None
     """Gain of the horizontal box, and of the quads of `location`; none: 5 tuned, 1 in the paper."""
     glide: Positive | None = None
-    """Gain of the positions of the vertices on the box; none: 15 tuned, 1 in the paper; a third of these with
-    another `location`, which teaches them, too."""
+    """Gain of the positions of the vertices on the box; none: 15 tuned, 1 in the paper, a third where
+    `location` is of quads, as those teach them, too."""
     ratio: Positive | None = None
     """Gain of the share of the box that the quad fills; none: 16 in both presets."""
     distance: Positive | None = None
@@ -49,9 +61,9 @@ class LossConfig(Section):
     label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the class target that is spread over all classes, on top of the 0.01 of JOL."""
 
-    location: Literal["jol", "quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou"] = "jol"
-    """Error of a box: GIoU of the horizontal box (JOL), exact IoU or GIoU of the quads, or distance of their
-    Gaussians."""
+    location: Location = "jol"
+    """Error of a box: GIoU (JOL), DIoU or CIoU of the horizontal box, exact IoU or GIoU of the quads, or a
+    distance of their Gaussians."""
     location_beside_jol: bool = False
     """Keep the GIoU of the horizontal box beside another `location`."""
     kld_direction: Literal["prediction", "target", "both"] = "prediction"
@@ -78,8 +90,9 @@ class LossConfig(Section):
         """What settings contradict each other, with the key first, or None."""
         if self.location_beside_jol and self.location == "jol":
             return "loss.location_beside_jol: expected false, loss.location is jol"
-        if self.kld_direction != "prediction" and self.location != "kld":
-            return f"loss.kld_direction: read with loss.location=kld alone, it is {self.location}"
+        for key, (by, choice) in READ_WITH.items():
+            if getattr(self, by) != choice and getattr(self, key) != type(self).model_fields[key].default:
+                return f"loss.{key}: read with loss.{by}={choice} alone, it is {getattr(self, by)}"
         if self.label_smoothing and self.classification in ("qfl", "vfl", "ghm"):
             return f"loss.label_smoothing: expected 0 with loss.classification={self.classification}"
         return None
@@ -88,7 +101,7 @@ class LossConfig(Section):
     def gains(self) -> Gains:
         """The gains that count."""
         preset = GAINS[self.preset]
-        if self.location != "jol":
+        if self.location not in HORIZONTAL:
             preset = preset._replace(glide=preset.glide / 3)
         chosen = (getattr(self, name) for name in Gains._fields)
         return Gains(*(b if a is None else a for a, b in zip(chosen, preset, strict=True)))

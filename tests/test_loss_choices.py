@@ -39,8 +39,16 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Batch]:
     ]
 
 
-@pytest.mark.parametrize("words", CHOICES)
-@pytest.mark.parametrize("detector", ["gghl", "fcos_r"])
+SOME = [CHOICES[-1], *(word for word in CHOICES if "beside" in word or "=vfl" in word or "balanced" in word)]
+RUNS = [
+    *(("gghl", words) for words in CHOICES),
+    *((detector, words) for detector in ("fcos_r", "gghl_hbb", "lo_det") for words in SOME),
+    ("gghl", f"assign.rule=tal assign.warmup_steps=1 {CHOICES[-1]}"),
+    ("fcos_r", f"assign.rule=simota {CHOICES[-1]}"),
+]
+
+
+@pytest.mark.parametrize(("detector", "words"), RUNS)
 def test_eight_scenes_are_learnt_with_finite_losses(
     detector: str, words: str, batches: Sequence[Batch]
 ) -> None:
@@ -56,6 +64,8 @@ def test_eight_scenes_are_learnt_with_finite_losses(
         assert all(loss.isfinite() for loss in losses.values())
         assert float(losses[TOTAL]) > 0
     assert all(parameter.isfinite().all() for parameter in stepper.model.parameters())
+    expected = 2 * ("loss.classification=ghm" in words) + 3 * ("loss.regression=ghm" in words)
+    assert len(stepper.histograms) == expected
 
 
 @pytest.fixture

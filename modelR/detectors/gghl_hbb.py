@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cfg.schema import AssignConfig, LossConfig
 from dataloadR.assign.engine import build_targets
@@ -17,7 +17,7 @@ from dataloadR.assign.horizontal import horizontal_rule
 from dataloadR.assign.shapes import Pyramid
 from modelR.detectors.gghl.detector import STRIDES, candidates
 from modelR.detectors.gghl.head import OrcHead
-from modelR.detectors.gghl.loss import CLASS_SOFT, TERMS, JointLoss, at, positive_count
+from modelR.detectors.gghl.loss import CLASS_SOFT, JointLoss, at, positive_count
 from modelR.method import Method
 from utils.quads.geometry import hboxes_to_quads, quads_to_hboxes
 from utils.records import LevelPrediction, LevelTargets, Objects
@@ -29,7 +29,7 @@ WITHOUT = ("glide", "ratio")  # terms of JOL that horizontal boxes have no use f
 
 def gghl_hbb(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | None) -> Method:
     """Return the method, on three levels unless told otherwise."""
-    rule = horizontal_rule(assign)
+    rule, own = horizontal_rule(assign), BoxLoss(loss)
 
     def targets(objects: Objects, pyramid: Pyramid, _: object) -> list[LevelTargets]:
         upright = hboxes_to_quads(quads_to_hboxes(objects.quads))
@@ -38,11 +38,11 @@ def gghl_hbb(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | 
     return Method(
         name="gghl_hbb",
         strides=strides or STRIDES,
-        terms=(*(term for term in TERMS if term not in WITHOUT), "classes"),
+        terms=(*(term for term in own.joint.terms if term not in WITHOUT), "classes"),
         head=BoxHead,
         targets=targets,
         count=positive_count,
-        loss=BoxLoss(loss),
+        loss=own,
         candidates=candidates,
         is_horizontal=True,
     )
@@ -68,19 +68,24 @@ class BoxHead(OrcHead):
         )
 
 
-class BoxLoss:
+class BoxLoss(nn.Module):
     """JOL of boxes, and the binary cross-entropy of all classes on positive cells."""
 
     def __init__(self, config: LossConfig) -> None:
+        super().__init__()
         self.joint = JointLoss(config)
         self.gain = config.gains.classes
         self.soft = CLASS_SOFT + config.label_smoothing
 
-    def __call__(
+    def histograms(self) -> dict[str, Tensor]:
+        """Return the last histograms of gradients by name, with GHM."""
+        return self.joint.histograms()
+
+    def forward(
         self, predictions: Sequence[LevelPrediction], targets: Sequence[LevelTargets], normalizer: Tensor
     ) -> dict[str, Tensor]:
         """Return the terms by name; `normalizer` as for `JointLoss`."""
-        terms = self.joint(predictions, targets, normalizer)
+        terms: dict[str, Tensor] = self.joint(predictions, targets, normalizer)
         rows = rows_where([target.owner.flatten() >= 0 for target in targets])
         errors = [self._classes(*level) for level in zip(predictions, targets, rows, strict=True)]
         kept = {name: value for name, value in terms.items() if name not in WITHOUT}

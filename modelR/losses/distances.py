@@ -1,4 +1,4 @@
-"""Distances of Gaussians: Wasserstein, Kullback-Leibler, Kalman filter and Bhattacharyya (spec 12.3).
+"""Distances of Gaussians: Wasserstein, Kullback-Leibler, Kalman filter and Bhattacharyya (spec 4.10).
 
 None of them tells a square from itself turned: its Gaussian is a circle.
 """

@@ -1,4 +1,4 @@
-"""Gaussians of quads: mean and covariance of the uniform density on the quad as it is (spec 12.2).
+"""Gaussians of quads: mean and covariance of the uniform density on the quad as it is (spec 4.9).
 
 No angle and no rectangle around it: any convex quad has its own, and the vertices get the gradient.  The mean
 is the centroid, which is not the mean of the vertices.

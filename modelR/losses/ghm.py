@@ -1,4 +1,4 @@
-"""Gradient harmonising mechanism, GHM-C and GHM-R: rare gradients count as much as common ones (spec 12.6).
+"""Gradient harmonising mechanism, GHM-C and GHM-R: rare gradients count as much as common ones (spec 4.13).
 
 Examples are counted by the size of their gradient, and each is weighted by how few are like it
 (arXiv:1811.05181).

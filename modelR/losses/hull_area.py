@@ -1,4 +1,4 @@
-"""Area of the convex hull of eight points with its exact gradient, vectorised over sets (spec 12.1).
+"""Area of the convex hull of eight points with its exact gradient, vectorised over sets (spec 4.8).
 
 A pair of points is a side of the hull where all others lie on one side of it: 28 pairs, whose sides follow
 from the turns of 56 triples.  Points in a line and points on one another would make several answers right at

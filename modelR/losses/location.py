@@ -1,6 +1,7 @@
-"""Errors of predicted quads against true ones, by name: what `loss.location` chooses (spec 12.4).
+"""Errors of predicted quads against true ones, by name: what `loss.location` chooses (spec 4.11).
 
-Each gives 0 for equal quads, the same at every size and place, and gradients to all four vertices.
+Each gives 0 for equal quads and the same at every size and place; all but DIoU and CIoU, which see horizontal
+boxes alone, give gradients to all four vertices.
 """
 
 from collections.abc import Callable
@@ -10,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modelR.losses.box_iou import aligned_ciou, aligned_diou
 from modelR.losses.distances import bounded, hellinger, kalman_iou, kullback_leibler, wasserstein
 from modelR.losses.gaussians import RECTANGLE, Gaussian, quads_to_gaussians
 from modelR.losses.quad_iou import differentiable_giou, differentiable_iou
+from utils.quads.geometry import quads_to_hboxes
 
-QuadLocation = Literal["quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou"]
+QuadLocation = Literal["diou", "ciou", "quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou"]
 KldDirection = Literal["prediction", "target", "both"]
 FLOOR = 1 / 12  # standard deviation that every Gaussian has at least, in strides
 CENTER_BETA = 1 / 9  # of the smooth L1 of the centroids beside KFIoU, in longer sides of the target's box
@@ -31,10 +34,12 @@ def quad_error(name: QuadLocation, direction: KldDirection = "prediction") -> Qu
         direction: of KLD: KL(prediction || target), KL(target || prediction), or the mean of both.
     """
     match name:
-        case "quad_iou":
-            return lambda found, true, _: 1 - differentiable_iou(found, true)
-        case "quad_giou":
-            return lambda found, true, _: 1 - differentiable_giou(found, true)
+        case "diou" | "ciou":
+            of_boxes = aligned_diou if name == "diou" else aligned_ciou
+            return lambda *quads: 1 - of_boxes(*(quads_to_hboxes(side.double()) for side in quads[:2]))
+        case "quad_iou" | "quad_giou":
+            of_quads = differentiable_iou if name == "quad_iou" else differentiable_giou
+            return lambda found, true, _: 1 - of_quads(found, true)
         case "gwd":
             return lambda *quads: bounded(wasserstein(*_gaussians(quads)))
         case "kld":

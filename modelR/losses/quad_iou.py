@@ -1,4 +1,4 @@
-"""Exact IoU and GIoU of convex quads, row by row, with the exact gradient by both (spec 12.1)."""
+"""Exact IoU and GIoU of convex quads, row by row, with the exact gradient by both (spec 4.8)."""
 
 import torch
 from torch import Tensor

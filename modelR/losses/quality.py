@@ -1,4 +1,4 @@
-"""Classification losses of single logits, and the forms of regression that go with them (spec 12.5).
+"""Classification losses of single logits, and the forms of regression that go with them (spec 4.12).
 
 Logits and targets have one shape, and so have the errors; nothing is summed, no factor is cut off from the
 gradient.

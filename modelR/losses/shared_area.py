@@ -1,4 +1,4 @@
-"""Shared area of convex quads with its exact gradient, vectorised over pairs (spec 12.1).
+"""Shared area of convex quads with its exact gradient, vectorised over pairs (spec 4.8).
 
 The border of what two quads share is what of each side lies in the other quad.  The four half-planes of the
 other quad cut each side, and what they keep adds its part to the area (Green): no vertex is listed or sorted.

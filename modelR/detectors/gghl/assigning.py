@@ -44,6 +44,11 @@ class Counting(nn.Module):
         self.seen += 1
         return self.loss(predictions, targets, normalizer)
 
+    def histograms(self) -> dict[str, Tensor]:
+        """Return what the loss returns, where it has any."""
+        ask: Callable[[], dict[str, Tensor]] = getattr(self.loss, "histograms", dict)
+        return ask()
+
     def get_extra_state(self) -> Tensor:
         """Return the count as a checkpoint keeps it."""
         return torch.tensor(self.seen)

@@ -1,4 +1,4 @@
-"""Loss terms in the place of JOL's, as `loss.classification` and `loss.regression` ask (spec 12.5, 11.6)."""
+"""Loss terms in the place of JOL's, as `loss.classification` and `loss.regression` ask (spec 4.12, 4.13)."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple

@@ -11,6 +11,7 @@ import shapely
 import torch
 
 from cfg.load import ConfigError, load_config
+from cfg.loss import HORIZONTAL
 from cfg.schema import AssignConfig, FcosConfig, LossConfig
 from modelR.detectors.fcos_r import fcos_r
 from modelR.detectors.gghl.loss import TERMS, JointLoss, positive_count, term_names
@@ -26,7 +27,7 @@ from utils.records import LevelPrediction, LevelTargets
 
 Cell = tuple[int, int, int]
 Levels = tuple[Sequence[LevelPrediction], Sequence[LevelTargets]]
-LOCATIONS = ("quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou")
+LOCATIONS = ("diou", "ciou", "quad_iou", "quad_giou", "gwd", "kld", "kfiou", "probiou")
 JUDGES = ("bce", "focal", "qfl", "vfl", "ghm")
 WORDS = [  # every choice, as it is typed
     *(f"loss.location={name}" for name in LOCATIONS),
@@ -125,11 +126,11 @@ def test_names_and_gains_of_locations() -> None:
     both = LossConfig(location="gwd", location_beside_jol=True)
     assert term_names(both)[3:7] == ("negative", "iou", "gwd", "glide")
     assert (both.gains.iou, both.gains.glide) == (5.0, 5.0)
-    assert LossConfig().gains.glide == 15.0
+    assert LossConfig().gains.glide == LossConfig(location="ciou").gains.glide == 15.0
     assert LossConfig(location="gwd", glide=15).gains.glide == 15.0
 
 
-@pytest.mark.parametrize("name", LOCATIONS)
+@pytest.mark.parametrize("name", sorted({*LOCATIONS} - {*HORIZONTAL}))
 def test_quads_teach_edges_and_glides(name: Any) -> None:
     """Glides of every quad that is none of the boxes, whatever the predicted ratio says."""
     predictions, targets = random_case(0)
@@ -373,7 +374,7 @@ def test_histograms_are_named_and_counted() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("loss.location=giou", r"loss\.location: Input should be 'jol', 'quad_iou'.* got 'giou'"),
+        ("loss.location=giou", r"loss\.location: Input should be 'jol', 'diou'.* got 'giou'"),
         ("loss.classification=focall", r"loss\.classification: Input should be 'jol', 'bce'.* got 'focall'"),
         ("loss.regression=l1", r"loss\.regression: Input should be 'jol', 'balanced_l1' or 'ghm', got 'l1'"),
         (
@@ -385,6 +386,11 @@ def test_histograms_are_named_and_counted() -> None:
             "loss.classification=vfl loss.label_smoothing=0.1",
             r"loss\.label_smoothing: expected 0 with .*=vfl",
         ),
+        (
+            "loss.ghm_class_bins=10",
+            r"loss\.ghm_class_bins: read with loss\.classification=ghm alone, it is jol",
+        ),
+        ("loss.ghm_mu=0.1,0.1,0.1", r"loss\.ghm_mu: read with loss\.regression=ghm alone, it is jol"),
         ("loss.ghm_class_momentum=1", r"loss\.ghm_class_momentum: Input should be less than 1"),
         ("loss.ghm_mu=0.1,0.1", r"loss\.ghm_mu: "),
         ("loss.ghm_class_bins=0", r"loss\.ghm_class_bins: Input should be greater than or equal to 1"),

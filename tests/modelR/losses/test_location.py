@@ -58,7 +58,7 @@ def test_size_and_place_change_nothing(name: QuadLocation) -> None:
     torch.testing.assert_close(error(a * 16 + 700, b * 16 + 700, 128), plain, rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"ciou"}))  # a part of which is a weight without one
 def test_gradients(name: QuadLocation) -> None:
     a, b = random_quads(25, 3, 6.0).requires_grad_(), random_quads(25, 4, 6.0)
     error = quad_error(name)
