@@ -4,8 +4,8 @@
     python benchmarks/family.py cfg/hit_uav.yaml data.root=../hit-uav train.epochs=8 --only gghl,fcos_r
     python benchmarks/family.py data.root=dataR/demo --seeds 0,1 --out runs/family
 
-YAMLs and settings are those of train_GGHL.py, `model.size=nano` unless settings say otherwise.  What is trained
-and scored is not done again, so an interrupted table goes on.  Horizontal detectors are scored by task 2.
+YAMLs and settings are those of train_GGHL.py, `model.size=nano` unless settings say otherwise.  What is done
+is not done again, so an interrupted table goes on.  Horizontal detectors are scored by task 2.
 family.csv and family.png lie in OUT, the trainings in runs/.
 """
 
