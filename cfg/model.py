@@ -13,8 +13,7 @@ class ModelConfig(Section):
     """The network (spec 5)."""
 
     detector: str = "gghl"
-    """What predicts quads and how it learns them: gghl, fcos_r, centernet_r, gghl_hbb, lo_det, npmmr
-    (docs/detectors.md)."""
+    """What predicts quads and how it learns them: one of those in cfg/detectors/ (docs/detectors.md)."""
     strides: tuple[Annotated[int, Field(ge=4, le=32)], ...] | None = None
     """Pixels per cell of the pyramid levels, finest first, each twice the one before, where the detector lets
     one choose; none: its own."""

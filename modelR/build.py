@@ -1,6 +1,7 @@
 """Model building: the one place where settings become a network, and where all methods are known."""
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from cfg.readers import OWN
 from cfg.schema import Config, ModelConfig
 from modelR.backbones.darknet import Darknet
 from modelR.backbones.darknet_weights import load_darknet_weights
@@ -31,6 +31,7 @@ from utils.distributed import world_size
 from utils.errors import UserError
 
 logger = logging.getLogger(__name__)
+YAMLS = Path(__file__).parents[1] / "cfg/detectors"
 TIMM = "timm/"  # before the name of a network of timm
 
 
@@ -61,7 +62,15 @@ def build_method(config: Config, num_classes: int) -> Method:
 
             return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
         case other:
-            raise UserError(f"model.detector: expected one of {', '.join(OWN)}, got '{other}'")
+            raise UserError(f"model.detector: expected one of {', '.join(detector_names())}, got '{other}'")
+
+
+def detector_names() -> list[str]:
+    """Return the detectors that have a YAML in cfg/detectors/."""
+    texts = [path.read_text(encoding="utf-8") for path in YAMLS.glob("*.yaml")]
+    return sorted(
+        {name for text in texts for name in re.findall(r"^model\.detector: (\w+)", text, re.MULTILINE)}
+    )
 
 
 def size_factors(config: ModelConfig) -> tuple[float, float]:

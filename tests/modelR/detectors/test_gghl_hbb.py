@@ -27,9 +27,9 @@ def predictions_of(seed: int) -> list[LevelPrediction]:
     for head in heads:
         torch.nn.init.normal_(head.location[-1].weight)
         torch.nn.init.normal_(head.classes[-1].weight)
-    return [
-        head(torch.randn(1, 4, SIZE[0] // head.stride, SIZE[1] // head.stride).double()) for head in heads
-    ]
+    maps = [torch.randn(1, 4, *(side // head.stride for side in SIZE)).double() for head in heads]
+    with torch.no_grad():
+        return [head(features) for head, features in zip(heads, maps, strict=True)]
 
 
 def test_large_has_the_parameters_of_the_reference() -> None:
