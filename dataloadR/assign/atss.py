@@ -93,7 +93,8 @@ def anchor_overlaps(shapes: Shapes, pairs: CellPairs) -> Tensor:
     corners = torch.stack([-along - across, along - across, along + across, across - along], dim=-2)
     half = 0.5 * ANCHOR * pairs.strides
     anchors = pairs.points.unsqueeze(-2) + half[:, None, None] * corners
-    return convex_overlaps(anchors, shapes.quads[pairs.owner])
+    rows = torch.arange(len(pairs.owner), device=pairs.owner.device)
+    return convex_overlaps(anchors, shapes.quads, rows, pairs.owner)
 
 
 def overlap_thresholds(owner: Tensor, overlap: Tensor, count: int) -> Tensor:

@@ -31,7 +31,7 @@ from utils.selection import on_device, rows_where
 LEAST_OVERLAP = 0.1  # of an anchor with its object, where there is one
 ROUNDING = 1e-6
 PER_LEVEL = 9  # cells of least cost that an object looks at on each level
-MAX_ITERATIONS, AT_ONCE = 100, 10  # in all, and until settled rows are left out
+MAX_ITERATIONS, AT_ONCE = 100, 20  # in all, and until settled rows are left out
 GAIN = 1e-3  # of the mean log-likelihood; below it the mixture is settled
 LEAST_VARIANCE = 1e-6  # added to each
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from cfg.schema import AssignConfig
 from dataloadR.assign.engine import ignore_map
 from dataloadR.assign.shapes import Level, Pyramid, Shapes, object_shapes, on_map
-from utils.quads.clip import boxes_meet, convex_intersection_areas
-from utils.quads.geometry import quad_areas, quads_to_hboxes
-from utils.quads.iou import aligned_quad_iou
+from utils.quads.clip import convex_intersection_areas
+from utils.quads.geometry import quad_areas
+from utils.quads.iou import paired_quad_iou
 from utils.records import Objects
 from utils.selection import expanded_rows, on_device, rows_where
 
@@ -173,11 +173,11 @@ def center_distances(known: Survey, pairs: CellPairs) -> Tensor:
     return away
 
 
-def convex_overlaps(a: Tensor, b: Tensor) -> Tensor:
-    """Return the IoU of convex clockwise quads row by row, (K,) in [0, 1], without a wait for a GPU."""
+def convex_overlaps(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """Return the IoU of rows `i` (K,) of convex clockwise quads `a` with rows `j` of `b`, (K,) in [0, 1]."""
     if a.device.type == "cpu":
-        return aligned_quad_iou(a, b)
-    wide_a, wide_b = a.double(), b.double()
+        return paired_quad_iou(a, b, i, j)
+    wide_a, wide_b = a.double()[i], b.double()[j]  # no look at boxes, for which the host would have to wait
     shared = convex_intersection_areas(wide_a, wide_b)
     whole = quad_areas(wide_a) + quad_areas(wide_b) - shared
     return torch.where(shared > 0, shared / torch.where(whole > 0, whole, 1.0), 0.0).clamp(max=1).to(a.dtype)
@@ -185,11 +185,8 @@ def convex_overlaps(a: Tensor, b: Tensor) -> Tensor:
 
 def guessed_overlaps(known: Survey, pairs: CellPairs, guesses: Guesses) -> Tensor:
     """Return the IoU (K,) float64 of what the cells predict with their objects."""
-    quads = guesses.quads.to(known.shapes.quads.dtype)
-    boxes = quads_to_hboxes(quads)[pairs.cell], known.shapes.hboxes[pairs.owner]
-    (rows,) = rows_where([boxes_meet(*boxes)])
-    found = convex_overlaps(quads[pairs.cell[rows]], known.shapes.quads[pairs.owner[rows]])
-    return found.new_zeros(len(pairs.cell), dtype=torch.float64).index_copy_(0, rows, found.double())
+    quads = known.shapes.quads
+    return convex_overlaps(guesses.quads.to(quads.dtype), quads, pairs.cell, pairs.owner).double()
 
 
 def guessed_logits(known: Survey, pairs: CellPairs, guesses: Guesses) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from utils.arrays import F64
 from utils.quads.clip import aligned_overlaps_torch, pairwise_ratios_torch, split_quads
-from utils.quads.kernels import Pieces, aligned_areas, pairwise_ratios
+from utils.quads.kernels import Pieces, paired_areas, pairwise_ratios
 from utils.quads.parts import AREA, to_shapes
 from utils.threads import in_slices
 
@@ -61,6 +61,17 @@ def aligned_quad_iou(a: Tensor, b: Tensor, over: Over = "union", crossing: Cross
     return torch.where(some, shared / torch.where(some, whole, 1.0), 0.0).to(a)
 
 
+def paired_quad_iou(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """Return the IoU of rows `i` (K,) of `a` with rows `j` of `b`, (K,) in [0, 1], each quad prepared once.
+
+    For quads on the CPU; see `pairwise_quad_iou`.
+    """
+    check_quads(a, "a")
+    check_quads(b, "b")
+    shared, area_a, area_b = _paired(_shapes(a), _shapes(b), i, j)
+    return torch.where(shared > 0, shared / (area_a + area_b - shared), 0.0).to(a)
+
+
 def aligned_quad_intersections(a: Tensor, b: Tensor) -> Tensor:
     """Return the areas shared row by row, (N,) square pixels; see `pairwise_quad_iou`."""
     return _aligned(a, b)[0].to(a)
@@ -98,12 +109,19 @@ def _aligned(a: Tensor, b: Tensor, crossing: Crossing = "hull") -> tuple[Tensor,
     if a.is_cuda and crossing == "hull":
         split_a, split_b = split_quads(a.double()), split_quads(b.double())
         return aligned_overlaps_torch(split_a, split_b), split_a.areas, split_b.areas
-    shapes_a, shapes_b = _shapes(a, crossing), _shapes(b, crossing)
-    shared = np.zeros(len(a))
+    rows = torch.arange(len(a))
+    return _paired(_shapes(a, crossing), _shapes(b, crossing), rows, rows)
+
+
+def _paired(a: Pieces, b: Pieces, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the areas that rows of two sets share, and those of `a` and `b`, (K,) float64 each."""
+    shared, pairs = np.zeros(len(i)), torch.stack([i, j]).numpy()
 
     def fill(first: int, last: int) -> None:
-        aligned_areas(shapes_a, shapes_b, shared, first, last)
+        paired_areas(a, b, pairs, shared, first, last)
 
-    in_slices(fill, len(a), PAIRS_PER_THREAD)
-    area_a, area_b = (torch.from_numpy(parts[:, AREA]) for _, parts, _ in (shapes_a, shapes_b))
+    in_slices(fill, len(i), PAIRS_PER_THREAD)
+    area_a, area_b = (
+        torch.from_numpy(parts[own, AREA]) for (_, parts, _), own in zip((a, b), pairs, strict=True)
+    )
     return torch.from_numpy(shared), area_a, area_b

@@ -140,13 +140,14 @@ def pairwise_ratios(
 
 
 @kernel
-def aligned_areas(a: Pieces, b: Pieces, out: F64, first: int, last: int) -> None:
-    """Write the areas shared row by row into zeros `out` (N,)."""
+def paired_areas(a: Pieces, b: Pieces, pairs: I64, out: F64, first: int, last: int) -> None:
+    """Write the areas that rows of `a` and of `b` share, `pairs` (2, N), into zeros `out` (N,)."""
     (boxes_a, parts_a, more_a), (boxes_b, parts_b, more_b) = a, b
     scratch = np.empty(SCRATCH)
-    for i in range(first, last):
-        if _boxes_meet(boxes_a, i, boxes_b, i):
-            out[i] = _overlap(parts_a, more_a, i, parts_b, more_b, i, scratch)
+    for k in range(first, last):
+        i, j = pairs[0, k], pairs[1, k]
+        if _boxes_meet(boxes_a, i, boxes_b, j):
+            out[k] = _overlap(parts_a, more_a, i, parts_b, more_b, j, scratch)
 
 
 @kernel

@@ -19,7 +19,7 @@ from utils.records import LevelTargets, Objects
 
 RULES = sorted(FAST)
 DYNAMIC = [rule for rule in RULES if rule not in ("atss", "ga")]
-MOST_WAITS = 20
+MOST_WAITS = 12
 HIT_UAV = DATA / "hit-uav"
 
 

@@ -12,7 +12,12 @@ from tests.paths import OWN_GOLDEN
 from tests.utils.quads.random_quads import convex_quads
 from utils.quads.clip import aligned_overlaps_torch, pairwise_ratios_torch, split_quads
 from utils.quads.geometry import quad_areas
-from utils.quads.iou import aligned_quad_intersections, aligned_quad_iou, pairwise_quad_iou
+from utils.quads.iou import (
+    aligned_quad_intersections,
+    aligned_quad_iou,
+    paired_quad_iou,
+    pairwise_quad_iou,
+)
 
 TABLE = OWN_GOLDEN / "quad_iou.npz"
 SQUARE = [[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]]
@@ -229,3 +234,13 @@ def test_touching_and_far_apart() -> None:
 def test_cuda_tensors_give_cuda_results() -> None:
     quads = torch.tensor([SQUARE], device="cuda")
     assert pairwise_quad_iou(quads, quads).device == quads.device
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_chosen_pairs_are_places_of_the_table(count: int) -> None:
+    rng = np.random.default_rng(count)
+    a, b = random_quads(rng, 40), random_quads(rng, 30)
+    i, j = torch.from_numpy(rng.integers(0, 40, count)), torch.from_numpy(rng.integers(0, 30, count))
+    found = paired_quad_iou(a, b, i, j)
+    assert torch.equal(found, pairwise_quad_iou(a, b)[i, j])
+    assert count < 300 or (found > 0).sum() > 50
