@@ -81,7 +81,7 @@ def test_overfits_eight_images(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     root = eight_images(tmp_path, scene_size=size)
     monkeypatch.chdir(tmp_path)
     words = [f"data.root={root}", *OVERFIT, f"data.image_size={size}"]
-    if name in ("centernet_r", "npmmr"):  # half as many steps do
+    if name in ("centernet_r", "lo_det", "npmmr"):  # half as many steps do
         words += ["train.epochs=4", "train.eval_every=4"]
     result = train_GGHL.train(load_config(yaml_of(name), words), "eight")
     assert mean_ap(result, "voc12", 0.5) >= 0.90
