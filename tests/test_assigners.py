@@ -18,6 +18,7 @@ from tests.modelR.training.test_methods import CPU, TRAIN, batches
 from tests.test_training import AfterSteps
 from tests.training_runs import ROOT, WORDS, assert_same, last_state, table
 from utils.interrupts import Interrupted
+from utils.records import Batch, Objects
 
 RULES = ("fcos", "atss", "ga", *DYNAMIC)
 NOW = "assign.warmup_steps=0"
@@ -145,3 +146,20 @@ def test_rules_that_do_not_go_with_a_head(words: list[str], message: str) -> Non
     with pytest.raises(ConfigError, match=message) as error:
         load_config(None, words)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rule", ["simota", "tal", "dtla"])
+def test_micro_batches_equal_one_large_batch(rule: str) -> None:
+    """Images are assigned by themselves, and the normaliser is that of all."""
+    one, two = (stepper_of(f"assign.rule={rule}", NOW, "model.dropblock=0") for _ in range(2))
+    first, second = batches()
+    fields = zip(first.objects[:-1], second.objects[:-1], strict=True)
+    index = torch.cat([first.objects.image_index, second.objects.image_index + 2])
+    objects = Objects(*(torch.cat(pair) for pair in fields), index)
+    whole = Batch(torch.cat([first.images, second.images]), objects, [], torch.arange(4))
+    for stepper in (one, two):
+        stepper.model.eval()
+    expected, found = one.step([whole]), two.step([first, second])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
