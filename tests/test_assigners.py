@@ -11,13 +11,15 @@ from cfg.load import ConfigError, load_config
 from cfg.schema import Config
 from dataloadR.demo.scenes import write_demo_scenes
 from evalR.inference.load import load_detector
+from evalR.pictures.cells import targets_of
 from modelR.build import build_model
 from modelR.detectors.gghl.assigning import Counting
 from modelR.training.stepper import Stepper
 from tests.modelR.training.test_methods import CPU, TRAIN, batches
-from tests.test_training import AfterSteps
-from tests.training_runs import ROOT, WORDS, assert_same, last_state, table
+from tests.test_training import PLAIN, AfterSteps
+from tests.training_runs import ROOT, WORDS, assert_same, finish, last_state, start, table
 from utils.interrupts import Interrupted
+from utils.records import Batch, Objects
 
 RULES = ("fcos", "atss", "ga", *DYNAMIC)
 NOW = "assign.warmup_steps=0"
@@ -145,3 +147,48 @@ def test_rules_that_do_not_go_with_a_head(words: list[str], message: str) -> Non
     with pytest.raises(ConfigError, match=message) as error:
         load_config(None, words)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rule", ["simota", "tal", "dtla"])
+def test_micro_batches_equal_one_large_batch(rule: str) -> None:
+    """Images are assigned by themselves, and the normaliser is that of all."""
+    one, two = (stepper_of(f"assign.rule={rule}", NOW, "model.dropblock=0") for _ in range(2))
+    first, second = batches()
+    fields = zip(first.objects[:-1], second.objects[:-1], strict=True)
+    index = torch.cat([first.objects.image_index, second.objects.image_index + 2])
+    objects = Objects(*(torch.cat(pair) for pair in fields), index)
+    whole = Batch(torch.cat([first.images, second.images]), objects, [], torch.arange(4))
+    for stepper in (one, two):
+        stepper.model.eval()
+    expected, found = one.step([whole]), two.step([first, second])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
+def test_pictures_of_cells_leave_frozen_norms_frozen() -> None:
+    """They are drawn in the midst of a training, by one of its processes."""
+    stepper = stepper_of("assign.rule=simota")
+    stepper.config = stepper.config.model_copy(update={"freeze_norm": True})
+    stepper.train_mode()
+    before = [module.training for module in stepper.model.modules()]
+    assert {True, False} == set(before)
+    targets_of(stepper.model, batches(1)[0])
+    assert [module.training for module in stepper.model.modules()] == before
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(words: list[str]) -> None:
+    """The normaliser of a dynamic rule is that of all processes.
+
+    From a network that has seen something: what a new one predicts with frozen norms is the same everywhere
+    but for rounding, and rounding would choose the cells.
+    """
+    train_GGHL.main([*words, "train.epochs=3", "train.eval_every=3", "train.name=before"])
+    words = [*words, "assign.rule=simota", "train.epochs=1", "train.eval_every=1", *PLAIN]
+    words.append("train.init=runs/before/last.pt")
+    finish(start([*words, "train.name=one"]))
+    finish(start([*words, "train.name=two"], processes=2))
+    found = last_state("two")
+    for key, value in last_state("one")["model"].items():  # type: ignore[attr-defined]
+        torch.testing.assert_close(found["model"][key], value, rtol=0, atol=1e-5)  # type: ignore[index]

@@ -22,14 +22,15 @@ from utils.records import Detections, Frame
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode without gradients, and back into the mode it was in."""
-    was_training = model.training
+    """Put the model into evaluation mode without gradients, and each of its parts back into its own mode."""
+    modes = [(module, module.training) for module in model.modules()]  # frozen norms have another
     model.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
 
 
 class Look(NamedTuple):
