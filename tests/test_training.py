@@ -13,7 +13,7 @@ import torch
 
 import train_GGHL
 from cfg.load import load_config
-from modelR.detectors.gghl import detector
+from modelR.detectors.gghl import assigning
 from tests.paths import DATA
 from tests.training_runs import ROOT, assert_same, finish, kill_all, last_state, start, table
 from utils.errors import UserError
@@ -177,7 +177,7 @@ def test_several_processes_find_exactly_what_one_finds(words: list[str]) -> None
 def test_a_batch_without_finite_loss_is_named_and_left_out(
     words: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real, calls = detector.build_targets, []
+    real, calls = assigning.build_targets, []
 
     def broken(*arguments: object) -> object:
         levels = real(*arguments)
@@ -186,7 +186,7 @@ def test_a_batch_without_finite_loss_is_named_and_left_out(
             levels[0].objectness[:] = torch.nan
         return levels
 
-    monkeypatch.setattr(detector, "build_targets", broken)
+    monkeypatch.setattr(assigning, "build_targets", broken)
     train_GGHL.train(load_config(None, [*words, "train.epochs=1", "train.eval_every=1"]), "bad")
     (line,) = [record.getMessage() for record in caplog.records if "no finite loss" in record.getMessage()]
     assert line.count("data/train/images/") == 4
@@ -201,8 +201,8 @@ def test_too_many_bad_batches_end_the_run(words: list[str], monkeypatch: pytest.
         levels[0].objectness[:] = torch.nan
         return levels
 
-    build_targets = detector.build_targets
-    monkeypatch.setattr(detector, "build_targets", broken)
+    build_targets = assigning.build_targets
+    monkeypatch.setattr(assigning, "build_targets", broken)
     with pytest.raises(UserError, match=r"train.max_bad_steps=2: .*images/.*try a lower train.lr"):
         train_GGHL.train(load_config(None, [*words, "train.max_bad_steps=2"]), "worse")
 

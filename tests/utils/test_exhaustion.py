@@ -1,10 +1,11 @@
 """Exhausted machines end in one line; mistakes of the code keep their traceback."""
 
 import errno
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,15 @@ def test_paths_and_lines_of_code_are_no_words() -> None:
     assert str(told).endswith("(RuntimeError: can't start new thread)")
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C reach the tests also where they run behind nohup."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), TypeError("out of memory")])
 def test_a_thread_that_ends_is_not_waited_for(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
