@@ -42,9 +42,10 @@ def median_short_side(annotation: Annotation) -> float:
 def largest_objects(folder: Path, scene_size: int | None) -> tuple[Path, list[str]]:
     """Return a data set and the names of its eight images of the largest objects."""
     root = DATA / "dior-r-mini"
-    if scene_size or not root.is_dir():
-        size = scene_size or 512
-        root = write_demo_scenes(folder / "scenes", train=24, val=1, size=(size, size))
+    if scene_size:
+        root = write_demo_scenes(folder / "scenes", train=8, val=1, size=(scene_size, scene_size))
+    elif not root.is_dir():
+        root = write_demo_scenes(folder / "scenes", train=24, val=1, size=(512, 512))
     annotations, _ = read_split(str(root), "train")
     annotations.sort(key=median_short_side, reverse=True)
     return root if (root / "images").is_dir() else root / "train", [
