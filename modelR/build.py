@@ -103,6 +103,9 @@ def build_model(config: Config, num_classes: int) -> Network:
     neck: Any = choose_neck(config.model, method)(backbone.channels, len(method.strides), dropblock)
     pairs = zip(neck.out_channels, method.strides, strict=True)
     heads = [method.head(channels, num_classes, stride) for channels, stride in pairs]
+    for head in heads[1:]:
+        for name in method.shared:
+            setattr(head, name, getattr(heads[0], name))
     model = Network(backbone, neck, heads, method)
     model.freeze(f"backbone.{name}" for name in backbone.early_parameters(config.model.freeze))
     return model

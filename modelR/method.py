@@ -71,6 +71,7 @@ class Method:
     candidates: Callable[[Predictions, EvalConfig], tuple[Tensor, Tensor]]
     # channels of `taps`, number of levels, dropblock -> features of the levels, with their `out_channels`
     neck: Callable[[Sequence[int], int, float], nn.Module] = TopDownNeck
+    shared: tuple[str, ...] = ()  # modules of a head, by name, that all levels have in common
     is_dynamic: bool = False  # whether the targets look at predictions
     is_horizontal: bool = False  # whether all quads are horizontal boxes, which task 2 of DOTA judges
 

@@ -31,7 +31,8 @@ class Network(nn.Module):
     def class_outputs(self) -> list[str]:
         """Return the names of the parameters whose shape and meaning belong to the classes."""
         outputs = {id(p) for head in self.heads for p in list(head.classes.children())[-1].parameters()}  # type: ignore[union-attr]
-        return [name for name, parameter in self.named_parameters() if id(parameter) in outputs]
+        named = self.named_parameters(remove_duplicate=False)  # levels may share their outputs
+        return [name for name, parameter in named if id(parameter) in outputs]
 
     def freeze(self, parameters: Iterable[str]) -> None:
         """Fix parameters by name, and the running statistics of the norms that they belong to."""

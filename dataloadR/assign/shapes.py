@@ -60,8 +60,8 @@ class Pyramid(NamedTuple):
         return cls(images.shape[0], images.shape[2], images.shape[3], strides)
 
     def levels(self) -> list[Level]:
-        """Return the levels, finest first."""
-        sizes = [(stride, self.height // stride, self.width // stride) for stride in self.strides]
+        """Return the levels, finest first, as large as convolutions of stride 2 leave them: rounded up."""
+        sizes = [(stride, -(-self.height // stride), -(-self.width // stride)) for stride in self.strides]
         return [
             Level(k, stride, self.batch, rows, columns) for k, (stride, rows, columns) in enumerate(sizes)
         ]

@@ -1,5 +1,7 @@
 """Where a run starts from, and batch norms over several processes."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,9 @@ import torch
 from torch import nn
 
 from cfg.schema import Config, ModelConfig
+from modelR import build
 from modelR.build import build_model, init_model, sync_batch_norms
+from modelR.necks.fpn import FpnNeck
 from modelR.network import Network
 from tests.modelR.test_network import tensors
 from utils.checkpoint import CheckpointError, save_checkpoint
@@ -77,3 +81,19 @@ def test_synchronised_norms_compute_the_same(backbone: str) -> None:
     assert not any(isinstance(part, nn.BatchNorm2d) for part in model.modules())
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert any(not part.training for part in model.train().modules()), "frozen norms stay frozen"
+
+
+def test_levels_share_what_the_method_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apart = model_of(2)
+    common = replace(apart.method, shared=("classes",), neck=partial(FpnNeck, width=8))
+    monkeypatch.setattr(build, "build_method", lambda *_: common)
+    model = model_of(2)
+    first, *others = model.heads
+    assert all(head.classes is first.classes and head.location is not first.location for head in others)
+    outputs = set(model.class_outputs())
+    assert outputs == {f"heads.{k}.classes.1.{name}" for k in range(3) for name in ("weight", "bias")}
+    path = tmp_path / "trained.pt"
+    save_checkpoint(path, {"config": "", "classes": ["ship", "plane"], "model": model.state_dict()})
+    started = model_of(2)
+    init_model(started, path, ["ship", "car"])
+    assert differing(started, model) == {name for name in outputs if name.endswith("weight")}

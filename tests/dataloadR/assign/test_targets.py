@@ -197,3 +197,11 @@ def test_float32_on_real_sizes_agrees_with_float64() -> None:
     for a, b in zip(wide, narrow, strict=True):
         assert b.heat.dtype == torch.float32
         assert (a.owner == b.owner).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("size", [(320, 320), (96, 416), (32, 32)])
+def test_levels_are_as_large_as_convolutions_leave_them(size: tuple[int, int]) -> None:
+    maps, halve = torch.zeros(1, 1, *size), torch.nn.MaxPool2d(3, stride=2, padding=1)
+    for level in Pyramid(1, *size, (2, 4, 8, 16, 32, 64, 128)).levels():
+        maps = halve(maps)
+        assert (level.rows, level.columns) == maps.shape[2:]
