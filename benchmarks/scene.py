@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from dataloadR.demo.grounds import render_ground  # noqa: E402
 from dataloadR.demo.plan import plan_scene  # noqa: E402
-from dataloadR.demo.scenes import CLASSES, make_scene  # noqa: E402
+from dataloadR.demo.scenes import DEMO_CLASSES, make_scene  # noqa: E402
 from evalR.inference.detector import Detector  # noqa: E402
 from evalR.inference.predict import above_threshold  # noqa: E402
 from evalR.inference.splits import predict_image  # noqa: E402
@@ -210,7 +210,9 @@ def run(given: argparse.Namespace, path: Path) -> None:
     detector = Detector(given.weights, **{key: json.loads(value) for key, value in pairs})
     with np.load(path.with_suffix(".npz")) as file:
         truth = dict(file)
-    assert detector.trained.classes == tuple(sorted(CLASSES)) == CLASSES, "a model of the synthetic scenes"
+    assert detector.trained.classes == tuple(sorted(DEMO_CLASSES)) == DEMO_CLASSES, (
+        "a model of the synthetic scenes"
+    )
     clock = Clock(detector.trained.model)
     start = time.perf_counter()
     found = detector(path)

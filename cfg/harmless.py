@@ -14,7 +14,7 @@ BATCHES = {  # of images that are evaluated, not learned from
     "eval.batch_size": "an image is seen alike whatever stands beside it",
     "predict.batch_size": "as eval.batch_size",
 }
-SHOWN = {  # of all that is found and scored
+SHOWS_ONLY = {  # of all that is found and scored
     "predict.score_threshold": "what predictions.jpg and predict.py show; figures are of all scores",
     "predict.classes": "what predict.py shows",
     "predict.formats": "what predict.py writes",
@@ -28,4 +28,4 @@ ALLOWED = {
     "predict.vrt_folders": "what may be opened",
     "predict.max_pixels": "what may be opened",
 }
-EVERYWHERE = SPEED | BATCHES | SHOWN | ALLOWED
+EVERYWHERE = SPEED | BATCHES | SHOWS_ONLY | ALLOWED

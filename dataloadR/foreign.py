@@ -25,7 +25,7 @@ from dataloadR.label_lines import AnnotationError, parse_list_line
 from utils.errors import UserError
 
 DIRECT = ("coco", "yolo-obb")  # which are read as they are where nothing is lost
-KINDS = {
+FOREIGN_KINDS = {
     "coco": "COCO JSON",
     "yolo-obb": "YOLO labels",
     "labelme": "labelme JSON",
@@ -66,7 +66,7 @@ class Foreign(NamedTuple):
     """A data set in another tool's format."""
 
     root: Path  # as given: folder or file
-    kind: str  # a key of KINDS, which `convert --from` takes, or of NOT_CONVERTED
+    kind: str  # a key of FOREIGN_KINDS, which `convert --from` takes, or of NOT_CONVERTED
     example: Path  # one of its files
     source: Path  # what is converted
     image_dir: Path | None = None  # where its images are, if they lie elsewhere
@@ -178,7 +178,7 @@ def _recognise_samples(root: Path) -> Foreign | None:
     for path in samples:
         kind = json_kind(path) if path.suffix.lower() == ".json" else xml_kind(path)
         kinds.setdefault(kind, []).append(path)
-    order = [*(kind for kind in KINDS if kind != "rolabelimg"), "rolabelimg", *NOT_CONVERTED]
+    order = [*(kind for kind in FOREIGN_KINDS if kind != "rolabelimg"), "rolabelimg", *NOT_CONVERTED]
     kind = next((kind for kind in order if kind in kinds), "")
     if not kind:
         return None
@@ -217,5 +217,5 @@ def foreign_error(data: Foreign) -> AnnotationError:
     """Return the error that says what was found, and what to do about it."""
     if data.kind in NOT_CONVERTED:
         return AnnotationError(f"{data.root}: found {NOT_CONVERTED[data.kind]} ({data.example})")
-    found = f"found {KINDS[data.kind]} (such as {data.example}), which is converted first"
+    found = f"found {FOREIGN_KINDS[data.kind]} (such as {data.example}), which is converted first"
     return AnnotationError(f"{data.root}: {found}: {convert_command(data)}")

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dataloadR.annotations import LAYOUTS, read_everything
-from dataloadR.foreign import KINDS, recognise
+from dataloadR.foreign import FOREIGN_KINDS, recognise
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
-from datasets_tools.formats.training_list import CLASSES, write_list
+from datasets_tools.formats.training_list import CLASSES_FILE, write_list
 from datasets_tools.splitting import deal, unit_keys
 from datasets_tools.staging import conflicts, move_files, refuse_originals, refuse_overwriting, staged
 from utils.arrays import I64
@@ -76,9 +76,9 @@ def check_shares(shares: Sequence[Share]) -> list[Share]:
         raise UserError(f"--split: expected shares that sum to 1, got {total:g}")
     if len(set(names)) < len(names):
         raise UserError(f"--split: expected each name once, got {' '.join(names)}")
-    if Path(CLASSES).stem in names:
+    if Path(CLASSES_FILE).stem in names:
         raise UserError(
-            f"--split: expected another name than {Path(CLASSES).stem!r}, which is the class list's"
+            f"--split: expected another name than {Path(CLASSES_FILE).stem!r}, which is the class list's"
         )
     return list(shares)
 
@@ -122,7 +122,8 @@ def _check_layout(source: str, annotations: Sequence[Annotation]) -> None:
     data = recognise(Path(source).expanduser())
     if data is not None:
         raise UserError(
-            f"--format names: expected images/ and labelTxt/, found {KINDS[data.kind]}; use --format list"
+            f"--format names: expected images/ and labelTxt/, found {FOREIGN_KINDS[data.kind]}; "
+            "use --format list"
         )
     folders = {Path(annotation.image_path).parent for annotation in annotations}
     if len(folders) > 1:

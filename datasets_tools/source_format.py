@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from dataloadR.foreign import KINDS, NOT_CONVERTED, foreign_error, is_ours, recognise
+from dataloadR.foreign import FOREIGN_KINDS, NOT_CONVERTED, foreign_error, is_ours, recognise
 from dataloadR.formats.sniff import first_lines, list_some, text_kind, texts_of
 from dataloadR.label_lines import parse_list_line
 from utils.errors import UserError
@@ -37,7 +37,9 @@ def find_format(source: Path, image_dir: Path | None = None) -> ConversionSource
         return ConversionSource(form, source, image_dir)
     if data.kind in NOT_CONVERTED:
         raise foreign_error(data)
-    log.info("%s: taken as %s (--from %s), such as %s", source, KINDS[data.kind], data.kind, data.example)
+    log.info(
+        "%s: taken as %s (--from %s), such as %s", source, FOREIGN_KINDS[data.kind], data.kind, data.example
+    )
     if source.is_file():
         return ConversionSource(data.kind, source, image_dir)
     return ConversionSource(data.kind, data.source, image_dir or data.image_dir)

@@ -32,7 +32,7 @@ DAMAGE = (  # what torch.load raises for bytes that are no checkpoint
     AssertionError,
     struct.error,
 )
-SHOWN = 5  # differing keys named in one message
+TENSORS_SHOWN = 5  # differing keys named in one message
 
 
 class CheckpointError(UserError):
@@ -94,7 +94,7 @@ def _checked(checkpoint: object, path: Path, required: Sequence[str]) -> dict[st
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path}: expected a dictionary, found {type(checkpoint).__name__}")
     if "format" not in checkpoint:
-        keys = ", ".join(map(str, list(checkpoint)[:SHOWN])) or "no keys"
+        keys = ", ".join(map(str, list(checkpoint)[:TENSORS_SHOWN])) or "no keys"
         raise CheckpointError(f"{path}: expected the key 'format' of a GGHL checkpoint, found {keys}")
     if type(checkpoint["format"]) is not int or checkpoint["format"] != FORMAT:
         raise CheckpointError(f"{path}: expected format {FORMAT}, found {repr(checkpoint['format'])[:20]}")
@@ -164,8 +164,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str | Path
 
 
 def _listed(faults: Sequence[str]) -> str:
-    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    return "; ".join(faults[:SHOWN]) + more
+    more = f" and {len(faults) - TENSORS_SHOWN} more" if len(faults) > TENSORS_SHOWN else ""
+    return "; ".join(faults[:TENSORS_SHOWN]) + more
 
 
 class Fit(NamedTuple):

@@ -10,7 +10,7 @@ from dataloadR.demo import shapes
 from dataloadR.demo.grounds import APRON, GRASS, LOT, ROAD, WATER, Ground, draw_ground, zone_at
 from dataloadR.demo.shapes import Part, Points, Rng
 
-CLASSES = ("court", "plane", "ship", "vehicle")
+DEMO_CLASSES = ("court", "plane", "ship", "vehicle")
 KEPT_SHARE = 0.7  # visible share of a whole object; below, down to IGNORED_SHARE, it is marked difficult 2
 IGNORED_SHARE = 0.1
 EMPTY_SCENES = 0.06  # share of scenes without objects
@@ -27,7 +27,7 @@ WISHES = {"court": 3.0, "plane": 4.0, "ship": 1.5, "vehicle": 1.5}  # planes and
 
 
 class Thing(NamedTuple):
-    """Something to draw: an object, or clutter whose name is not in CLASSES."""
+    """Something to draw: an object, or clutter whose name is not in DEMO_CLASSES."""
 
     name: str
     quad: Points
@@ -46,7 +46,7 @@ class Plan:
         self._taken = np.zeros(size, np.uint8)
 
     def objects(self) -> int:
-        return sum(thing.name in CLASSES for thing in self.things)
+        return sum(thing.name in DEMO_CLASSES for thing in self.things)
 
     def fits(self, quad: Points, zones: tuple[int, ...], margin: float) -> bool:
         """Say whether a quad grown by `margin` pixels lies on these surfaces and touches nothing."""
@@ -189,7 +189,7 @@ def plan_scene(size: tuple[int, int], rng: Rng) -> Plan:
         if not empty:
             _park(plan, min(wanted, int(rng.integers(3, 8))), rng)
             zones = set(np.unique(plan.ground.zones).tolist())
-            names = [name for name in CLASSES if zones & set(SURFACES[name])]
+            names = [name for name in DEMO_CLASSES if zones & set(SURFACES[name])]
             shares = np.array([WISHES[name] for name in names])
             for name in rng.choice(names, 2 * wanted, p=shares / shares.sum()):
                 if plan.objects() < wanted:

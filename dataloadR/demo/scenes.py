@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dataloadR.demo import shapes
 from dataloadR.demo.grounds import SCALE, WATER, render_ground
-from dataloadR.demo.plan import CLASSES, Plan, plan_scene
+from dataloadR.demo.plan import DEMO_CLASSES, Plan, plan_scene
 from dataloadR.demo.shapes import Rng
 from utils.errors import UserError
 
@@ -38,7 +38,7 @@ class Scene(NamedTuple):
 
     image: NDArray[np.uint8]  # (H, W, 3) RGB
     quads: NDArray[np.float32]  # (N, 4, 2) pixels, clockwise, whole even where the border cuts them
-    labels: NDArray[np.int64]  # (N,) index into CLASSES
+    labels: NDArray[np.int64]  # (N,) index into DEMO_CLASSES
     difficult: NDArray[np.int8]  # (N,) 0, 1 too small, 2 cut by the border
 
 
@@ -82,11 +82,11 @@ def make_scene(rng: Rng, size: tuple[int, int] = (320, 320)) -> Scene:
     canvas = render_ground(plan.ground, size, rng)
     _draw_things(canvas, plan, rng)
     image = _expose(canvas, size, rng)
-    objects = [thing for thing in plan.things if thing.name in CLASSES]
+    objects = [thing for thing in plan.things if thing.name in DEMO_CLASSES]
     return Scene(
         image,
         np.array([o.quad for o in objects], np.float32).reshape(-1, 4, 2),
-        np.array([CLASSES.index(o.name) for o in objects], np.int64),
+        np.array([DEMO_CLASSES.index(o.name) for o in objects], np.int64),
         np.array([o.difficult for o in objects], np.int8),
     )
 
@@ -96,7 +96,7 @@ def dota_text(scene: Scene) -> str:
     lines = ["imagesource:synthetic", "gsd:null"]
     for quad, label, difficult in zip(scene.quads, scene.labels, scene.difficult, strict=True):
         numbers = " ".join(f"{value:.2f}" for value in quad.reshape(-1))
-        lines.append(f"{numbers} {CLASSES[label]} {difficult}")
+        lines.append(f"{numbers} {DEMO_CLASSES[label]} {difficult}")
     return "\n".join(lines) + "\n"
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from dataloadR.formats.notes import Notes
 from dataloadR.formats.records import LabelledImage
 from dataloadR.formats.rectangles import count_other_quads, enclosing_rectangles
-from datasets_tools.formats.voc import ROOT, Outline, read_voc
+from datasets_tools.formats.voc import VOC_ROOT, Outline, read_voc
 from datasets_tools.formats.xml_boxes import read_box, read_polygon, read_rotated_box
 from datasets_tools.formats.xml_nodes import Node
 from datasets_tools.formats.xml_writing import add_texts, target_files, write_name_files, write_xml
@@ -62,7 +62,7 @@ def write_rolabelimg(images: Sequence[LabelledImage], target: Path, notes: Notes
 
 
 def _to_element(image: LabelledImage, notes: Notes) -> ET.Element:
-    root = ET.Element(ROOT, verified="no")
+    root = ET.Element(VOC_ROOT, verified="no")
     add_texts(root, filename=image.name)
     if image.size is not None:
         height, width = image.size

@@ -20,7 +20,7 @@ from utils.quads.geometry import clockwise_quads, quad_areas, quads_to_hboxes
 from utils.quads.glides import approximate_quads
 from utils.rboxes import quads_to_rboxes
 
-CLASSES = "classes.txt"  # beside the lists, one name per line in the order of the indices
+CLASSES_FILE = "classes.txt"  # beside the lists, one name per line in the order of the indices
 
 
 def read_training_list(
@@ -49,7 +49,7 @@ def read_training_list(
 
 def read_class_names(folder: Path, faults: Faults) -> list[str]:
     """Return the names in a folder's classes.txt; none without it."""
-    path = folder / CLASSES
+    path = folder / CLASSES_FILE
     return [name for _, name in read_lines(path, faults)] if path.is_file() else []
 
 
@@ -58,7 +58,7 @@ def _list_files(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise AnnotationError(f"{source}: no such list file or folder")
-    return [path for path in sorted(source.glob("*.txt")) if path.name != CLASSES]
+    return [path for path in sorted(source.glob("*.txt")) if path.name != CLASSES_FILE]
 
 
 def write_list(images: Sequence[LabelledImage], target: Path, notes: Notes, classes: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ def write_list(images: Sequence[LabelledImage], target: Path, notes: Notes, clas
         notes.add("difficult flags are lost: a training list has none", (image.difficult > 0).sum())
     for split, rows in lines.items():
         write_text(target / f"{split}.txt", "".join(f"{row}\n" for row in rows))
-    write_text(target / CLASSES, "".join(f"{name}\n" for name in classes))
+    write_text(target / CLASSES_FILE, "".join(f"{name}\n" for name in classes))
 
 
 def _tokens(quads: F64, labels: Sequence[int]) -> list[str]:

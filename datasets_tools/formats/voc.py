@@ -20,7 +20,7 @@ from utils.arrays import F64
 from utils.errors import Faults
 
 Outline = F64 | RotatedBox
-ROOT = "annotation"
+VOC_ROOT = "annotation"
 TRUNCATED = "flags `truncated` were dropped"
 
 
@@ -41,7 +41,7 @@ def read_voc(
         size = read_size(root.find("size"), ("height", "width"))
         return Content(name.text if name else "", size, [item for item in found if item is not None])
 
-    return read_files(source, ROOT, parse, faults, notes)
+    return read_files(source, VOC_ROOT, parse, faults, notes)
 
 
 def _read_object(node: Node, read_shape: Callable[[Node], Outline], notes: Notes) -> Shape:

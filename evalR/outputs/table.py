@@ -12,10 +12,10 @@ from utils.decimals import to_text
 from utils.records import SceneDetections
 from utils.tables import write_table
 
-CORNERS = tuple(f"{axis}{number}" for number in (1, 2, 3, 4) for axis in "xy")
+CORNER_COLUMNS = tuple(f"{axis}{number}" for number in (1, 2, 3, 4) for axis in "xy")
 PIXELS = ("length_px", "width_px", "heading_deg", "area_px")
 GROUND = ("longitude", "latitude", "length_m", "width_m", "heading_true_deg", "area_m2")
-COLUMNS = ("image", "class", "score", *CORNERS, "centre_x", "centre_y", *PIXELS, *GROUND)
+COLUMNS = ("image", "class", "score", *CORNER_COLUMNS, "centre_x", "centre_y", *PIXELS, *GROUND)
 PIXEL_DECIMALS = 3
 
 

@@ -13,7 +13,7 @@ import torch
 from cfg.schema import OutputFormat
 from evalR.outputs.dota import dota_lines
 from evalR.outputs.pictures import annotate
-from evalR.outputs.table import CORNERS, PIXELS, csv_rows
+from evalR.outputs.table import CORNER_COLUMNS, PIXELS, csv_rows
 from utils.arrays import U8
 from utils.drawing import LegendEntry, legend_strip, with_legend
 from utils.errors import UserError
@@ -25,7 +25,7 @@ from utils.tables import write_table
 log = logging.getLogger(__name__)
 RATE = 25.0  # frames a second, of videos that do not say
 CODEC = "mp4v"  # MPEG-4, which every build of OpenCV writes
-COLUMNS = ("video", "frame", "class", "score", *CORNERS, "centre_x", "centre_y", *PIXELS)
+COLUMNS = ("video", "frame", "class", "score", *CORNER_COLUMNS, "centre_x", "centre_y", *PIXELS)
 
 
 class VideoInfo(NamedTuple):

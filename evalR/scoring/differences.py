@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from cfg.harmless import BATCHES
 
 NOT_RECORDED = "not recorded"
-HARMLESS = {  # what may differ where the same was measured in the same way, and why
+HARMLESS_KEYS = {  # what may differ where the same was measured in the same way, and why
     "commit": "the code; changes of a protocol have keys of their own",
     "weights": "a path",
     "checkpoint_sha256": "what is measured, not how",
@@ -53,7 +53,7 @@ class Difference(NamedTuple):
 
 
 def differences(
-    a: Mapping[str, Any], b: Mapping[str, Any], harmless: Collection[str] = tuple(HARMLESS)
+    a: Mapping[str, Any], b: Mapping[str, Any], harmless: Collection[str] = tuple(HARMLESS_KEYS)
 ) -> list[Difference]:
     """Return the keys but the harmless ones that two protocols do not say alike, in the order of the first.
 

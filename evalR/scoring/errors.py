@@ -16,15 +16,15 @@ from utils.arrays import I64
 
 NEAR = 0.1  # IoU from which a false detection means a ground truth at all; TIDE's
 RIGHT = -1
-KINDS = ("class", "localisation", "both", "duplicate", "background")
-CLASS, LOCALISATION, BOTH, DUPLICATE, BACKGROUND = range(len(KINDS))
+ERROR_KINDS = ("class", "localisation", "both", "duplicate", "background")
+CLASS, LOCALISATION, BOTH, DUPLICATE, BACKGROUND = range(len(ERROR_KINDS))
 MISSED = "missed"
 
 
 class Errors(NamedTuple):
     """Errors at one IoU threshold."""
 
-    kinds: I8  # (D,) place in KINDS; RIGHT where nothing is
+    kinds: I8  # (D,) place in ERROR_KINDS; RIGHT where nothing is
     meant: I64  # (D,) the ground truth that a mended detection would find; -1: none
     missed: Bools  # (G,) neither found nor meant by a detection of the kinds class and localisation
 
@@ -60,7 +60,7 @@ def error_costs(scored: Scored, verdicts: I8, errors: Errors) -> dict[str, float
     matches, true, false = scored.matches, verdicts == TRUE, verdicts == FALSE
     before = _mean_ap(scored, matches.labels, true, false, matches.counted)
     costs = {}
-    for kind, name in enumerate(KINDS):
+    for kind, name in enumerate(ERROR_KINDS):
         wrong = errors.kinds == kind
         mended = _mended(scored, true, wrong, errors.meant)
         labels = matches.labels.copy()
@@ -101,6 +101,6 @@ def kind_counts(scored: Scored, errors: Errors) -> I64:
     classes = len(scored.classes)
     rows = [
         np.bincount(scored.found.labels[errors.kinds == kind], minlength=classes)
-        for kind in range(len(KINDS))
+        for kind in range(len(ERROR_KINDS))
     ]
     return np.stack([*rows, np.bincount(scored.truth.labels[errors.missed], minlength=classes)])

@@ -14,13 +14,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalR.scoring.differences import HARMLESS, MEASURED, differences, facts, said
+from evalR.scoring.differences import HARMLESS_KEYS, MEASURED, differences, facts, said
 from utils.distributed import from_main, is_main
 from utils.errors import UserError
 from utils.files import Lock
 
 logger = logging.getLogger(__name__)
-IDENTITY = tuple(key for key in HARMLESS if key not in MEASURED)  # what may differ in one folder
+IDENTITY = tuple(key for key in HARMLESS_KEYS if key not in MEASURED)  # what may differ in one folder
 
 
 class ResultFiles(NamedTuple):

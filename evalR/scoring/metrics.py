@@ -20,11 +20,11 @@ from evalR.scoring.calibration import calibrate
 from evalR.scoring.coco import LIMITS, score_coco
 from evalR.scoring.columns import Bools, Truth
 from evalR.scoring.confusion import confusion_matrix
-from evalR.scoring.errors import KINDS, MISSED, error_costs, find_errors, kind_counts
+from evalR.scoring.errors import ERROR_KINDS, MISSED, error_costs, find_errors, kind_counts
 from evalR.scoring.evaluate import EvalResult, Scored, known_mean, score, score_cuts, score_slanted
 from evalR.scoring.matching import I8, RIGHT_IOU, judge
 from evalR.scoring.result_sets import Results
-from evalR.scoring.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
+from evalR.scoring.shapes_of_truth import ANGLE_RANGES, ASPECT_RANGES, angle_bins, aspect_bins
 from evalR.scoring.sizes import (
     MAX_DETECTIONS,
     TABLES,
@@ -88,8 +88,8 @@ def task_metrics(scored: Scored) -> Values:
         "slanted": _ap_tables(score_slanted(scored, SLANTED)) if quads else None,
         "sizes": _sizes(scored, contenders),
         "coco": _coco(scored, contenders),
-        "aspect": _cuts(scored, ASPECTS, aspect_bins(scored.truth)) if quads else None,
-        "angle_bins": _cuts(scored, ANGLES, angle_bins(scored.truth)) if quads else None,
+        "aspect": _cuts(scored, ASPECT_RANGES, aspect_bins(scored.truth)) if quads else None,
+        "angle_bins": _cuts(scored, ANGLE_RANGES, angle_bins(scored.truth)) if quads else None,
         "best_f1": _best_f1(classes, best),
         "confusion": _confusion(scored, verdicts, best.score),
         "errors": _errors(scored, verdicts),
@@ -197,7 +197,7 @@ def _confusion(scored: Scored, verdicts: I8, least: F64) -> Values:
 def _errors(scored: Scored, verdicts: I8) -> Values:
     errors = find_errors(scored, verdicts, RIGHT_IOU)
     costs = error_costs(scored, verdicts, errors)
-    counts = dict(zip((*KINDS, MISSED), kind_counts(scored, errors), strict=True))
+    counts = dict(zip((*ERROR_KINDS, MISSED), kind_counts(scored, errors), strict=True))
     return {
         kind: {
             "count": int(row.sum()),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cfg.harmless import ALLOWED, SHOWN, SPEED
+from cfg.harmless import ALLOWED, SHOWS_ONLY, SPEED
 from cfg.schema import Config, DataConfig
 from evalR.scoring.columns import Truth
 from evalR.scoring.differences import RANKING
@@ -32,7 +32,7 @@ RULES = {
 SECTIONS = ("data", "eval", "predict")  # all their settings are recorded but these, each with the reason:
 LEFT_OUT = {
     **SPEED,
-    **SHOWN,
+    **SHOWS_ONLY,
     **ALLOWED,
     "data.root": "stands in `data.root`",
     "data.train": "a name of a split; the one that is scored stands in `data.split`",

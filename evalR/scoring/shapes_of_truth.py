@@ -13,7 +13,7 @@ from evalR.scoring.columns import Bools, Truth
 from utils.arrays import F64
 from utils.quads.geometry import edge_aligned_sides, quad_angles
 
-ASPECTS = {  # long over short side, the first end included
+ASPECT_RANGES = {  # long over short side, the first end included
     "1-1.5": (1.0, 1.5),
     "1.5-2": (1.5, 2.0),
     "2-3": (2.0, 3.0),
@@ -21,24 +21,24 @@ ASPECTS = {  # long over short side, the first end included
     "5+": (5.0, math.inf),
 }
 STEP = 30  # degrees; the bins lie about 0, 30, .., so that objects along x are not torn into two
-ANGLES = {str(middle): (middle - STEP / 2, middle + STEP / 2) for middle in range(0, 180, STEP)}
+ANGLE_RANGES = {str(middle): (middle - STEP / 2, middle + STEP / 2) for middle in range(0, 180, STEP)}
 
 
 def aspect_bins(truth: Truth) -> list[Bools]:
-    """Return which ground truths (quads) are of each bin of ASPECTS, (G,) each; without area: the last."""
+    """Return which ground truths (quads) are in each of ASPECT_RANGES, (G,) each; without area: the last."""
     aspects = _aspects(truth)
-    return [(aspects >= least) & (aspects < most) for least, most in ASPECTS.values()]
+    return [(aspects >= least) & (aspects < most) for least, most in ASPECT_RANGES.values()]
 
 
 def angle_bins(truth: Truth) -> list[Bools]:
-    """Return which ground truths (quads) lie in each bin of ANGLES, (G,) each; nearly square ones in none.
+    """Return which ground truths (quads) lie in each of ANGLE_RANGES, (G,) each; nearly square ones in none.
 
     The angle is that of the long side, clockwise on the screen from +x, in degrees.
     """
     degrees = np.degrees(quad_angles(torch.from_numpy(truth.shapes)).numpy())
-    places = np.floor(degrees / STEP + 0.5).astype(np.int64) % len(ANGLES)
+    places = np.floor(degrees / STEP + 0.5).astype(np.int64) % len(ANGLE_RANGES)
     slanted = _aspects(truth) >= SQUARE
-    return [slanted & (places == place) for place in range(len(ANGLES))]
+    return [slanted & (places == place) for place in range(len(ANGLE_RANGES))]
 
 
 def _aspects(truth: Truth) -> F64:

@@ -9,7 +9,7 @@ from torchvision.models import mobilenet_v2
 
 from modelR.backbones.timm_features import BackboneError, read_backbone_weights
 from modelR.method import FEATURES
-from utils.checkpoint import SHOWN
+from utils.checkpoint import TENSORS_SHOWN
 
 logger = logging.getLogger(__name__)
 LAST = dict(zip(FEATURES, (3, 6, 13, 18), strict=True))  # number of the last part at each stride
@@ -84,7 +84,7 @@ def load_mobilenet_weights(backbone: MobileNet, file: Path) -> None:
         elif value.shape != own[key].shape:
             faults.append(f"features.{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}")
     if faults:
-        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise BackboneError(f"{file}: does not fit mobilenet_v2: {'; '.join(faults[:SHOWN])}{more}")
+        more = f" and {len(faults) - TENSORS_SHOWN} more" if len(faults) > TENSORS_SHOWN else ""
+        raise BackboneError(f"{file}: does not fit mobilenet_v2: {'; '.join(faults[:TENSORS_SHOWN])}{more}")
     backbone.features.load_state_dict(found)
     logger.info("%s: all %d tensors of mobilenet_v2", file, len(own))

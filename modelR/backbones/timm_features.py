@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from utils.checkpoint import DAMAGE, SHOWN, read_fault
+from utils.checkpoint import DAMAGE, TENSORS_SHOWN, read_fault
 from utils.errors import UserError, first_line
 
 logger = logging.getLogger(__name__)
@@ -193,8 +193,8 @@ def load_body(name: str, taps: Sequence[int], path: Path) -> nn.Module:
         shapes = MISMATCH.findall(str(error))
         faults = [f"{key} ({found}) instead of ({expected})" for key, found, expected in shapes]
         faults = faults or [first_line(error)]
-    more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    raise BackboneError(f"{path}: does not fit timm/{name}: {'; '.join(faults[:SHOWN])}{more}")
+    more = f" and {len(faults) - TENSORS_SHOWN} more" if len(faults) > TENSORS_SHOWN else ""
+    raise BackboneError(f"{path}: does not fit timm/{name}: {'; '.join(faults[:TENSORS_SHOWN])}{more}")
 
 
 def filled(name: str, taps: Sequence[int], state: dict[str, Tensor]) -> nn.Module:
@@ -221,5 +221,7 @@ def read_backbone_weights(path: Path) -> dict[str, Tensor]:
         raise BackboneError(f"{path}: {read_fault(path, error)}") from None
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
-        raise BackboneError(f"{path}: expected tensors, found {', '.join(list(state)[:SHOWN]) or 'nothing'}")
+        raise BackboneError(
+            f"{path}: expected tensors, found {', '.join(list(state)[:TENSORS_SHOWN]) or 'nothing'}"
+        )
     return tensors

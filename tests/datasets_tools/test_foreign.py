@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dataloadR.annotations import read_everything, read_named, read_split
-from dataloadR.foreign import DIRECT, KINDS, NOT_CONVERTED, Foreign, recognise
+from dataloadR.foreign import DIRECT, FOREIGN_KINDS, NOT_CONVERTED, Foreign, recognise
 from dataloadR.formats import sniff
 from dataloadR.formats.sniff import json_kind, read_ends, xml_kind
 from dataloadR.label_lines import AnnotationError
@@ -52,7 +52,7 @@ def test_each_format_is_recognised_and_the_command_converts_it(form: str, tmp_pa
     with pytest.raises(AnnotationError) as caught:
         read_everything(root)
     assert "\n" not in str(caught.value)
-    assert KINDS[found.kind] in str(caught.value) or found.kind in DIRECT
+    assert FOREIGN_KINDS[found.kind] in str(caught.value) or found.kind in DIRECT
     words = command_of(caught.value)
     assert words[1] == str(tmp_path / "my data_dota")
     convert.main([*words, "--processes", "1"])

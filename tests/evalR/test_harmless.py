@@ -2,11 +2,11 @@
 
 import pytest
 
-from cfg.harmless import EVERYWHERE, SHOWN
+from cfg.harmless import EVERYWHERE, SHOWS_ONLY
 from cfg.load import config_settings, load_config
 from cfg.schema import Config
 from cfg.words import kinds
-from evalR.scoring.differences import HARMLESS as OF_RECORDS
+from evalR.scoring.differences import HARMLESS_KEYS as OF_RECORDS
 from evalR.scoring.differences import differences
 from evalR.scoring.protocol import LEFT_OUT, settings_of
 from utils.resume import HARMLESS as OF_RUNS
@@ -35,7 +35,7 @@ def test_all_are_settings_with_a_reason() -> None:
     assert OTHER.keys() == EVERYWHERE.keys()
     assert {*EVERYWHERE, *LEFT_OUT, *OF_RUNS} <= kinds().keys()
     assert all([*EVERYWHERE.values(), *LEFT_OUT.values(), *OF_RUNS.values(), *OF_RECORDS.values()])
-    assert {*SHOWN} < {*OF_RUNS}
+    assert {*SHOWS_ONLY} < {*OF_RUNS}
 
 
 @pytest.mark.parametrize(("key", "value"), OTHER.items())

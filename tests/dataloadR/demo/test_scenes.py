@@ -9,7 +9,7 @@ import shapely
 
 from dataloadR.demo import scenes as demo_scenes
 from dataloadR.demo.plan import EMPTY_SCENES, visible_share
-from dataloadR.demo.scenes import CLASSES, Scene, make_scene, write_demo_scenes
+from dataloadR.demo.scenes import DEMO_CLASSES, Scene, make_scene, write_demo_scenes
 from utils.errors import UserError
 
 SIZE = (320, 320)
@@ -31,7 +31,7 @@ def test_scene_depends_on_the_generator_alone() -> None:
 
 
 def test_scene_types_and_classes(scenes: list[Scene]) -> None:
-    assert tuple(sorted(CLASSES)) == CLASSES
+    assert tuple(sorted(DEMO_CLASSES)) == DEMO_CLASSES
     for scene in scenes:
         count = len(scene.labels)
         assert scene.image.shape == (*SIZE, 3)
@@ -39,7 +39,7 @@ def test_scene_types_and_classes(scenes: list[Scene]) -> None:
         assert scene.quads.shape == (count, 4, 2)
         assert scene.difficult.shape == (count,)
     labels = np.concatenate([scene.labels for scene in scenes])
-    assert set(labels.tolist()) == set(range(len(CLASSES)))
+    assert set(labels.tolist()) == set(range(len(DEMO_CLASSES)))
     assert {len(scene.labels) for scene in scenes} <= {0, *range(4, 13)}
 
 
@@ -53,7 +53,7 @@ def test_quads_are_convex_and_clockwise(scenes: list[Scene]) -> None:
 
 def test_courts_are_no_rectangles(scenes: list[Scene]) -> None:
     labels = np.concatenate([scene.labels for scene in scenes])
-    shapes = shapely.polygons(every_quad(scenes)[labels == CLASSES.index("court")])
+    shapes = shapely.polygons(every_quad(scenes)[labels == DEMO_CLASSES.index("court")])
     fill = shapely.area(shapes) / shapely.area(shapely.oriented_envelope(shapes))
     assert (fill < 0.95).all()
 
@@ -113,7 +113,7 @@ def test_folder_is_dota_and_complete(tmp_path: Path) -> None:
             rows = [line.split() for line in lines]
             quads = np.array([row[:8] for row in rows], float).reshape(-1, 4, 2)
             np.testing.assert_allclose(quads, scene.quads, atol=0.0051)
-            assert [CLASSES.index(row[8]) for row in rows] == scene.labels.tolist()
+            assert [DEMO_CLASSES.index(row[8]) for row in rows] == scene.labels.tolist()
             assert [int(row[9]) for row in rows] == scene.difficult.tolist()
 
 

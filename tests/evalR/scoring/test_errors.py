@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evalR.scoring.errors import KINDS, Errors, error_costs, find_errors, kind_counts
+from evalR.scoring.errors import ERROR_KINDS, Errors, error_costs, find_errors, kind_counts
 from evalR.scoring.evaluate import Scored
 from evalR.scoring.matching import judge
 from tests.evalR.small_scenes import scene, square
@@ -16,7 +16,7 @@ def errors_of(scored: Scored) -> tuple[Errors, dict[str, float]]:
 
 
 def names(errors: Errors) -> list[str]:
-    return [KINDS[kind] if kind >= 0 else "right" for kind in errors.kinds]
+    return [ERROR_KINDS[kind] if kind >= 0 else "right" for kind in errors.kinds]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_kinds_of_one_detection(shift: float, label: int, kind: str) -> None:
     assert names(errors) == [kind]
     # what means the object covers it
     assert errors.missed.tolist() == [kind in ("both", "background")]
-    expected = dict.fromkeys([*KINDS, "missed"], 0.0)
+    expected = dict.fromkeys([*ERROR_KINDS, "missed"], 0.0)
     if kind in ("class", "localisation"):
         expected[kind] = 1.0
     elif kind != "right":
@@ -93,7 +93,7 @@ def test_counts_by_class() -> None:
     scored = scene([(square(50), 1, 0.9)], [(square(0), 0)])
     errors, _ = errors_of(scored)
     table = kind_counts(scored, errors)
-    assert table[KINDS.index("background")].tolist() == [0, 1]
+    assert table[ERROR_KINDS.index("background")].tolist() == [0, 1]
     assert table[-1].tolist() == [1, 0]
     assert table.sum() == 2
 

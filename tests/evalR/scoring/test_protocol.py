@@ -12,7 +12,7 @@ from cfg.schema import Config
 from evalR.inference.load import Trained
 from evalR.scoring.columns import Truth
 from evalR.scoring.compare import Side, protocol_differences
-from evalR.scoring.differences import HARMLESS, MEASURED, Difference, differences, facts, said
+from evalR.scoring.differences import HARMLESS_KEYS, MEASURED, Difference, differences, facts, said
 from evalR.scoring.folders import evaluation_folder
 from evalR.scoring.protocol import (
     LEFT_OUT,
@@ -102,7 +102,7 @@ def test_every_setting_is_recorded_or_left_out_for_a_reason() -> None:
     assert recorded | set(LEFT_OUT) == fields | {"train.amp"}
     assert not recorded & set(LEFT_OUT)
     assert all(LEFT_OUT.values())
-    assert all(HARMLESS.values())
+    assert all(HARMLESS_KEYS.values())
 
 
 @pytest.mark.parametrize("word", CHANGES)
@@ -145,13 +145,13 @@ def test_what_changes_no_figure_is_no_difference(words: str, tmp_path: Path) -> 
     assert differences(a, b) == differences(b, a) == []
     (tmp_path / "other.pt").write_text("best.pt")
     moved = made(tmp_path / "other.pt") | {"commit": "another", "device": "cuda"}
-    assert differences(a, moved, set(HARMLESS) - set(MEASURED)) == [], "the same weights elsewhere"
+    assert differences(a, moved, set(HARMLESS_KEYS) - set(MEASURED)) == [], "the same weights elsewhere"
 
 
 def test_other_weights_are_another_evaluation_but_no_other_protocol(tmp_path: Path) -> None:
     a, b = made(tmp_path / "best.pt"), made(tmp_path / "last.pt")
     assert differences(a, b) == []
-    (found,) = differences(a, b, set(HARMLESS) - set(MEASURED))
+    (found,) = differences(a, b, set(HARMLESS_KEYS) - set(MEASURED))
     assert found.key == "checkpoint_sha256"
     assert said([found]).startswith(f"checkpoint_sha256 {a['checkpoint_sha256'][:12]}, now ")
 

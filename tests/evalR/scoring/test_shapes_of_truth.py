@@ -7,7 +7,7 @@ import pytest
 
 from evalR.scoring.columns import Truth
 from evalR.scoring.evaluate import score, score_cuts
-from evalR.scoring.shapes_of_truth import ANGLES, ASPECTS, angle_bins, aspect_bins
+from evalR.scoring.shapes_of_truth import ANGLE_RANGES, ASPECT_RANGES, angle_bins, aspect_bins
 from tests.evalR.small_scenes import CLASSES, scene, square
 
 
@@ -30,7 +30,7 @@ def truth_of(quads: list) -> Truth:
 )
 def test_aspects(long: float, name: str) -> None:
     bins = aspect_bins(truth_of([rectangle(long, 10, 20)]))
-    assert [key for key, inside in zip(ASPECTS, bins, strict=True) if inside[0]] == [name]
+    assert [key for key, inside in zip(ASPECT_RANGES, bins, strict=True) if inside[0]] == [name]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_aspects(long: float, name: str) -> None:
 )
 def test_angles(degrees: float, name: str) -> None:
     bins = angle_bins(truth_of([rectangle(30, 10, degrees)]))
-    assert [key for key, inside in zip(ANGLES, bins, strict=True) if inside[0]] == [name]
+    assert [key for key, inside in zip(ANGLE_RANGES, bins, strict=True) if inside[0]] == [name]
 
 
 def test_squares_have_no_angle_and_no_area_no_crash() -> None:
