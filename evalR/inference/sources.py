@@ -20,6 +20,7 @@ from utils.raster_files import Access
 from utils.rasters import raster_info
 
 SHARED_STEM = "detections"  # of the files that all images share
+CHECKPOINT_SUFFIXES = (".pt", ".pth")  # which others give before the images
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts")
 
 
@@ -51,6 +52,8 @@ def _of_word(word: str) -> list[Path]:
     path = Path(word)
     if path.is_dir():
         return _of_folder(path)
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES:
+        raise UserError(f"{word}: expected an image, folder, list or video, found weights: weights={word}")
     if path.is_file():
         return _of_list(path) if path.suffix.lower() == ".txt" else [path]
     if not glob.has_magic(word):

@@ -55,3 +55,9 @@ def test_a_link_gives_its_own_name(tmp_path: Path) -> None:
     (tmp_path / "b.tif").symlink_to("a.tif")
     (found,) = find_sources([str(tmp_path / "b.tif")])
     assert output_names([found]) == {found: "b"}
+
+
+def test_weights_among_the_images_are_told_how_to_be_given(tmp_path: Path) -> None:
+    (tmp_path / "best.pt").write_bytes(b"")
+    with pytest.raises(UserError, match=r"best\.pt: expected an image.*found weights: weights=.*best\.pt$"):
+        find_sources([str(tmp_path / "best.pt"), str(tmp_path)])
