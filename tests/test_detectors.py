@@ -63,14 +63,27 @@ def test_resumes_to_the_bit(name: str, words: list[str]) -> None:
     assert table("parts") == table("whole")
 
 
+@pytest.fixture(scope="module")
+def in_processes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which one process and two have trained the detectors that are tested."""
+    folder = tmp_path_factory.mktemp("processes")
+    write_demo_scenes(folder / "data", train=8, val=2, size=(64, 64))
+    chosen = {item.name.partition("[")[2].rstrip("]") for item in request.session.items}
+    yamls = ",".join(yaml_of(name) for name in OTHERS if name in chosen)
+    words = [yamls, f"data.root={folder}/data", *WORDS, "train.epochs=1", "train.eval_every=1", *PLAIN]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for suffix, processes in (("one", 1), ("two", 2)):
+            finish(start([suffix, *words], processes, script="tests/train_many.py"), 1200)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
-def test_two_processes_equal_one(name: str, words: list[str]) -> None:
-    words = [yaml_of(name), *words, *PLAIN]
-    finish(start([*words, "train.name=one"]))
-    finish(start([*words, "train.name=two"], processes=2))
-    found = last_state("two")
-    for key, value in last_state("one")["model"].items():  # type: ignore[attr-defined]
+def test_two_processes_equal_one(name: str, in_processes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(in_processes)
+    found = last_state(f"{name}-two")
+    for key, value in last_state(f"{name}-one")["model"].items():  # type: ignore[attr-defined]
         torch.testing.assert_close(found["model"][key], value, rtol=0, atol=1e-5)  # type: ignore[index]
 
 
