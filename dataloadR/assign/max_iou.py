@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dataloadR.assign.anchors import Sides
+from dataloadR.assign.anchors import AnchorSides
 from dataloadR.assign.engine import ignore_map
 from dataloadR.assign.groups import highest_in_groups
 from dataloadR.assign.owners import rescue_cells, winning_pairs
@@ -31,7 +31,7 @@ class Limits(NamedTuple):
     negative: float  # below this with all objects it is background; between both it learns nothing
 
 
-class Truth(NamedTuple):
+class TrueBoxes(NamedTuple):
     """What there is to learn of M objects."""
 
     hboxes: Tensor  # (M, 4) pixels
@@ -50,7 +50,7 @@ class AnchorTargets(NamedTuple):
     heat: Tensor  # (B, H, W) overlap of anchor and owner, 0 without
     labels: Tensor  # (B, H, W) int64 class of the owner
     ignore: Tensor  # (B, H, W) bool: no owner, and not all anchors are background
-    truth: Truth  # of the objects of the batch
+    truth: TrueBoxes  # of the objects of the batch
     stride: int  # pixels per cell
 
 
@@ -84,7 +84,7 @@ class _Known(NamedTuple):
 
 
 def anchor_targets(
-    objects: Objects, pyramid: Pyramid, sides: Sequence[Sides], limits: Limits, min_side: float
+    objects: Objects, pyramid: Pyramid, sides: Sequence[AnchorSides], limits: Limits, min_side: float
 ) -> list[AnchorTargets]:
     """Return the targets of every level, by the overlap of anchors with the horizontal boxes of quads.
 
@@ -209,7 +209,7 @@ def _written(known: _Known, pairs: AnchorPairs, owns: Tensor, negative: float) -
     unseen = torch.ones_like(known.takes_part).index_fill_(0, owner, value=False)
     shapes, objects = known.shapes, known.objects
     weights = objects.weights.to(shapes.hboxes.dtype)
-    truth = Truth(shapes.hboxes, shapes.glides, shapes.area_ratio, objects.labels, weights)
+    truth = TrueBoxes(shapes.hboxes, shapes.glides, shapes.area_ratio, objects.labels, weights)
     sizes = [level.cells * known.anchors for level in known.levels]
     fields = (torch.split(values, sizes) for values in (owners, heat, unsure))
     maps = []
@@ -222,7 +222,7 @@ def _written(known: _Known, pairs: AnchorPairs, owns: Tensor, negative: float) -
     return maps
 
 
-def _of_level(own: Tensor, fits: Tensor, ignore: Tensor, truth: Truth, stride: int) -> AnchorTargets:
+def _of_level(own: Tensor, fits: Tensor, ignore: Tensor, truth: TrueBoxes, stride: int) -> AnchorTargets:
     best = torch.where(own >= 0, fits, -1.0).argmax(dim=-1, keepdim=True)
     owner, heat = (values.gather(-1, best).squeeze(-1) for values in (own, fits))
     labels = torch.cat([truth.labels, truth.labels.new_zeros(1)])[owner]  # where nobody owns: the last

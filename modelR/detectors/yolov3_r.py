@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cfg.schema import AssignConfig, LossConfig, Yolov3Config
 from cfg.yolov3 import ANCHORS
-from dataloadR.assign.anchors import LEAST_SHARE, MAX_LOG, Sides
+from dataloadR.assign.anchors import LEAST_SHARE, MAX_LOG, AnchorSides
 from dataloadR.assign.max_iou import Limits, anchor_targets
 from modelR.detectors.anchored.coding import (
     SHAPE_CHANNELS,
@@ -61,7 +61,7 @@ def yolov3_r(
     )
 
 
-def sides_of(config: Yolov3Config, strides: tuple[int, ...]) -> list[Sides]:
+def sides_of(config: Yolov3Config, strides: tuple[int, ...]) -> list[AnchorSides]:
     """Return the anchors of each level in pixels.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the anchors of a level predict, and how it is read (spec 12.3)."""
+"""Outputs of the anchors of a level, and how they are read (spec 12.3)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cfg.schema import EvalConfig
-from dataloadR.assign.anchors import Sides, level_anchors
+from dataloadR.assign.anchors import AnchorSides, level_anchors
 from dataloadR.assign.shapes import Level
 from modelR.detectors.gghl.detector import of_best_class
 from utils.quads.glides import glides_to_quads, settle_glides
@@ -82,7 +82,7 @@ def split_anchors(shapes: Tensor, anchors: int, stride: int, classes: Tensor) ->
     return AnchorPrediction(box, glides, ratio.squeeze(-1), judged, class_logits, stride)
 
 
-def anchors_of(level: Level, sides: Sides, like: Tensor) -> Tensor:
+def anchors_of(level: Level, sides: AnchorSides, like: Tensor) -> Tensor:
     """Return the anchors (H, W, A, 4) px of one image, on the device of a tensor and in its type."""
     return level_anchors(level, on_device(sides, like, like.dtype))
 
@@ -94,7 +94,7 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 def anchor_candidates(
     predictions: Sequence[AnchorPrediction],
-    sides: Sequence[Sides],
+    sides: Sequence[AnchorSides],
     coding: Coding,
     config: EvalConfig,
     top_k: int,
@@ -132,7 +132,7 @@ def anchor_scores(prediction: AnchorPrediction, config: EvalConfig) -> Tensor:
 
 
 def _quads_at(
-    prediction: AnchorPrediction, sides: Sides, coding: Coding, config: EvalConfig, places: Tensor
+    prediction: AnchorPrediction, sides: AnchorSides, coding: Coding, config: EvalConfig, places: Tensor
 ) -> Tensor:
     """Return the quads (B, K, 4, 2) of the anchors at these places (B, K) of their image."""
     images = torch.arange(len(places), device=places.device).unsqueeze(-1)

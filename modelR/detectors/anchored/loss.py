@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cfg.schema import LossConfig
-from dataloadR.assign.anchors import Sides
+from dataloadR.assign.anchors import AnchorSides
 from dataloadR.assign.max_iou import AnchorTargets
 from modelR.detectors.anchored.coding import AnchorPrediction, Coding, DecodedAnchors, anchors_of
 from modelR.detectors.gghl.choices import quads_of
@@ -28,7 +28,7 @@ GAPS = ("glide", "ratio", "box")  # histograms of GHM-R, in the order of `loss.g
 class AnchorKind:
     """What the losses of one detector differ in from those of another."""
 
-    sides: Sequence[Sides]  # px of the anchors of a cell of each level
+    sides: Sequence[AnchorSides]  # px of the anchors of a cell of each level
     coding: Coding
     gains: Mapping[str, float]  # of each term
     classification: Classification  # where `loss.classification` names no other
@@ -103,7 +103,7 @@ class AnchorLoss(nn.Module):
         return dict(zip(self.terms, terms.unbind(), strict=True))
 
     def _learning(
-        self, prediction: AnchorPrediction, target: AnchorTargets, sides: Sides, rows: Tensor
+        self, prediction: AnchorPrediction, target: AnchorTargets, sides: AnchorSides, rows: Tensor
     ) -> _Learning:
         truth, coding, level = target.truth, self.kind.coding, prediction.level
         owner = target.anchor_owner.flatten()[rows]

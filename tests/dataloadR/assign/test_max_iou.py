@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataloadR.assign.anchors import Sides, octave_sides
+from dataloadR.assign.anchors import AnchorSides, octave_sides
 from dataloadR.assign.max_iou import AnchorTargets, Limits, anchor_targets
 from dataloadR.assign.shapes import Pyramid
 from tests.dataloadR.assign.slow_assignment import Thing, thing
@@ -17,7 +17,7 @@ from tests.fake_gpu import FakeGpu, GpuTensor
 from utils.records import Objects
 
 RETINA = tuple(octave_sides(t, 4.0, 3, (0.5, 1.0, 2.0)) for t in (8, 16, 32, 64, 128))
-YOLO: tuple[Sides, ...] = (
+YOLO: tuple[AnchorSides, ...] = (
     ((22.4, 23.0), (33.8, 51.5), (59.1, 30.6)),
     ((67.9, 69.6), (70.9, 169.5), (132.0, 99.6)),
 )
@@ -27,12 +27,12 @@ CASES = {
     "dense": (tuple(octave_sides(t, 2.0, 1, (1.0,)) for t in (8, 16)), (8, 16), Limits(0.3, 0.1)),
 }
 MIN_SIDE = 4.0
-MOST_WAITS = 8
+MOST_WAITS = 5
 Place = tuple[int, int, int, int, int]  # level, image, row, column, anchor
 
 
 class Setting(NamedTuple):
-    sides: tuple[Sides, ...]
+    sides: tuple[AnchorSides, ...]
     strides: tuple[int, ...]
     limits: Limits
     batch: int

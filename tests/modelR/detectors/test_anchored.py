@@ -25,7 +25,7 @@ from utils.errors import UserError
 
 NAMES = ("retinanet", "yolov3_r")
 CLASSES = 4
-MOST_WAITS = 4  # of a loss
+MOST_WAITS = 1  # of a loss
 LEVELS = {"retinanet": (8, 16, 32, 64, 128), "yolov3_r": (8, 16, 32)}
 Place = tuple[int, int, int, int]
 
