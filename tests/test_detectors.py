@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import test as evaluation
 import train_GGHL
 from cfg.load import ConfigError, config_text, load_config, load_config_text
 from dataloadR.demo.scenes import write_demo_scenes
@@ -14,6 +15,7 @@ from tests.test_overfit import WORDS as OVERFIT
 from tests.test_overfit import eight_images
 from tests.test_training import PLAIN, AfterSteps
 from tests.training_runs import ROOT, WORDS, assert_same, finish, last_state, start, table
+from utils.checkpoint import CheckpointError
 from utils.errors import UserError
 from utils.interrupts import Interrupted
 from utils.run_settings import run_settings
@@ -50,6 +52,22 @@ def test_trains_predicts_and_names_its_losses(name: str, words: list[str]) -> No
     )
     assert quads.isfinite().all()
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_checkpoints_of_other_detectors_are_refused_in_one_line(words: list[str]) -> None:
+    train_GGHL.main([yaml_of("yolov3_r"), *words])
+    message = r"runs/yolov3_r/best\.pt: trained as yolov3_r, got model\.detector=retinanet; leave it out"
+    with pytest.raises(CheckpointError, match=message) as refused:
+        evaluation.main([yaml_of("retinanet"), "runs/yolov3_r"])
+    assert len(str(refused.value).splitlines()) == 1
+    with pytest.raises(CheckpointError, match=r"trained as yolov3_r, got model\.detector=gghl"):
+        evaluation.main(["runs/yolov3_r", "model.detector=gghl"])
+    evaluation.main([yaml_of("yolov3_r"), "runs/yolov3_r"])
+    message = r"own settings, got model\.detector=retinanet \(the run has yolov3_r\), model\.backbone="
+    with pytest.raises(UserError, match=message) as refused_run:
+        train_GGHL.main([yaml_of("retinanet"), *words, "train.epochs=2", "train.resume=runs/yolov3_r"])
+    assert "retinanet.scale" not in str(refused_run.value)
+    assert len(str(refused_run.value).splitlines()) == 1
 
 
 @pytest.mark.slow
