@@ -266,7 +266,7 @@ def test_a_thousand_objects_take_little_time() -> None:
     objects, pyramid = crowd(1000), Pyramid(1, 800, 800, (8, 16, 32, 64, 128))
     times = []
     for _ in range(7):
-        start = time.perf_counter()
+        start = time.process_time()
         anchor_targets(objects, pyramid, RETINA, Limits(0.5, 0.4), MIN_SIDE)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.24  # 60 ms on two idle cores
+        times.append(time.process_time() - start)
+    assert min(times) < 0.24  # of all cores together; 60 ms are asked of two idle ones

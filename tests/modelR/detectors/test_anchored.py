@@ -18,6 +18,7 @@ from modelR.build import build_method, build_model
 from modelR.detectors.anchored.coding import AnchorPrediction
 from modelR.method import Method
 from modelR.network import Network
+from tests.dataloadR.assign.test_max_iou import crowd
 from tests.dataloadR.assign.test_targets import objects_of, random_objects
 from tests.fake_gpu import FakeGpu
 from tests.training_runs import ROOT
@@ -277,6 +278,22 @@ def test_every_choice_is_finite_with_its_gradients(name: str, words: tuple[str, 
     if not seed:
         shape = [value for term, value in terms.items() if term not in ("classes", "background")]
         assert not any(shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [(), ("loss.classification=ghm", "loss.regression=ghm")], ids=len)
+@pytest.mark.parametrize("name", NAMES)
+def test_two_thousand_objects_have_finite_losses(name: str, words: tuple[str, ...]) -> None:
+    method = method_of(name, *words)
+    targets = list(method.targets(crowd(2000), Pyramid(1, 512, 512, method.strides), None))
+    predictions = [prediction_of(name, level, k) for k, level in enumerate(targets)]
+    fields = [field.requires_grad_() for level in predictions for field in level if isinstance(field, Tensor)]
+    count = method.count(targets)
+    assert count > 500  # of those that lie on the image
+    terms = method.loss(predictions, targets, count)
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(value.isfinite() for value in terms.values())
+    assert all(field.grad is not None and field.grad.isfinite().all() for field in fields)
 
 
 @pytest.mark.parametrize("name", NAMES)
