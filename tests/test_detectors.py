@@ -40,7 +40,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_trains_predicts_and_names_its_losses(name: str, words: list[str]) -> None:
-    train_GGHL.main([yaml_of(name), *words])
+    train_GGHL.main([yaml_of(name), *words, *LIGHT.get(name, [])])  # whole where it is slow
     (row,) = table(name)
     trained = load_detector(Path("runs", name, "best.pt"), [], lambda _: torch.device("cpu"))
     terms = trained.model.method.terms
