@@ -1,5 +1,6 @@
 """Settings that not every detector reads: those of its own sections."""
 
+CHOICES = ("loss.location", "loss.kld_direction", "loss.regression", "loss.classification", "loss.ghm_")
 OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
     "fcos_r": ("fcos.", "loss.", "assign.rule", "assign.ga_", "assign.tal_", "assign.warmup_steps"),
@@ -7,8 +8,17 @@ OWN = {  # beside the settings that all read
     "gghl_hbb": ("assign.level_bounds", "assign.heat_threshold", "loss."),
     "lo_det": ("assign.", "loss."),
     "npmmr": ("assign.", "loss."),
+    "retinanet": ("retinanet.", *CHOICES),
+    "yolov3_r": ("yolov3.", *CHOICES),
 }
-OWNED = ("assign.", "loss.", "fcos.", "centernet.")  # sections that not every detector reads
+OWNED = (
+    "assign.",
+    "loss.",
+    "fcos.",
+    "centernet.",
+    "retinanet.",
+    "yolov3.",
+)  # sections that not every detector reads
 SHARED = ("assign.min_side",)  # of these, what all read
 BOUNDS = {  # between the levels of a detector
     "gghl": "assign.level_bounds",

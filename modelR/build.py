@@ -18,6 +18,8 @@ from modelR.detectors.centernet_r.detector import centernet_r
 from modelR.detectors.fcos_r import fcos_r
 from modelR.detectors.gghl.detector import gghl
 from modelR.detectors.gghl_hbb import gghl_hbb
+from modelR.detectors.retinanet import retinanet
+from modelR.detectors.yolov3_r import yolov3_r
 from modelR.layers import scaled_channels, scaled_repeats
 from modelR.method import Method
 from modelR.necks.center import CenterNeck
@@ -61,8 +63,18 @@ def build_method(config: Config, num_classes: int) -> Method:
             from modelR.detectors.npmmr import npmmr
 
             return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
+        case "retinanet" | "yolov3_r":
+            return build_anchored(config)
         case other:
             raise UserError(f"model.detector: expected one of {', '.join(detector_names())}, got '{other}'")
+
+
+def build_anchored(config: Config) -> Method:
+    """Return the method with anchors that `model.detector` names."""
+    if config.model.detector == "yolov3_r":
+        return yolov3_r(config.yolov3, config.assign, config.loss, config.model.strides)
+    width, _ = size_factors(config.model)
+    return retinanet(config.retinanet, config.assign, config.loss, config.model.strides, width)
 
 
 def detector_names() -> list[str]:

@@ -22,15 +22,19 @@ def decode_level(prediction: LevelPrediction) -> DecodedLevel:
     stride = prediction.stride
     edge_logits = _at_least_float32(prediction.edge_logits).clamp(max=math.log(MAX_EDGE_DIST / stride))
     edge_dists = edge_logits.exp() * stride
-    glide_sigmoids = _at_least_float32(prediction.glide_logits).sigmoid().clamp(min=MIN_GLIDE_SIGMOID)
     return DecodedLevel(
         edge_dists=edge_dists,
         hboxes=edge_dists_to_hboxes(edge_dists, stride),
-        glides=(glide_sigmoids - MIN_GLIDE_SIGMOID) / (1.0 - MIN_GLIDE_SIGMOID),
+        glides=glide_values(_at_least_float32(prediction.glide_logits)),
         area_ratio=F.hardsigmoid(_at_least_float32(prediction.ratio_logit)),
         objectness=_at_least_float32(prediction.objectness_logit).sigmoid(),
         class_scores=_at_least_float32(prediction.class_logits).sigmoid(),
     )
+
+
+def glide_values(logits: Tensor) -> Tensor:
+    """Return glides in [0, 1] of their logits: sigmoids, of which the lowest are exactly 0."""
+    return (logits.sigmoid().clamp(min=MIN_GLIDE_SIGMOID) - MIN_GLIDE_SIGMOID) / (1.0 - MIN_GLIDE_SIGMOID)
 
 
 def edge_dists_to_hboxes(edge_dists: Tensor, stride: int) -> Tensor:
