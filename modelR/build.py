@@ -86,10 +86,13 @@ def detector_names() -> list[str]:
 
 
 def size_factors(config: ModelConfig) -> tuple[float, float]:
-    """Return by what `model.size` multiplies channels, and by what the repeats of blocks."""
+    """Return by what `model.size` multiplies channels, and by what the repeats of blocks.
+
+    With `cspnext` the four sizes are those of RTMDet: tiny, s, m and l.
+    """
     match config.size:
         case "nano":
-            return 0.25, 0.33
+            return (0.375, 0.167) if config.backbone == "cspnext" else (0.25, 0.33)
         case "small":
             return 0.5, 0.33
         case "medium":
@@ -136,8 +139,6 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
         )
     if config.neck == "center" and len(method.strides) > 1:
         raise UserError(f"model.neck: expected another than center, which has one level, for {method.name}")
-    width, depth = size_factors(config)
-    channels = scaled_channels(WIDTH, width)
     match config.neck:
         case None:
             return method.neck
@@ -146,9 +147,17 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
         case "center":
             return CenterNeck
         case "fpn":
-            return partial(FpnNeck, width=channels)
+            width, _ = size_factors(config)
+            return partial(FpnNeck, width=scaled_channels(WIDTH, width))
         case "pafpn":
-            return partial(PafpnNeck, width=channels, repeats=scaled_repeats(BLOCK_REPEATS, depth))
+            return sized_pafpn(config)
+
+
+def sized_pafpn(config: ModelConfig) -> partial[PafpnNeck]:
+    """Return the constructor of PAFPN for `model.size`."""
+    width, depth = size_factors(config)
+    repeats = scaled_repeats(BLOCK_REPEATS, depth)
+    return partial(PafpnNeck, width=scaled_channels(WIDTH, width), repeats=repeats)
 
 
 def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]) -> Any:
@@ -161,6 +170,10 @@ def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[
             attentive = EdgeDarknet(width, depth, taps)
             fill_darknet(attentive.darknet, weights)
             return attentive
+        case "cspnext":
+            from modelR.backbones.cspnext import build_cspnext  # reads files by timm: others need not wait
+
+            return build_cspnext(width, depth, taps, weights)
         case "mobilenet_v2":
             from modelR.backbones.mobilenet import build_mobilenet  # torchvision: others need not wait
 
@@ -175,7 +188,7 @@ def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[
 
             return timm_features(name.removeprefix(TIMM), taps, weights, config.pretrained)
         case name:
-            known = "darknet53, darknet53_edges, mobilenet_v2, mit_b1 or timm/NAME"
+            known = "darknet53, darknet53_edges, cspnext, mobilenet_v2, mit_b1 or timm/NAME"
             raise UserError(f"model.backbone: expected {known}, got '{name}'; timm/{name}?")
 
 
