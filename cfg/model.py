@@ -19,13 +19,13 @@ class ModelConfig(Section):
     one choose; none: its own."""
     size: Literal["nano", "small", "medium", "large"] = "large"
     """Of darknet53: 2.8, 11, 33 or 69 million parameters (large: the paper's); mobilenet_v2 and the necks
-    shrink alike, mit_b1 and timm's have their own size."""
+    shrink alike, mit_b1 and timm's have their own size. With cspnext: RTMDet's tiny, s, m and l."""
     backbone: str = "darknet53"
-    """darknet53; darknet53_edges (of npmmr), mobilenet_v2 (of lo_det), mit_b1; or timm/NAME: any network of
-    timm with features at the strides up to 32."""
+    """darknet53; darknet53_edges (of npmmr), mobilenet_v2 (of lo_det), cspnext (of rtmdet_r), mit_b1; or
+    timm/NAME: any network of timm with features at the strides up to 32."""
     neck: Literal["top_down", "fpn", "pafpn", "center"] | None = None
-    """What joins the features of the backbone: top_down (of gghl), fpn, pafpn, or center (of centernet_r, one
-    level); none: the detector's own."""
+    """What joins the features of the backbone: top_down (of gghl), fpn, pafpn (of rtmdet_r), or center (of
+    centernet_r, one level); none: the detector's own."""
     freeze: Annotated[int, Field(ge=0, le=5)] = 0
     """So many first stages of the backbone do not learn: all up to stride 2**freeze."""
     dropblock: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None

@@ -10,6 +10,7 @@ OWN = {  # beside the settings that all read
     "npmmr": ("assign.", "loss."),
     "retinanet": ("retinanet.", *CHOICES),
     "yolov3_r": ("yolov3.", *CHOICES),
+    "rtmdet_r": ("assign.level_bounds", "rtmdet."),
 }
 OWNED = (
     "assign.",
@@ -18,6 +19,7 @@ OWNED = (
     "centernet.",
     "retinanet.",
     "yolov3.",
+    "rtmdet.",
 )  # sections that not every detector reads
 SHARED = ("assign.min_side",)  # of these, what all read
 BOUNDS = {  # between the levels of a detector
@@ -26,6 +28,7 @@ BOUNDS = {  # between the levels of a detector
     "gghl_hbb": "assign.level_bounds",
     "lo_det": "assign.level_bounds",
     "npmmr": "assign.level_bounds",
+    "rtmdet_r": "assign.level_bounds",
 }
 
 THREE_LEVELS = ("lo_det", "npmmr")  # detectors whose levels are at strides 8, 16 and 32 whatever is asked

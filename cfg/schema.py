@@ -19,6 +19,7 @@ from cfg.model import ModelConfig
 from cfg.predict import OutputFormat, PredictConfig
 from cfg.readers import BOUNDS, THREE_LEVELS
 from cfg.retinanet import RetinanetConfig
+from cfg.rtmdet import RtmdetConfig
 from cfg.section import (
     SIZE_STEP,
     Count,
@@ -52,6 +53,7 @@ __all__ = [
     "Positive",
     "PredictConfig",
     "RetinanetConfig",
+    "RtmdetConfig",
     "Scale",
     "Section",
     "TrainConfig",
@@ -68,12 +70,13 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     """Probabilities and ranges of the training augmentations, per image."""
     assign: AssignConfig = AssignConfig()
-    """Label assignment: which cells learn an object, with the head of gghl; in part of fcos_r."""
+    """Label assignment: which cells learn an object, with the head of gghl; in part of fcos_r and
+    rtmdet_r."""
     model: ModelConfig = ModelConfig()
     """The network."""
     loss: LossConfig = LossConfig()
     """The loss (JOL), its terms and their gains, of those with the head of gghl; in part of the others but
-    centernet_r."""
+    centernet_r and rtmdet_r."""
     fcos: FcosConfig = FcosConfig()
     """Label assignment of fcos_r."""
     centernet: CenternetConfig = CenternetConfig()
@@ -82,6 +85,8 @@ class Config(Section):
     """Anchors, label assignment, gains and candidates of retinanet."""
     yolov3: Yolov3Config = Yolov3Config()
     """Anchors, label assignment, gains and candidates of yolov3_r."""
+    rtmdet: RtmdetConfig = RtmdetConfig()
+    """The loss of rtmdet_r."""
     train: TrainConfig = TrainConfig()
     """How a network is trained, and on what device everything runs."""
     eval: EvalConfig = EvalConfig()

@@ -19,6 +19,7 @@ from modelR.detectors.fcos_r import fcos_r
 from modelR.detectors.gghl.detector import gghl
 from modelR.detectors.gghl_hbb import gghl_hbb
 from modelR.detectors.retinanet import retinanet
+from modelR.detectors.rtmdet_r import rtmdet_r
 from modelR.detectors.yolov3_r import yolov3_r
 from modelR.layers import scaled_channels, scaled_repeats
 from modelR.method import Method
@@ -54,19 +55,27 @@ def build_method(config: Config, num_classes: int) -> Method:
             return gghl_hbb(config.assign, config.loss, config.model.strides)
         case "centernet_r":
             return centernet_r(config.centernet, num_classes, config.model.strides)
-        case "lo_det":
-            from modelR.detectors.lo_det import lo_det  # deformable convolutions: others need not wait
-
-            width, _ = size_factors(config.model)
-            return lo_det(config.assign, config.loss, config.model.strides, width, config.train.accumulate)
-        case "npmmr":
-            from modelR.detectors.npmmr import npmmr
-
-            return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
+        case "lo_det" | "npmmr":
+            return build_deformable(config)
         case "retinanet" | "yolov3_r":
             return build_anchored(config)
+        case "rtmdet_r":
+            neck = sized_pafpn(config.model)
+            return rtmdet_r(config.rtmdet, config.assign, config.model.strides, neck)
         case other:
             raise UserError(f"model.detector: expected one of {', '.join(detector_names())}, got '{other}'")
+
+
+def build_deformable(config: Config) -> Method:
+    """Return the method with deformable convolutions that `model.detector` names: others need not wait."""
+    if config.model.detector == "npmmr":
+        from modelR.detectors.npmmr import npmmr
+
+        return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
+    from modelR.detectors.lo_det import lo_det
+
+    width, _ = size_factors(config.model)
+    return lo_det(config.assign, config.loss, config.model.strides, width, config.train.accumulate)
 
 
 def build_anchored(config: Config) -> Method:
@@ -86,10 +95,13 @@ def detector_names() -> list[str]:
 
 
 def size_factors(config: ModelConfig) -> tuple[float, float]:
-    """Return by what `model.size` multiplies channels, and by what the repeats of blocks."""
+    """Return by what `model.size` multiplies channels, and by what the repeats of blocks.
+
+    With `cspnext` the four sizes are those of RTMDet: tiny, s, m and l.
+    """
     match config.size:
         case "nano":
-            return 0.25, 0.33
+            return (0.375, 0.167) if config.backbone == "cspnext" else (0.25, 0.33)
         case "small":
             return 0.5, 0.33
         case "medium":
@@ -115,12 +127,27 @@ def build_model(config: Config, num_classes: int) -> Network:
     neck: Any = choose_neck(config.model, method)(backbone.channels, len(method.strides), dropblock)
     pairs = zip(neck.out_channels, method.strides, strict=True)
     heads = [method.head(channels, num_classes, stride) for channels, stride in pairs]
-    for head in heads[1:]:
-        for name in method.shared:
-            setattr(head, name, getattr(heads[0], name))
+    share_parts(heads, neck.out_channels, method)
     model = Network(backbone, neck, heads, method)
     model.freeze(f"backbone.{name}" for name in backbone.early_parameters(config.model.freeze))
     return model
+
+
+def share_parts(heads: Sequence[nn.Module], channels: Sequence[int], method: Method) -> None:
+    """Let the heads have what the method says in common.
+
+    Raises:
+        UserError: the levels have different channels.
+    """
+    if method.shared and len(set(channels)) > 1:
+        found = ", ".join(map(str, channels))
+        raise UserError(
+            f"model.neck: expected none, fpn or pafpn, the levels of {method.name} share parts of their "
+            f"heads and have {found} channels"
+        )
+    for head in heads[1:]:
+        for name in method.shared:
+            setattr(head, name, getattr(heads[0], name))
 
 
 def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int], int, float], nn.Module]:
@@ -136,8 +163,6 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
         )
     if config.neck == "center" and len(method.strides) > 1:
         raise UserError(f"model.neck: expected another than center, which has one level, for {method.name}")
-    width, depth = size_factors(config)
-    channels = scaled_channels(WIDTH, width)
     match config.neck:
         case None:
             return method.neck
@@ -146,9 +171,17 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
         case "center":
             return CenterNeck
         case "fpn":
-            return partial(FpnNeck, width=channels)
+            width, _ = size_factors(config)
+            return partial(FpnNeck, width=scaled_channels(WIDTH, width))
         case "pafpn":
-            return partial(PafpnNeck, width=channels, repeats=scaled_repeats(BLOCK_REPEATS, depth))
+            return sized_pafpn(config)
+
+
+def sized_pafpn(config: ModelConfig) -> partial[PafpnNeck]:
+    """Return the constructor of PAFPN for `model.size`."""
+    width, depth = size_factors(config)
+    repeats = scaled_repeats(BLOCK_REPEATS, depth)
+    return partial(PafpnNeck, width=scaled_channels(WIDTH, width), repeats=repeats)
 
 
 def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]) -> Any:
@@ -161,6 +194,10 @@ def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[
             attentive = EdgeDarknet(width, depth, taps)
             fill_darknet(attentive.darknet, weights)
             return attentive
+        case "cspnext":
+            from modelR.backbones.cspnext import build_cspnext  # reads files by timm: others need not wait
+
+            return build_cspnext(width, depth, taps, weights)
         case "mobilenet_v2":
             from modelR.backbones.mobilenet import build_mobilenet  # torchvision: others need not wait
 
@@ -175,7 +212,7 @@ def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[
 
             return timm_features(name.removeprefix(TIMM), taps, weights, config.pretrained)
         case name:
-            known = "darknet53, darknet53_edges, mobilenet_v2, mit_b1 or timm/NAME"
+            known = "darknet53, darknet53_edges, cspnext, mobilenet_v2, mit_b1 or timm/NAME"
             raise UserError(f"model.backbone: expected {known}, got '{name}'; timm/{name}?")
 
 

@@ -159,11 +159,12 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str | Path
         if key in found and found[key] != shape
     ]
     if faults:
-        raise CheckpointError(f"{source}: does not fit the model: {_listed(faults)}")
+        raise CheckpointError(f"{source}: does not fit the model: {listed_faults(faults)}")
     model.load_state_dict(dict(state))
 
 
-def _listed(faults: Sequence[str]) -> str:
+def listed_faults(faults: Sequence[str]) -> str:
+    """Return the first faults in one line, and how many more there are."""
     more = f" and {len(faults) - TENSORS_SHOWN} more" if len(faults) > TENSORS_SHOWN else ""
     return "; ".join(faults[:TENSORS_SHOWN]) + more
 
@@ -199,14 +200,16 @@ def load_fitting(model: nn.Module, state: Mapping[str, Tensor], source: str | Pa
     others = [f"{key} missing" for key in fit.missing] + [f"{key} unknown" for key in fit.unknown]
     faults = [*fit.misfits, *others]
     if not any(value.is_floating_point() for value in fitting.values()):
-        raise CheckpointError(f"{source}: nothing fits the model: {_listed(faults) or 'both are empty'}")
+        raise CheckpointError(
+            f"{source}: nothing fits the model: {listed_faults(faults) or 'both are empty'}"
+        )
     model.load_state_dict(fitting, strict=False)
     logger.info("%s: loaded %d of %d tensors%s", source, len(fitting), len(own), _after(faults))
     return fit
 
 
 def _after(faults: Sequence[str]) -> str:
-    return f", not {_listed(faults)}" if faults else ""
+    return f", not {listed_faults(faults)}" if faults else ""
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], source: str | Path) -> None:
@@ -219,7 +222,7 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], source: str |
     """
     faults = _group_faults(optimizer, state.get("param_groups", [])) or _moment_faults(optimizer, state)
     if faults:
-        raise CheckpointError(f"{source}: does not fit the optimizer: {_listed(faults)}")
+        raise CheckpointError(f"{source}: does not fit the optimizer: {listed_faults(faults)}")
     optimizer.load_state_dict(dict(state))
 
 

@@ -1,17 +1,14 @@
 """MobileNetV2 (arXiv:1801.04381) of torchvision as backbone, its last 1x1 convolution included (spec 5.9)."""
 
-import logging
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from modelR.backbones.timm_features import BackboneError, read_backbone_weights
+from modelR.backbones.state_files import fill_from_file
 from modelR.method import FEATURES
-from utils.checkpoint import TENSORS_SHOWN
 
-logger = logging.getLogger(__name__)
 LAST = dict(zip(FEATURES, (3, 6, 13, 18), strict=True))  # number of the last part at each stride
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
 
@@ -52,39 +49,17 @@ class MobileNet(nn.Module):
 
 
 def build_mobilenet(width: float, taps: tuple[int, ...], weights: Path | None) -> MobileNet:
-    """Return the backbone, filled from a file where there is one.
+    """Return the backbone, filled where there is a file of torchvision's, with its classifier or without.
 
     Raises:
         BackboneError: the file is no weight file, or leaves a tensor of the backbone unset.
     """
     backbone = MobileNet(width, taps)
     if weights is not None:
-        load_mobilenet_weights(backbone, weights)
+        fill_from_file(backbone.features, weights, "mobilenet_v2", prefixes=("features.",))
     return backbone
 
 
 def _outputs(part: nn.Module) -> int:
     """Return the channels that the last batch norm of a part has."""
     return [layer.num_features for layer in part.modules() if isinstance(layer, nn.BatchNorm2d)][-1]
-
-
-def load_mobilenet_weights(backbone: MobileNet, file: Path) -> None:
-    """Fill the backbone from a file of torchvision's network, with its classifier or without.
-
-    Raises:
-        BackboneError: the file is no weight file, or leaves a tensor of the backbone unset.
-    """
-    state = read_backbone_weights(file)
-    own = backbone.features.state_dict()
-    found = {key: state.get(f"features.{key}") for key in own}
-    faults = []
-    for key, value in found.items():
-        if value is None:
-            faults.append(f"features.{key} missing")
-        elif value.shape != own[key].shape:
-            faults.append(f"features.{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}")
-    if faults:
-        more = f" and {len(faults) - TENSORS_SHOWN} more" if len(faults) > TENSORS_SHOWN else ""
-        raise BackboneError(f"{file}: does not fit mobilenet_v2: {'; '.join(faults[:TENSORS_SHOWN])}{more}")
-    backbone.features.load_state_dict(found)
-    logger.info("%s: all %d tensors of mobilenet_v2", file, len(own))

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from utils.checkpoint import DAMAGE, TENSORS_SHOWN, read_fault
+from utils.checkpoint import DAMAGE, TENSORS_SHOWN, listed_faults, read_fault
 from utils.errors import UserError, first_line
 
 logger = logging.getLogger(__name__)
@@ -193,8 +193,7 @@ def load_body(name: str, taps: Sequence[int], path: Path) -> nn.Module:
         shapes = MISMATCH.findall(str(error))
         faults = [f"{key} ({found}) instead of ({expected})" for key, found, expected in shapes]
         faults = faults or [first_line(error)]
-    more = f" and {len(faults) - TENSORS_SHOWN} more" if len(faults) > TENSORS_SHOWN else ""
-    raise BackboneError(f"{path}: does not fit timm/{name}: {'; '.join(faults[:TENSORS_SHOWN])}{more}")
+    raise BackboneError(f"{path}: does not fit timm/{name}: {listed_faults(faults)}")
 
 
 def filled(name: str, taps: Sequence[int], state: dict[str, Tensor]) -> nn.Module:

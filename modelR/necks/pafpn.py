@@ -6,7 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from modelR.layers import ConvUnit, DropBlock, depthwise
+from modelR.csp import SplitBlock, silu_unit
+from modelR.layers import DropBlock
 from modelR.necks.fpn import WIDTH
 from modelR.necks.top_down import upsample
 
@@ -57,33 +58,3 @@ class PafpnNeck(nn.Module):
         for own, stride, block in zip(reversed(reduced), self.stride, self.up, strict=False):
             levels.append(block(torch.cat([stride(levels[-1]), own], dim=1)))
         return [last(level) for last, level in zip(self.last, levels, strict=True)]
-
-
-class SplitBlock(nn.Module):
-    """Half the channels through pairs of convolutions, beside the other half, mixed by a 1x1 unit (CSP)."""
-
-    def __init__(self, inputs: int, outputs: int, repeats: int) -> None:
-        super().__init__()
-        half = outputs // 2
-        self.main = nn.Sequential(silu_unit(inputs, half, 1), *(wide_pair(half) for _ in range(repeats)))
-        self.side = silu_unit(inputs, half, 1)
-        self.mix = silu_unit(2 * half, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.mix(torch.cat([self.main(x), self.side(x)], dim=1))
-        return y
-
-
-def wide_pair(channels: int) -> nn.Sequential:
-    """Return a 3x3 unit and one that sees 5x5 cells of each channel and mixes them by 1x1."""
-    return nn.Sequential(
-        silu_unit(channels, channels, 3),
-        depthwise(channels, 5),
-        nn.SiLU(inplace=True),
-        silu_unit(channels, channels, 1),
-    )
-
-
-def silu_unit(inputs: int, outputs: int, kernel: int, stride: int = 1) -> ConvUnit:
-    """Return a conv unit with SiLU."""
-    return ConvUnit(inputs, outputs, kernel, stride, activation=nn.SiLU(inplace=True))

@@ -1,4 +1,4 @@
-"""MobileNetV2, MiT-B1 and Darknet with edges: counts, taps, weights of files, frozen stages, slow loops."""
+"""MobileNetV2, CSPNeXt, MiT-B1, Darknet with edges: counts, taps, weights of files, frozen stages, loops."""
 
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,21 @@ from torch import Tensor
 from torchvision.models import mobilenet_v2
 
 from cfg.schema import Config, ModelConfig
+from modelR.backbones.cspnext import CspNext
 from modelR.backbones.edge_darknet import SOBEL, EdgeAttention, EdgeDarknet, EdgeMap
 from modelR.backbones.mobilenet import MobileNet
 from modelR.backbones.timm_features import BackboneError, TimmFeatures
 from modelR.build import build_backbone, build_model
+from modelR.csp import SplitBlock, WidePairSum
+from modelR.layers import FastPyramidPooling
 from tests.modelR.test_network import file_of_halves
 from utils.errors import UserError
 
 TAPS = (4, 8, 16, 32)
-NAMES = ("mobilenet_v2", "mit_b1", "darknet53_edges")
+NAMES = ("mobilenet_v2", "cspnext", "mit_b1", "darknet53_edges")
 CHANNELS = {
     "mobilenet_v2": (24, 32, 96, 1280),
+    "cspnext": (128, 256, 512, 1024),
     "mit_b1": (64, 128, 320, 512),
     "darknet53_edges": (128, 256, 512, 1024),
 }
@@ -32,7 +36,9 @@ def backbone_of(name: str, width: float = 1.0, taps: tuple[int, ...] = TAPS, **s
     return build_backbone(ModelConfig(backbone=name, **settings), width, 0.33 if width < 1 else 1.0, taps)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("mobilenet_v2", 2_223_872), ("mit_b1", 13_151_424)])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("mobilenet_v2", 2_223_872), ("cspnext", 26_138_912), ("mit_b1", 13_151_424)]
+)
 def test_counts(name: str, parameters: int) -> None:
     with torch.device("meta"):
         backbone = backbone_of(name)
@@ -211,3 +217,47 @@ def test_backbones_that_are_not_there_are_named(name: str) -> None:
 def test_widths_of_mobilenet_keep_the_last_feature() -> None:
     with torch.device("meta"):
         assert MobileNet(0.5, TAPS).channels == (16, 16, 48, 1280)
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "repeats"), [(0.375, 0.167, [1, 1, 1, 1]), (1.0, 1.0, [3, 6, 6, 3])]
+)
+def test_cspnext_has_the_channels_and_blocks_of_rtmdet(
+    width: float, depth: float, repeats: list[int]
+) -> None:
+    with torch.device("meta"):
+        backbone = CspNext(width, depth, TAPS)
+    assert [unit.conv.out_channels for unit in backbone.stem] == [width * c for c in (32, 32, 64)]
+    assert backbone.channels == tuple(width * c for c in (128, 256, 512, 1024))
+    blocks = [stage[-1] for stage in backbone.stages]  # type: ignore[index]
+    assert [sum(isinstance(p, WidePairSum) for p in block.main) for block in blocks] == repeats
+    pooled = [any(isinstance(p, FastPyramidPooling) for p in stage) for stage in backbone.stages]  # type: ignore[union-attr]
+    assert pooled == [False, False, False, True]
+
+
+def test_a_block_of_cspnext_equals_its_formula() -> None:
+    torch.manual_seed(0)
+    block = SplitBlock(6, 8, 2, of_backbone=True).eval()
+    x = torch.randn(2, 6, 7, 9)
+
+    def unit(layers: Any, y: Tensor) -> Tensor:
+        """Convolution and norm, whose statistics are 0 and 1, and SiLU."""
+        conv, norm = layers
+        raw = F.conv2d(y, conv.weight, padding=conv.kernel_size[0] // 2, groups=conv.groups)
+        raw = raw / (1 + norm.eps) ** 0.5 * norm.weight[:, None, None] + norm.bias[:, None, None]
+        return raw * torch.sigmoid(raw)
+
+    with torch.no_grad():
+        for p in block.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+        first, *pairs = block.main
+        y = unit((first.conv, first.norm), x)
+        for wide, deep, _, mix in pairs:
+            inner = unit((wide.conv, wide.norm), y)
+            y = y + unit((mix.conv, mix.norm), unit(deep, inner))
+        both = torch.cat([y, unit((block.side.conv, block.side.norm), x)], dim=1)
+        weigh = block.attention.weigh
+        means = both.mean(dim=(2, 3)) @ weigh.weight[:, :, 0, 0].T + weigh.bias
+        weights = ((means + 3) / 6).clamp(0, 1)
+        expected = unit((block.mix.conv, block.mix.norm), both * weights[:, :, None, None])
+        torch.testing.assert_close(block(x), expected)

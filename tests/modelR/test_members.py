@@ -1,4 +1,4 @@
-"""The networks of LO-Det and NPMMR-Det, and all parts that a setting chooses: counts, types, export."""
+"""Networks of LO-Det, NPMMR-Det, RTMDet-R, and all parts that a setting chooses: counts, types, export."""
 
 import math
 
@@ -20,6 +20,8 @@ MEMBERS = ("lo_det", "npmmr")
 NETWORKS = {
     "lo_det": ["cfg/detectors/lo_det.yaml"],
     "npmmr": ["cfg/detectors/npmmr.yaml"],
+    "rtmdet_r": ["cfg/detectors/rtmdet_r.yaml"],
+    "cspnext": ["model.backbone=cspnext"],
     "mit_b1": ["model.backbone=mit_b1"],
     "fpn": ["model.neck=fpn"],
     "pafpn": ["model.neck=pafpn"],

@@ -116,6 +116,7 @@ def test_three_levels_or_none(kind: type[nn.Module]) -> None:
         {"detector": "gghl", "strides": (16, 32)},
         {"detector": "centernet_r", "backbone": "mobilenet_v2"},
         {"detector": "lo_det"},
+        {"detector": "lo_det", "backbone": "cspnext"},
         {"detector": "npmmr", "backbone": "timm/mobilenetv3_small_050"},
     ],
 )

@@ -44,14 +44,20 @@ def start_outputs(outputs: Sequence[nn.Conv2d], num_classes: int) -> None:
     So the first steps do not drown in background.  The first one's last output is the objectness, the last
     one is of the classes.
     """
+    biases = start_evenly(outputs)
+    nn.init.constant_(biases[0][-1:], math.log(OBJECTNESS_PRIOR / (1.0 - OBJECTNESS_PRIOR)))
+    nn.init.constant_(biases[-1], -math.log(max(num_classes - 1, 1)))
+
+
+def start_evenly(outputs: Sequence[nn.Conv2d]) -> list[Tensor]:
+    """Start the last convolutions of a head with small weights; return their biases, which are 0."""
     biases = []
     for output in outputs:
         assert output.bias is not None
         nn.init.normal_(output.weight, std=0.01)
         nn.init.zeros_(output.bias)
         biases.append(output.bias.detach())
-    nn.init.constant_(biases[0][-1:], math.log(OBJECTNESS_PRIOR / (1.0 - OBJECTNESS_PRIOR)))
-    nn.init.constant_(biases[-1], -math.log(max(num_classes - 1, 1)))
+    return biases
 
 
 def last_of(layers: nn.Sequential) -> nn.Conv2d:
