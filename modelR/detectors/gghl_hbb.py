@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from cfg.schema import AssignConfig, LossConfig
 from dataloadR.assign.engine import build_targets
-from dataloadR.assign.horizontal import horizontal_rule
+from dataloadR.assign.horizontal import horizontal_rule, upright_objects
 from dataloadR.assign.shapes import Pyramid
 from modelR.detectors.gghl.detector import STRIDES, candidates
 from modelR.detectors.gghl.head import OrcHead
 from modelR.detectors.gghl.loss import CLASS_SOFT, JointLoss, at, positive_count
 from modelR.method import Method
-from utils.quads.geometry import hboxes_to_quads, quads_to_hboxes
 from utils.records import LevelPrediction, LevelTargets, Objects
 from utils.selection import rows_where
 
@@ -32,8 +31,7 @@ def gghl_hbb(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | 
     rule, own = horizontal_rule(assign), BoxLoss(loss)
 
     def targets(objects: Objects, pyramid: Pyramid, _: object) -> list[LevelTargets]:
-        upright = hboxes_to_quads(quads_to_hboxes(objects.quads))
-        return build_targets(objects._replace(quads=upright), pyramid, rule)
+        return build_targets(upright_objects(objects), pyramid, rule)
 
     return Method(
         name="gghl_hbb",
