@@ -22,6 +22,7 @@ from modelR.layers import scaled_channels, scaled_repeats
 from modelR.method import Method
 from modelR.necks.center import CenterNeck
 from modelR.necks.fpn import WIDTH, FpnNeck
+from modelR.necks.fusion import FUSED, FusionNeck
 from modelR.necks.pafpn import BLOCK_REPEATS, PafpnNeck
 from modelR.necks.top_down import TopDownNeck
 from modelR.network import Network
@@ -32,6 +33,7 @@ from utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 YAMLS = Path(__file__).parents[1] / "cfg/detectors"
+ONE_LEVEL = ("center", "ttf", "fusion")  # necks
 TIMM = "timm/"  # before the name of a network of timm
 
 
@@ -117,13 +119,7 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
     Raises:
         UserError: the method has levels that this neck cannot make.
     """
-    if config.neck in ("top_down", "pafpn") and len(method.strides) > len(method.taps):
-        raise UserError(
-            f"model.neck: expected none or fpn, {method.name} has levels at strides "
-            f"{', '.join(map(str, method.strides))} and {config.neck} none beyond {method.taps[-1]}"
-        )
-    if config.neck == "center" and len(method.strides) > 1:
-        raise UserError(f"model.neck: expected another than center, which has one level, for {method.name}")
+    check_neck(config, method)
     width, depth = size_factors(config)
     channels = scaled_channels(WIDTH, width)
     match config.neck:
@@ -131,12 +127,31 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
             return method.neck
         case "top_down":
             return TopDownNeck
-        case "center":
-            return CenterNeck
         case "fpn":
             return partial(FpnNeck, width=channels)
         case "pafpn":
             return partial(PafpnNeck, width=channels, repeats=scaled_repeats(BLOCK_REPEATS, depth))
+        case "center":
+            return CenterNeck
+        case "ttf":
+            from modelR.necks.ttf import TtfNeck  # deformable convolutions: others need not wait
+
+            return TtfNeck
+        case "fusion":
+            return partial(FusionNeck, width=scaled_channels(FUSED, width))
+
+
+def check_neck(config: ModelConfig, method: Method) -> None:
+    """Raise a UserError where `model.neck` cannot make the levels of the method."""
+    if config.neck in ("top_down", "pafpn") and len(method.strides) > len(method.taps):
+        raise UserError(
+            f"model.neck: expected none or fpn, {method.name} has levels at strides "
+            f"{', '.join(map(str, method.strides))} and {config.neck} none beyond {method.taps[-1]}"
+        )
+    if config.neck in ONE_LEVEL and len(method.strides) > 1:
+        raise UserError(
+            f"model.neck: expected another than {config.neck}, which has one level, for {method.name}"
+        )
 
 
 def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]) -> Any:
