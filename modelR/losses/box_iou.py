@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from utils.hboxes import EPSILON
+from utils.hboxes import EPSILON, aligned_iou
 
 
 def aligned_diou(a: Tensor, b: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def aligned_diou(a: Tensor, b: Tensor) -> Tensor:
     b_low, b_high = torch.unflatten(b, -1, (2, 2)).unbind(-2)
     diagonal = (torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low)).square().sum(dim=-1)
     apart = ((a_low + a_high - b_low - b_high) / 2).square().sum(dim=-1)
-    return _iou(a, b) - apart / (diagonal + EPSILON)
+    return aligned_iou(a, b) - apart / (diagonal + EPSILON)
 
 
 def aligned_ciou(a: Tensor, b: Tensor) -> Tensor:
@@ -30,13 +30,5 @@ def aligned_ciou(a: Tensor, b: Tensor) -> Tensor:
     )
     aspect = 4 / math.pi**2 * (torch.atan2(wide_a, high_a) - torch.atan2(wide_b, high_b)).square()
     with torch.no_grad():  # a weight, not a part of the loss
-        share = aspect / (1 - _iou(a, b) + aspect + EPSILON)
+        share = aspect / (1 - aligned_iou(a, b) + aspect + EPSILON)
     return aligned_diou(a, b) - share * aspect
-
-
-def _iou(a: Tensor, b: Tensor) -> Tensor:
-    a_low, a_high = torch.unflatten(a, -1, (2, 2)).unbind(-2)
-    b_low, b_high = torch.unflatten(b, -1, (2, 2)).unbind(-2)
-    shared = (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0).prod(dim=-1)
-    areas = (a_high - a_low).prod(dim=-1) + (b_high - b_low).prod(dim=-1)
-    return shared / (areas - shared + EPSILON)

@@ -142,7 +142,7 @@ class JointLoss(nn.Module):
         """Return the errors of the boxes that count, (P,) each, and the location with their quality."""
         if self.quad_error is None:
             return [location.box], location
-        pairs = _quad_pairs(decoded, target, rows)
+        pairs = quad_pairs(decoded, target, rows)
         error = location.scale * self.quad_error(*pairs, target.stride).to(location.scale.dtype)
         boxes = [location.box, error] if self.config.location_beside_jol else [error]
         total = torch.stack(boxes).sum(dim=0) + location.glide + location.ratio
@@ -156,7 +156,7 @@ class JointLoss(nn.Module):
         quality = None
         if self.config.classification in OF_QUALITY:
             with torch.no_grad():
-                quality = differentiable_iou(*_quad_pairs(decoded, target, rows)).to(target.heat.dtype)
+                quality = differentiable_iou(*quad_pairs(decoded, target, rows)).to(target.heat.dtype)
         logits = _logits(prediction, target, rows)
         sums = objectness_sums(logits, target.mix_weight, rows, of_objects, quality)
         return *sums, *class_errors(logits, of_classes, quality, self.config.label_smoothing)
@@ -190,7 +190,7 @@ def _asked(prediction: LevelPrediction, target: LevelTargets, rows: Tensor) -> t
     return _logits(prediction, target, rows), gaps
 
 
-def _quad_pairs(decoded: DecodedLevel, target: LevelTargets, rows: Tensor) -> tuple[Tensor, Tensor]:
+def quad_pairs(decoded: DecodedLevel, target: LevelTargets, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return predicted and true quads of positive cells, (P, 4, 2) px float64."""
     is_horizontal = at(target.area_ratio, rows) > NEARLY_HORIZONTAL
     found, true = (
