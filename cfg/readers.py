@@ -7,8 +7,9 @@ OWN = {  # beside the settings that all read
     "gghl_hbb": ("assign.level_bounds", "assign.heat_threshold", "loss."),
     "lo_det": ("assign.", "loss."),
     "npmmr": ("assign.", "loss."),
+    "ttfnet": ("tiny.", "assign.ga_", "model.horizontal"),
 }
-OWNED = ("assign.", "loss.", "fcos.", "centernet.")  # sections that not every detector reads
+OWNED = ("assign.", "loss.", "fcos.", "centernet.", "tiny.", "model.horizontal")  # not every detector reads
 SHARED = ("assign.min_side",)  # of these, what all read
 BOUNDS = {  # between the levels of a detector
     "gghl": "assign.level_bounds",

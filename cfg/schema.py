@@ -28,6 +28,7 @@ from cfg.section import (
     Section,
     Turns,
 )
+from cfg.tiny import TinyConfig
 from cfg.train import TrainConfig
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "PredictConfig",
     "Scale",
     "Section",
+    "TinyConfig",
     "TrainConfig",
     "Turns",
 ]
@@ -73,6 +75,8 @@ class Config(Section):
     """Label assignment of fcos_r."""
     centernet: CenternetConfig = CenternetConfig()
     """Label assignment, loss and candidates of centernet_r."""
+    tiny: TinyConfig = TinyConfig()
+    """Loss of ttfnet."""
     train: TrainConfig = TrainConfig()
     """How a network is trained, and on what device everything runs."""
     eval: EvalConfig = EvalConfig()

@@ -63,6 +63,11 @@ def build_method(config: Config, num_classes: int) -> Method:
             from modelR.detectors.npmmr import npmmr
 
             return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
+        case "ttfnet":
+            from modelR.detectors.tiny.detector import ttfnet
+
+            model = config.model
+            return ttfnet(config.tiny, config.assign, num_classes, model.strides, model.horizontal)
         case other:
             raise UserError(f"model.detector: expected one of {', '.join(detector_names())}, got '{other}'")
 
