@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from torch import Tensor, nn
 
 from modelR.deformable import ShiftedConv
-from modelR.layers import DropBlock
+from modelR.layers import DropBlock, steady_conv
 
 
 class TtfNeck(nn.Module):
@@ -44,5 +44,5 @@ def lift(inputs: int, outputs: int) -> nn.Sequential:
 
 def shortcut(channels: int, count: int) -> nn.Sequential:
     """Return so many 3x3 convolutions with ReLU between them, none behind the last."""
-    convolutions = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(count)]
+    convolutions = [steady_conv(channels, channels) for _ in range(count)]
     return nn.Sequential(*list(chain.from_iterable((conv, nn.ReLU()) for conv in convolutions))[:-1])

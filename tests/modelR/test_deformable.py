@@ -40,7 +40,7 @@ def test_without_masks_it_starts_as_a_plain_convolution(bias: bool) -> None:
     assert layer.shifts.out_channels == 18
     x = torch.randn(2, 3, 8, 6)
     torch.testing.assert_close(layer(x), F.conv2d(x, layer.conv.weight, layer.conv.bias, padding=1))
-    layer.shifts.bias.data[0::2] = 1  # type: ignore[index]
+    layer.shifts.bias.data[0::2] = 10  # type: ignore[index]
     seen = F.pad(x, (1, 1, 0, 2))  # what lies one cell down, zeros beyond the map
     torch.testing.assert_close(layer(x), F.conv2d(seen, layer.conv.weight, layer.conv.bias))
 

@@ -170,7 +170,7 @@ def test_lifts_and_shortcuts_as_a_loop_writes_them() -> None:
     (first, _), *_ = lifted = [(layers[0], layers[1]) for layers in neck.lifts]
     assert [conv.conv.in_channels for conv, _ in lifted] == [8, 6]
     bias = torch.zeros(18)
-    bias[1::2] = 1
+    bias[1::2] = 10  # tenths of a cell
     first.shifts.bias.data.copy_(bias)
     inputs = features((4, 6, 8), batch=1)
     with torch.no_grad():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from modelR.detectors.gghl.decode import at_least_float32, glide_values, hboxes_to_edge_dists
 from modelR.detectors.gghl_hbb import UPRIGHT
+from modelR.layers import steady_conv
 from utils.records import DecodedLevel
 
 CLASS_PRIOR = 0.01  # of a class of a cell, at the start of training
@@ -81,15 +82,9 @@ class TinyHead(nn.Module):
 
 
 def tower(inputs: int, outputs: int) -> nn.Sequential:
-    """Return two 3x3 convolutions with ReLU behind each, which keep the size of a signal: no norm does."""
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        conv = nn.Conv2d(channels, outputs, 3, padding=1)
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        assert conv.bias is not None
-        nn.init.zeros_(conv.bias)
-        layers += [conv, nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+    """Return two 3x3 convolutions with ReLU behind each."""
+    first, second = steady_conv(inputs, outputs), steady_conv(outputs, outputs)
+    return nn.Sequential(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True))
 
 
 def output(inputs: int, numbers: int, start: float = 0.0) -> nn.Conv2d:
