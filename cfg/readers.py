@@ -2,7 +2,10 @@
 
 OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
-    "fcos_r": ("fcos.", "loss.", "assign.rule", "assign.ga_", "assign.tal_", "assign.warmup_steps"),
+    "fcos_r": (
+        *("fcos.", "loss.", "assign.rule", "assign.ga_", "assign.tal_", "assign.warmup_steps"),
+        "model.horizontal",
+    ),
     "centernet_r": ("centernet.",),
     "gghl_hbb": ("assign.level_bounds", "assign.heat_threshold", "loss."),
     "lo_det": ("assign.", "loss."),

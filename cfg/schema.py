@@ -76,7 +76,7 @@ class Config(Section):
     centernet: CenternetConfig = CenternetConfig()
     """Label assignment, loss and candidates of centernet_r."""
     tiny: TinyConfig = TinyConfig()
-    """Loss of ttfnet."""
+    """Gains of the losses of ttfnet."""
     train: TrainConfig = TrainConfig()
     """How a network is trained, and on what device everything runs."""
     eval: EvalConfig = EvalConfig()

@@ -48,7 +48,12 @@ def build_method(config: Config, num_classes: int) -> Method:
             return gghl(config.assign, config.loss, config.model.strides, config.train.accumulate)
         case "fcos_r":
             return fcos_r(
-                config.fcos, config.loss, config.model.strides, config.assign, config.train.accumulate
+                config.fcos,
+                config.loss,
+                config.model.strides,
+                config.assign,
+                config.train.accumulate,
+                horizontal=config.model.horizontal,
             )
         case "gghl_hbb":
             return gghl_hbb(config.assign, config.loss, config.model.strides)

@@ -36,7 +36,7 @@ def gghl_hbb(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | 
     return Method(
         name="gghl_hbb",
         strides=strides or STRIDES,
-        terms=(*(term for term in own.joint.terms if term not in WITHOUT), "classes"),
+        terms=own.terms,
         head=BoxHead,
         targets=targets,
         count=positive_count,
@@ -72,6 +72,7 @@ class BoxLoss(nn.Module):
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
         self.joint = JointLoss(config)
+        self.terms = (*(term for term in self.joint.terms if term not in WITHOUT), "classes")
         self.gain = config.gains.classes
         self.soft = CLASS_SOFT + config.label_smoothing
 
