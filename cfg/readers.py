@@ -1,5 +1,6 @@
 """Settings that not every detector reads: those of its own sections."""
 
+TINY = ("tiny.classes", "tiny.box", "tiny.glide", "tiny.ratio")
 OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
     "fcos_r": (
@@ -10,7 +11,9 @@ OWN = {  # beside the settings that all read
     "gghl_hbb": ("assign.level_bounds", "assign.heat_threshold", "loss."),
     "lo_det": ("assign.", "loss."),
     "npmmr": ("assign.", "loss."),
-    "ttfnet": ("tiny.", "assign.ga_", "model.horizontal"),
+    "ttfnet": (*TINY, "tiny.quality", "assign.ga_", "model.horizontal"),
+    "retinanet_s": (*TINY, "tiny.anchor", "assign.ga_", "model.horizontal"),
+    "atss_s": (*TINY, "tiny.anchor", "tiny.quality", "assign.ga_", "model.horizontal"),
 }
 OWNED = ("assign.", "loss.", "fcos.", "centernet.", "tiny.", "model.horizontal")  # not every detector reads
 SHARED = ("assign.min_side",)  # of these, what all read

@@ -76,7 +76,7 @@ class Config(Section):
     centernet: CenternetConfig = CenternetConfig()
     """Label assignment, loss and candidates of centernet_r."""
     tiny: TinyConfig = TinyConfig()
-    """Gains of the losses of ttfnet."""
+    """Gains of the losses of ttfnet, retinanet_s and atss_s, and the anchor of the latter."""
     train: TrainConfig = TrainConfig()
     """How a network is trained, and on what device everything runs."""
     eval: EvalConfig = EvalConfig()

@@ -4,7 +4,10 @@ from cfg.section import Positive, Section
 
 
 class TinyConfig(Section):
-    """Gains of the losses of ttfnet (spec 10.6)."""
+    """Gains of the losses, and the anchor of all but ttfnet (spec 10.6, 10.7)."""
+
+    anchor: Positive = 3.0
+    """Side of the square anchor of each cell, in strides: 12 px at stride 4; of retinanet_s and atss_s."""
 
     classes: Positive = 1.0
     """Gain of the classes."""
@@ -15,4 +18,4 @@ class TinyConfig(Section):
     ratio: Positive = 16.0
     """Gain of the share of the box that the quad fills, where quads are predicted."""
     quality: Positive = 1.0
-    """Gain of the branch that says how well a cell predicts its object."""
+    """Gain of the branch that says how well a cell predicts its object; retinanet_s has none."""

@@ -68,11 +68,11 @@ def build_method(config: Config, num_classes: int) -> Method:
             from modelR.detectors.npmmr import npmmr
 
             return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
-        case "ttfnet":
-            from modelR.detectors.tiny.detector import ttfnet
+        case "ttfnet" | "retinanet_s" | "atss_s" as name:
+            from modelR.detectors.tiny.detector import form_of, tiny_method  # deformable convolutions
 
-            model = config.model
-            return ttfnet(config.tiny, config.assign, num_classes, model.strides, model.horizontal)
+            form = form_of(name, config.tiny, config.model.horizontal)
+            return tiny_method(name, form, config.tiny, config.assign, num_classes, config.model.strides)
         case other:
             raise UserError(f"model.detector: expected one of {', '.join(detector_names())}, got '{other}'")
 

@@ -1,51 +1,62 @@
-"""TTFNet with Gaussian assignment: tiny objects on one fine level, each learnt by as many cells as others.
+"""Detectors of tiny objects on one fine level with Gaussian assignment: TTFNet, RetinaNet-S and ATSS-S.
 
-Quads, or boxes with `model.horizontal`.  Source: TTFNet (arXiv:1909.00700) with the assignment of spec 11.3;
-spec 10.6.
+Each object is learnt by as many cells as others.  Quads, or boxes with `model.horizontal`.  Source: TTFNet
+(arXiv:1909.00700), RetinaNet (arXiv:1708.02002) and ATSS (arXiv:1912.02424) with the assignment of spec 11.3;
+spec 10.6, 10.7.
 """
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from cfg.schema import AssignConfig, EvalConfig, TinyConfig
+from dataloadR.assign.anchors import deltas_to_hboxes, level_anchors
 from dataloadR.assign.ga import HeatTargets, ga_heat_targets
 from dataloadR.assign.horizontal import upright_objects
-from dataloadR.assign.shapes import Pyramid
+from dataloadR.assign.shapes import Level, Pyramid
 from modelR.detectors.gghl.decode import edge_dists_to_hboxes
 from modelR.detectors.gghl.detector import cell_quads
 from modelR.detectors.tiny.head import BoxCoding, TinyHead, TinyPrediction, decode_tiny
-from modelR.detectors.tiny.loss import Form, TinyLoss, overlap_l1, spread_focal
+from modelR.detectors.tiny.loss import Form, TinyLoss, one_hot_focal, overlap_l1, spread_focal
+from modelR.losses.quality import cross_entropy
 from modelR.method import Method
 from modelR.necks.ttf import TtfNeck
 from utils.errors import UserError
 from utils.records import Objects
+from utils.selection import on_device
 
 STRIDES = (4,)
+DEVIATIONS = (0.1, 0.1, 0.2, 0.2)  # of the deltas x, y, log width, log height
 START = 1.0  # strides, distance of each edge at the start: a box without size has no gradient
 
 
-def ttfnet(
-    config: TinyConfig,
-    assign: AssignConfig,
-    classes: int,
-    strides: tuple[int, ...] | None,
-    horizontal: bool,
-) -> Method:
-    """Return the method.
-
-    Raises:
-        UserError: more than one level.
-    """
-    form = Form(
-        coding=BoxCoding(lambda raw, stride: edge_dists_to_hboxes(raw.relu() * stride, stride), START),
+def form_of(name: Literal["ttfnet", "retinanet_s", "atss_s"], config: TinyConfig, horizontal: bool) -> Form:
+    """Return what one of the detectors does differently from the others."""
+    if name == "ttfnet":
+        return Form(
+            coding=BoxCoding(lambda raw, stride: edge_dists_to_hboxes(raw.relu() * stride, stride), START),
+            horizontal=horizontal,
+            class_error=spread_focal,
+            weight=lambda cells: cells.area_weight,
+            quality_error=overlap_l1,
+        )
+    return Form(
+        coding=BoxCoding(partial(anchored_boxes, side=config.anchor), 0.0),
         horizontal=horizontal,
-        class_error=spread_focal,
-        weight=lambda cells: cells.area_weight,
-        quality_error=overlap_l1,
+        class_error=one_hot_focal,
+        weight=lambda cells: torch.ones_like(cells.area_weight),
+        quality_error=None if name == "retinanet_s" else cross_entropy,
     )
-    return tiny_method("ttfnet", form, config, assign, classes, strides)
+
+
+def anchored_boxes(raw: Tensor, stride: int, side: float) -> Tensor:
+    """Return boxes (B, H, W, 4) px of deltas from the one square anchor of each cell, `side` strides wide."""
+    level = Level(0, stride, *raw.shape[:3])
+    anchors = level_anchors(level, on_device([[side * stride] * 2], raw, raw.dtype)).squeeze(-2)
+    return deltas_to_hboxes(raw * on_device(DEVIATIONS, raw, raw.dtype), anchors)
 
 
 def tiny_method(
@@ -92,6 +103,11 @@ def tiny_method(
 def candidates(
     predictions: Sequence[TinyPrediction], config: EvalConfig, form: Form
 ) -> tuple[Tensor, Tensor]:
-    """Return every cell as quads (B, K, 4, 2) px and scores (B, K, C), of the classes and the quality."""
+    """Return every cell as quads (B, K, 4, 2) px and scores (B, K, C), of the classes and the quality.
+
+    Without a quality the score is that of the class.
+    """
     (prediction,) = predictions
+    if form.quality_error is None:
+        config = config.model_copy(update={"class_weight": 1.0})
     return cell_quads(decode_tiny(prediction, form.coding), config)

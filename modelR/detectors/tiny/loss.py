@@ -1,7 +1,7 @@
 """The losses of the detectors of tiny objects: classes on all cells, location on those of objects.
 
 The classes are divided by the positive cells of the global batch, all else by the sum of their weights.
-Source: spec 10.6.
+Source: spec 10.6, 10.7.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ from modelR.detectors.centernet_r.loss import BETA
 from modelR.detectors.gghl.loss import at, quad_pairs
 from modelR.detectors.tiny.head import BoxCoding, TinyPrediction, decode_tiny
 from modelR.losses.quad_iou import differentiable_giou, differentiable_iou
+from modelR.losses.quality import focal_error
 from utils.hboxes import aligned_giou, aligned_iou
 from utils.records import DecodedLevel, LevelTargets
 from utils.selection import rows_where
@@ -118,6 +119,13 @@ def spread_focal(logits: Tensor, target: HeatTargets) -> Tensor:
     other = (1 - target.class_heat) ** 4 * found.square() * F.softplus(logits)
     background = ((target.owner < 0) & ~target.ignore).unsqueeze(-1)
     return torch.where(true_classes(target, logits.shape[-1]), positive, other * background)
+
+
+def one_hot_focal(logits: Tensor, target: HeatTargets) -> Tensor:
+    """Return the focal errors (B, H, W, C), whose targets are the classes of the owners and 0 elsewhere."""
+    true = true_classes(target, logits.shape[-1]).to(logits.dtype)
+    weight = target.cells.mix_weight * ~target.ignore
+    return focal_error(logits, true) * weight.unsqueeze(-1)
 
 
 def overlap_l1(logits: Tensor, overlap: Tensor) -> Tensor:

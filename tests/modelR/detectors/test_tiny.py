@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cfg.load import ConfigError, load_config
-from cfg.schema import AssignConfig, Config, EvalConfig, TinyConfig
+from cfg.schema import Config, EvalConfig
 from dataloadR.assign.ga import HeatTargets
 from dataloadR.assign.shapes import Pyramid
 from modelR.build import build_method, build_model
@@ -17,7 +17,7 @@ from modelR.method import Method
 from tests.dataloadR.assign.test_ga_heat import crowd
 from tests.dataloadR.assign.test_targets import objects_of, random_objects
 from tests.modelR.detectors.slow_boxes import box_overlaps, quad_overlaps
-from tests.modelR.detectors.slow_loss import sigmoid
+from tests.modelR.detectors.slow_loss import bce, sigmoid
 from tests.modelR.test_network import tensors
 from tests.training_runs import ROOT
 from utils.errors import UserError
@@ -26,7 +26,7 @@ from utils.quads.glides import glides_to_quads
 from utils.records import Objects
 
 CLASSES, SIZE = 4, (64, 96)
-FORMS = [(name, horizontal) for name in ("ttfnet",) for horizontal in (False, True)]
+FORMS = [(name, horizontal) for name in ("ttfnet", "retinanet_s", "atss_s") for horizontal in (False, True)]
 each_form = pytest.mark.parametrize(("name", "horizontal"), FORMS)
 
 
@@ -46,6 +46,8 @@ def method_of(name: str, horizontal: bool, *words: str) -> Method:
         ("ttfnet_mitb1_ga", [], 8, 13_756_882, 605_458),
         ("ttfnet_mitb1_ga", [], 15, 13_757_785, 606_361),
         ("ttfnet_ga", [], 15, 51_461_423, 10_876_495),
+        ("atss_ga", [], 15, 51_461_423, 10_876_495),
+        ("retinanet_s_ga", [], 15, 51_461_358, 10_876_430),  # 65 of the branch less
     ],
 )
 def test_parameters(name: str, words: list[str], classes: int, whole: int, rest: int) -> None:
@@ -56,20 +58,25 @@ def test_parameters(name: str, words: list[str], classes: int, whole: int, rest:
     assert counted[1] + counted[2] == rest
 
 
-def prediction_of(shape: tuple[int, ...], seed: int, horizontal: bool) -> TinyPrediction:
+def prediction_of(
+    shape: tuple[int, ...], seed: int, horizontal: bool, name: str = "ttfnet"
+) -> TinyPrediction:
     generator = torch.Generator().manual_seed(seed)
     sizes = ((4,), (4,), (), (), (CLASSES,))
     fields = [torch.randn(*shape, *more, generator=generator, dtype=torch.float64) for more in sizes]
     if horizontal:
         fields[1], fields[2] = torch.zeros_like(fields[1]), torch.full_like(fields[2], 10.0)
-    fields[0] = 2 * fields[0] + 1.5  # some edges behind the centre of their cell, which are on it then
+    if name == "ttfnet":
+        fields[0] = 2 * fields[0] + 1.5  # some edges behind the centre of their cell, which are on it then
+    if name == "retinanet_s":
+        fields[3] = torch.zeros_like(fields[3])
     return TinyPrediction(*fields, stride=4)
 
 
 def case(method: Method, seed: int) -> tuple[TinyPrediction, HeatTargets]:
     objects = random_objects(np.random.default_rng(seed), 2, SIZE)
     (level,) = method.targets(objects, Pyramid(2, *SIZE, (4,)), None)
-    return prediction_of(tuple(level.owner.shape), seed, method.is_horizontal), level
+    return prediction_of(tuple(level.owner.shape), seed, method.is_horizontal, method.name), level
 
 
 def smooth(found: float, true: float) -> float:
@@ -77,9 +84,18 @@ def smooth(found: float, true: float) -> float:
     return away**2 * 4.5 if away < 1 / 9 else away - 1 / 18
 
 
-def decoded_box(raw: list[float], row: int, column: int) -> list[float]:
-    """Return the box of a cell: distances to the edges behind a ReLU, from the centre of the cell."""
+def decoded_box(name: str, raw: list[float], row: int, column: int) -> list[float]:
+    """Return the box of a cell: distances to the edges from its centre, or deltas from 12 px around it."""
     x, y = 4 * column + 2, 4 * row + 2
+    if name != "ttfnet":
+        dx, dy, dw, dh = raw
+        cx, cy, w, h = (
+            x + 0.1 * dx * 12,
+            y + 0.1 * dy * 12,
+            12 * math.exp(0.2 * dw),
+            12 * math.exp(0.2 * dh),
+        )
+        return [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]
     top, right, bottom, left = (4 * max(v, 0.0) for v in raw)
     return [x - left, y - top, x + right, y + bottom]
 
@@ -90,11 +106,11 @@ def decoded_shape(p: TinyPrediction, at: tuple[int, int, int]) -> tuple[list[flo
 
 
 def location_terms(
-    p: TinyPrediction, t: HeatTargets, at: tuple[int, int, int], horizontal: bool
+    name: str, p: TinyPrediction, t: HeatTargets, at: tuple[int, int, int], horizontal: bool
 ) -> dict[str, float]:
     cells, (_, row, column) = t.cells, at
-    found, truth = decoded_box(p.boxes[at].tolist(), row, column), cells.hboxes[at].tolist()
-    weight = float(cells.mix_weight[at]) * float(cells.area_weight[at])
+    found, truth = decoded_box(name, p.boxes[at].tolist(), row, column), cells.hboxes[at].tolist()
+    weight = float(cells.mix_weight[at]) * (float(cells.area_weight[at]) if name == "ttfnet" else 1)
     glides, ratio = decoded_shape(p, at)
     if horizontal:
         iou, giou = box_overlaps(found, truth)
@@ -112,13 +128,22 @@ def location_terms(
             "glide": weight * sum(smooth(a, b) for a, b in pairs),
             "ratio": weight * 16 * smooth(ratio, float(cells.area_ratio[at])),
         }
-    quality = abs(sigmoid(float(p.quality_logit[at])) - iou)
+    logit = float(p.quality_logit[at])
+    quality = abs(sigmoid(logit) - iou) if name == "ttfnet" else bce(logit, iou)
     return {"box": weight * 2 * (1 - giou), "quality": weight * quality, **shape}
 
 
-def class_term(p: TinyPrediction, t: HeatTargets, at: tuple[int, ...]) -> float:
+def class_term(name: str, p: TinyPrediction, t: HeatTargets, at: tuple[int, ...]) -> float:
     cell, label = at[:3], at[3]
     probability, heat = sigmoid(float(p.class_logits[at])), float(t.class_heat[at])
+    if name != "ttfnet":
+        true = t.owner[cell] >= 0 and label == int(t.labels[cell])
+        focal = (
+            0.25 * (1 - probability) ** 2 * -math.log(probability)
+            if true
+            else 0.75 * probability**2 * -math.log(1 - probability)
+        )
+        return 0.0 if t.ignore[cell] else float(t.cells.mix_weight[cell]) * focal
     if t.owner[cell] >= 0:
         if label != int(t.labels[cell]):
             return 0.0  # what is hot there belongs to an object that lost the cell
@@ -128,10 +153,12 @@ def class_term(p: TinyPrediction, t: HeatTargets, at: tuple[int, ...]) -> float:
     return -((1 - heat) ** 4) * probability**2 * math.log(1 - probability)
 
 
-def slow_losses(p: TinyPrediction, t: HeatTargets, horizontal: bool) -> dict[str, float]:
-    sums: dict[str, float] = {"classes": sum(class_term(p, t, at) for at in np.ndindex(*t.class_heat.shape))}
+def slow_losses(name: str, p: TinyPrediction, t: HeatTargets, horizontal: bool) -> dict[str, float]:
+    sums: dict[str, float] = {
+        "classes": sum(class_term(name, p, t, at) for at in np.ndindex(*t.class_heat.shape))
+    }
     for cell in (t.owner >= 0).nonzero().tolist():
-        for term, value in location_terms(p, t, tuple(cell), horizontal).items():
+        for term, value in location_terms(name, p, t, tuple(cell), horizontal).items():
             sums[term] = sums.get(term, 0.0) + value
     return sums
 
@@ -143,10 +170,10 @@ def test_equals_the_slow_loop(name: str, horizontal: bool, seed: int) -> None:
     prediction, target = case(method, seed)
     count = method.count([target])
     positive = target.owner >= 0
-    objects = len(target.owner[positive].unique())
+    objects = len(target.owner[positive].unique()) if name == "ttfnet" else int(positive.sum())
     assert count.tolist() == pytest.approx([int(positive.sum()), objects])
     found = method.loss([prediction], [target], count.clamp(min=1))
-    expected = slow_losses(prediction, target, horizontal)
+    expected = slow_losses(name, prediction, target, horizontal)
     assert tuple(found) == method.terms
     for term in method.terms:
         divisor = max(float(count[0 if term == "classes" else 1]), 1)
@@ -159,7 +186,7 @@ def test_without_objects_there_is_only_background(name: str, horizontal: bool) -
     method = method_of(name, horizontal)
     (level,) = method.targets(objects_of([]), Pyramid(1, 64, 64, (4,)), None)
     assert method.count([level]).tolist() == [0, 0]
-    terms = method.loss([prediction_of((1, 16, 16), 0, horizontal)], [level], torch.ones(2))
+    terms = method.loss([prediction_of((1, 16, 16), 0, horizontal, name)], [level], torch.ones(2))
     assert float(terms.pop("classes")) > 0
     assert all(float(value) == 0 for value in terms.values())
 
@@ -168,7 +195,7 @@ def test_without_objects_there_is_only_background(name: str, horizontal: bool) -
 def test_two_thousand_objects_are_finite(name: str, horizontal: bool) -> None:
     method = method_of(name, horizontal)
     (level,) = method.targets(crowd(), Pyramid(1, 512, 512, (4,)), None)
-    prediction = prediction_of((1, 128, 128), 0, horizontal)
+    prediction = prediction_of((1, 128, 128), 0, horizontal, name)
     leaves = [field.requires_grad_() for field in prediction[:-1]]
     terms = method.loss([prediction], [level], method.count([level]))
     torch.stack(list(terms.values())).sum().backward()
@@ -181,7 +208,7 @@ def test_two_thousand_objects_are_finite(name: str, horizontal: bool) -> None:
 @each_form
 def test_candidates_are_every_cell(name: str, horizontal: bool) -> None:
     method = method_of(name, horizontal)
-    prediction = prediction_of((2, 5, 7), 3, horizontal)
+    prediction = prediction_of((2, 5, 7), 3, horizontal, name)
     quads, scores = method.candidates([prediction], EvalConfig(class_weight=0.5, multi_label=True))
     assert quads.shape == (2, 35, 4, 2)
     assert method.is_horizontal == horizontal
@@ -189,14 +216,16 @@ def test_candidates_are_every_cell(name: str, horizontal: bool) -> None:
         torch.testing.assert_close(quads, hboxes_to_quads(quads_to_hboxes(quads)))
     for at in np.ndindex(2, 5, 7):
         place = at[0], at[1] * 7 + at[2]
-        due = decoded_box(prediction.boxes[at].tolist(), *at[1:])
+        due = decoded_box(name, prediction.boxes[at].tolist(), *at[1:])
         assert quads_to_hboxes(quads[place]).tolist() == pytest.approx(due)
         quality = sigmoid(float(prediction.quality_logit[at]))
         product = [sigmoid(v) * quality for v in prediction.class_logits[at].tolist()]
-        assert scores[place].square().tolist() == pytest.approx(product)
+        plain = [sigmoid(v) for v in prediction.class_logits[at].tolist()]
+        squares = [v**2 for v in plain] if name == "retinanet_s" else product
+        assert scores[place].square().tolist() == pytest.approx(squares)
 
 
-def perfect(target: HeatTargets) -> TinyPrediction:
+def perfect(name: str, target: HeatTargets) -> TinyPrediction:
     """Return what a network that knows everything would say."""
     cells, shape = target.cells, target.owner.shape
     glides = torch.logit((cells.glides * 0.99 + 0.01).clamp(0.01, 1 - 1e-9))
@@ -204,7 +233,18 @@ def perfect(target: HeatTargets) -> TinyPrediction:
     hot = classes.scatter(-1, cells.labels.unsqueeze(-1), 20.0)
     classes = torch.where((target.owner >= 0).unsqueeze(-1), hot, classes)
     sure = torch.full(shape, 20.0, dtype=torch.float64)
-    return TinyPrediction(cells.edge_dists / 4, glides, (cells.area_ratio - 0.5) * 6, sure, classes, 4)
+    boxes = cells.edge_dists / 4
+    if name != "ttfnet":
+        rows, columns = torch.meshgrid(*(torch.arange(n).double() for n in shape[1:]), indexing="ij")
+        x_min, y_min, x_max, y_max = cells.hboxes.unbind(-1)
+        deltas = [
+            ((x_min + x_max) / 2 - 4 * columns - 2) / 1.2,
+            ((y_min + y_max) / 2 - 4 * rows - 2) / 1.2,
+            ((x_max - x_min).clamp(min=1) / 12).log() / 0.2,
+            ((y_max - y_min).clamp(min=1) / 12).log() / 0.2,
+        ]
+        boxes = torch.stack(deltas, dim=-1)
+    return TinyPrediction(boxes, glides, (cells.area_ratio - 0.5) * 6, sure, classes, 4)
 
 
 @each_form
@@ -213,7 +253,7 @@ def test_a_perfect_prediction_costs_little_and_is_found(name: str, horizontal: b
     quads = [[[20, 10], [60, 30], [50, 50], [10, 30]], [[70, 5], [74, 6], [73, 10], [69, 9]]]
     objects = objects_of(quads, labels=[1, 3])
     (target,) = method.targets(objects, Pyramid(1, *SIZE, (4,)), None)
-    prediction = perfect(target)
+    prediction = perfect(name, target)
     terms = method.loss([prediction], [target], method.count([target]))
     for term, value in terms.items():
         assert float(value) == pytest.approx(0, abs=2e-3), term
@@ -238,7 +278,7 @@ def test_micro_batches_equal_one_large_batch(name: str, horizontal: bool) -> Non
         parts.append(method.targets(own, Pyramid(1, *SIZE, (4,)), None))
         counts.append(method.count(parts[-1]))
     (whole,) = method.targets(objects, Pyramid(2, *SIZE, (4,)), None)
-    prediction = prediction_of((2, 16, 24), 1, horizontal)
+    prediction = prediction_of((2, 16, 24), 1, horizontal, name)
     total = torch.stack(counts).sum(dim=0)
     torch.testing.assert_close(total, method.count([whole]))
     expected = method.loss([prediction], [whole], total)
@@ -251,7 +291,7 @@ def test_micro_batches_equal_one_large_batch(name: str, horizontal: bool) -> Non
 
 
 @each_form
-def test_the_network_starts_from_few_objects_of_eight_pixels(name: str, horizontal: bool) -> None:
+def test_the_network_starts_from_few_small_objects(name: str, horizontal: bool) -> None:
     words = [f"model.detector={name}", f"model.horizontal={horizontal}", "model.size=nano"]
     torch.manual_seed(0)
     model = build_model(load_config(None, words), CLASSES)
@@ -261,7 +301,8 @@ def test_the_network_starts_from_few_objects_of_eight_pixels(name: str, horizont
         quads, scores = model.method.candidates([level], Config().eval)
     assert level.class_logits.mean().item() == pytest.approx(-math.log(99), abs=0.2)
     boxes = quads_to_hboxes(quads)
-    assert (boxes[..., 2:] - boxes[..., :2]).mean().item() == pytest.approx(8, abs=0.5)
+    side = 8 if name == "ttfnet" else 12
+    assert (boxes[..., 2:] - boxes[..., :2]).mean().item() == pytest.approx(side, abs=0.5)
     assert scores.max() < 0.2
     names = model.class_outputs()
     assert all("classes" in key for key in names)
@@ -295,5 +336,5 @@ def test_stride_8_and_not_two_levels() -> None:
         load_config(None, ["model.horizontal=true"])
     with pytest.raises(ConfigError, match=r"tiny\.box: read by ttfnet.* alone, model\.detector is gghl"):
         load_config(None, ["tiny.box=3"])
-    assert AssignConfig().ga_alpha == 1
-    assert TinyConfig().box == 2
+    with pytest.raises(ConfigError, match=r"tiny\.quality: read by ttfnet and atss_s alone, .* retinanet_s"):
+        load_config(None, ["model.detector=retinanet_s", "tiny.quality=3"])
