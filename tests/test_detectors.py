@@ -86,6 +86,27 @@ def test_overfits_eight_images(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert mean_ap(result, "voc12", 0.5) >= 0.90
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ttfnet_mitb1_ga", "fcos_s_ga", "retinanet_s_ga"])
+def test_boxes_of_four_numbers_train_a_detector_of_boxes(name: str, words: list[str]) -> None:
+    for file in Path("data").rglob("labelTxt/*.txt"):
+        rows = [line.split() for line in file.read_text().splitlines() if ":" not in line]
+        boxes = [
+            [min(map(float, xs)), min(map(float, ys)), max(map(float, xs)), max(map(float, ys))]
+            for xs, ys in ((row[0:8:2], row[1:8:2]) for row in rows)
+        ]
+        lines = [" ".join(map(str, [*b, *row[8:]])) for b, row in zip(boxes, rows, strict=True)]
+        file.write_text("\n".join(lines))
+    train_GGHL.main([yaml_of(name), *words, "model.horizontal=true"])
+    trained = load_detector(Path("runs", name, "best.pt"), [], lambda _: torch.device("cpu"))
+    method = trained.model.method
+    assert method.is_horizontal
+    assert "glide" not in method.terms
+    quads, _ = method.candidates(trained.model(torch.rand(1, 3, 64, 96)), trained.config.eval)
+    edges = (quads.roll(-1, dims=-2) - quads).abs()
+    assert (edges.amin(dim=-1) == 0).all()
+
+
 def test_the_settings_of_others_are_refused_by_name() -> None:
     with pytest.raises(
         ConfigError, match=r"fcos\.min_centerness: read by fcos_r alone, model\.detector is gghl"

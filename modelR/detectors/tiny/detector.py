@@ -30,6 +30,7 @@ from utils.selection import on_device
 
 STRIDES = (4,)
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)  # of the deltas x, y, log width, log height
+REACH = 4.0  # strides, distance of an edge that a raw value of 1 means: 16 px, as TTFNet has it
 START = 1.0  # strides, distance of each edge at the start: a box without size has no gradient
 
 
@@ -37,7 +38,7 @@ def form_of(name: Literal["ttfnet", "retinanet_s", "atss_s"], config: TinyConfig
     """Return what one of the detectors does differently from the others."""
     if name == "ttfnet":
         return Form(
-            coding=BoxCoding(lambda raw, stride: edge_dists_to_hboxes(raw.relu() * stride, stride), START),
+            coding=BoxCoding(distant_boxes, START / REACH),
             horizontal=horizontal,
             class_error=spread_focal,
             weight=lambda cells: cells.area_weight,
@@ -50,6 +51,11 @@ def form_of(name: Literal["ttfnet", "retinanet_s", "atss_s"], config: TinyConfig
         weight=lambda cells: torch.ones_like(cells.area_weight),
         quality_error=None if name == "retinanet_s" else cross_entropy,
     )
+
+
+def distant_boxes(raw: Tensor, stride: int) -> Tensor:
+    """Return boxes (B, H, W, 4) px whose edges lie as far from their cells as raw values say."""
+    return edge_dists_to_hboxes(raw.relu() * (REACH * stride), stride)
 
 
 def anchored_boxes(raw: Tensor, stride: int, side: float) -> Tensor:

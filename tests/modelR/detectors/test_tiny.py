@@ -67,7 +67,7 @@ def prediction_of(
     if horizontal:
         fields[1], fields[2] = torch.zeros_like(fields[1]), torch.full_like(fields[2], 10.0)
     if name == "ttfnet":
-        fields[0] = 2 * fields[0] + 1.5  # some edges behind the centre of their cell, which are on it then
+        fields[0] = fields[0] / 2 + 0.4  # some edges behind the centre of their cell, which are on it then
     if name == "retinanet_s":
         fields[3] = torch.zeros_like(fields[3])
     return TinyPrediction(*fields, stride=4)
@@ -96,7 +96,7 @@ def decoded_box(name: str, raw: list[float], row: int, column: int) -> list[floa
             12 * math.exp(0.2 * dh),
         )
         return [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]
-    top, right, bottom, left = (4 * max(v, 0.0) for v in raw)
+    top, right, bottom, left = (16 * max(v, 0.0) for v in raw)
     return [x - left, y - top, x + right, y + bottom]
 
 
@@ -233,7 +233,7 @@ def perfect(name: str, target: HeatTargets) -> TinyPrediction:
     hot = classes.scatter(-1, cells.labels.unsqueeze(-1), 20.0)
     classes = torch.where((target.owner >= 0).unsqueeze(-1), hot, classes)
     sure = torch.full(shape, 20.0, dtype=torch.float64)
-    boxes = cells.edge_dists / 4
+    boxes = cells.edge_dists / 16
     if name != "ttfnet":
         rows, columns = torch.meshgrid(*(torch.arange(n).double() for n in shape[1:]), indexing="ij")
         x_min, y_min, x_max, y_max = cells.hboxes.unbind(-1)
