@@ -44,7 +44,7 @@ from cfg.load import file_words, load_config
 from cfg.schema import Config
 from dataloadR.annotations import split_is_labelled
 from dataloadR.splits import load_split
-from evalR.inference.load import Trained, join_device, load_detector, newest_weights
+from evalR.inference.load import DETECTOR, Trained, join_device, load_detector, newest_weights
 from evalR.inference.predictor import Predictor
 from evalR.inference.slicing import log_slicing
 from evalR.inference.splits import predict_settings
@@ -103,11 +103,12 @@ def main(words: Sequence[str]) -> None:
         options["weights"] = weights
     try:
         if "compare" in options:
-            compare_results(options, [*(file_words(yaml, SECTIONS) if yaml else []), *overrides])
+            compare_results(options, [*file_words(yaml, SECTIONS), *overrides])
         elif "results" in options:
             score_results(options, load_config(yaml, overrides))
         else:
-            score_model(options, [*(file_words(yaml, SECTIONS) if yaml else []), *overrides])
+            detector = [word for word in file_words(yaml, ("model",)) if word.startswith(f"{DETECTOR}=")]
+            score_model(options, [*file_words(yaml, SECTIONS), *detector, *overrides])
     finally:
         distributed.leave()
 

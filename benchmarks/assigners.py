@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from cfg.assign import DYNAMIC  # noqa: E402
+from cfg.load import load_config  # noqa: E402
 from cfg.schema import AssignConfig, LossConfig  # noqa: E402
 from dataloadR.assign.engine import build_targets  # noqa: E402
 from dataloadR.assign.shapes import Pyramid, object_shapes  # noqa: E402
-from modelR.detectors.gghl.detector import gghl, own_rule  # noqa: E402
+from modelR.build import build_method  # noqa: E402
+from modelR.detectors.gghl.detector import STRIDES, gghl, own_rule  # noqa: E402
+from modelR.method import Method  # noqa: E402
 from utils.records import LevelPrediction, Objects  # noqa: E402
 
 RULES = ("current", "fcos", "atss", "ga", *DYNAMIC)
@@ -66,6 +70,13 @@ def predicted(objects: Objects, pyramid: Pyramid) -> list[LevelPrediction]:
     return levels
 
 
+def methods() -> dict[str, Method]:
+    """Return GGHL with each rule, and the detectors with anchors."""
+    rules = {rule: gghl(AssignConfig(rule=rule, warmup_steps=0), LossConfig(), None) for rule in RULES}
+    anchored = {name: load_config(ROOT / f"cfg/detectors/{name}.yaml") for name in ("retinanet", "yolov3_r")}
+    return rules | {name: build_method(config, CLASSES) for name, config in anchored.items()}
+
+
 def milliseconds(task: Callable[[], object], runs: int) -> tuple[float, float, float]:
     """Return median and least time of a task, and the median time of all cores, after a run apart."""
     task()
@@ -87,17 +98,17 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     objects = scattered(args.objects, args.images, args.side)
-    pyramid = Pyramid(args.images, args.side, args.side, (8, 16, 32))
-    predictions = predicted(objects, pyramid)
+    predictions = predicted(objects, Pyramid(args.images, args.side, args.side, STRIDES))
     print(f"{args.images} images of {args.side} px, {args.objects} objects each, {args.threads} threads\n")
-    print("| rule | median | least | all cores together | against `current` | cells | without a cell |")
+    print("| rule | median | least | all cores together | against `current` | cells, anchors | without |")
     print("|---|---|---|---|---|---|---|")
     rival = None
-    for rule in RULES:
-        targets = gghl(AssignConfig(rule=rule, warmup_steps=0), LossConfig(), None).targets
-        median, least, cores = milliseconds(lambda: targets(objects, pyramid, predictions), args.runs)  # noqa: B023
+    for rule, method in methods().items():
+        pyramid = Pyramid(args.images, args.side, args.side, method.strides)
+        task = partial(method.targets, objects, pyramid, predictions)
+        median, least, cores = milliseconds(task, args.runs)
         rival = rival or cores
-        owners = torch.cat([level.owner.flatten() for level in targets(objects, pyramid, predictions)])
+        owners = torch.cat([getattr(level, "anchor_owner", level.owner).flatten() for level in task()])
         owned = owners[owners >= 0]
         left = len(objects.labels) - len(owned.unique())
         times = f"{median:.0f} ms | {least:.0f} ms | {cores:.0f} ms | {cores / rival:.1f}"

@@ -62,17 +62,18 @@ class LossConfig(Section):
     """Share of the class target that is spread over all classes, on top of the 0.01 of JOL."""
 
     location: Location = "jol"
-    """Error of a box: GIoU (JOL), DIoU or CIoU of the horizontal box, exact IoU or GIoU of the quads, or a
-    distance of their Gaussians."""
+    """Error of a box: the detector's own (jol; GGHL: GIoU), DIoU or CIoU of the horizontal box, exact IoU or
+    GIoU of the quads, or a distance of their Gaussians."""
     location_beside_jol: bool = False
     """Keep the GIoU of the horizontal box beside another `location`."""
     kld_direction: Literal["prediction", "target", "both"] = "prediction"
     """With location=kld: KL(prediction || target), KL(target || prediction), or their mean."""
     regression: Literal["jol", "balanced_l1", "ghm"] = "jol"
-    """Errors of glides, area ratio and distances: squares and smooth L1 (JOL), balanced L1, or GHM-R."""
+    """Errors of glides, area ratio and distances: the detector's own (jol; GGHL: squares and smooth L1),
+    balanced L1, or GHM-R."""
     classification: Literal["jol", "bce", "focal", "qfl", "vfl", "ghm"] = "jol"
-    """Objectness and classes: JOL's, cross-entropy, focal loss, quality focal loss, varifocal loss, or GHM-C.
-    All but JOL's judge each logit by itself."""
+    """Objectness and classes: the detector's own (jol), cross-entropy, focal loss, quality focal loss,
+    varifocal loss, or GHM-C. All but JOL's judge each logit by itself."""
     ghm_class_bins: Number = 30
     """Bins of the histogram of gradients of GHM-C."""
     ghm_class_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.75

@@ -1,6 +1,7 @@
 """Settings that not every detector reads: those of its own sections."""
 
-TINY = ("tiny.classes", "tiny.box", "tiny.glide", "tiny.ratio")
+CHOICES = ("loss.location", "loss.kld_direction", "loss.regression", "loss.classification", "loss.ghm_")
+TINY = ("tiny.classes", "tiny.box", "tiny.glide", "tiny.ratio", "assign.ga_", "model.horizontal")
 OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
     "fcos_r": (
@@ -11,11 +12,22 @@ OWN = {  # beside the settings that all read
     "gghl_hbb": ("assign.level_bounds", "assign.heat_threshold", "loss."),
     "lo_det": ("assign.", "loss."),
     "npmmr": ("assign.", "loss."),
-    "ttfnet": (*TINY, "tiny.quality", "assign.ga_", "model.horizontal"),
-    "retinanet_s": (*TINY, "tiny.anchor", "assign.ga_", "model.horizontal"),
-    "atss_s": (*TINY, "tiny.anchor", "tiny.quality", "assign.ga_", "model.horizontal"),
+    "retinanet": ("retinanet.", *CHOICES),
+    "yolov3_r": ("yolov3.", *CHOICES),
+    "ttfnet": (*TINY, "tiny.quality"),
+    "retinanet_s": (*TINY, "tiny.anchor"),
+    "atss_s": (*TINY, "tiny.anchor", "tiny.quality"),
 }
-OWNED = ("assign.", "loss.", "fcos.", "centernet.", "tiny.", "model.horizontal")  # not every detector reads
+OWNED = (
+    "assign.",
+    "loss.",
+    "fcos.",
+    "centernet.",
+    "retinanet.",
+    "yolov3.",
+    "tiny.",
+    "model.horizontal",
+)  # what not every detector reads
 SHARED = ("assign.min_side",)  # of these, what all read
 BOUNDS = {  # between the levels of a detector
     "gghl": "assign.level_bounds",

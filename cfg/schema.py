@@ -18,6 +18,7 @@ from cfg.loss import GAINS, Gains, LossConfig
 from cfg.model import ModelConfig
 from cfg.predict import OutputFormat, PredictConfig
 from cfg.readers import BOUNDS, THREE_LEVELS
+from cfg.retinanet import RetinanetConfig
 from cfg.section import (
     SIZE_STEP,
     Count,
@@ -30,6 +31,7 @@ from cfg.section import (
 )
 from cfg.tiny import TinyConfig
 from cfg.train import TrainConfig
+from cfg.yolov3 import Yolov3Config
 
 __all__ = [
     "GAINS",
@@ -50,11 +52,13 @@ __all__ = [
     "Percent",
     "Positive",
     "PredictConfig",
+    "RetinanetConfig",
     "Scale",
     "Section",
     "TinyConfig",
     "TrainConfig",
     "Turns",
+    "Yolov3Config",
 ]
 
 
@@ -66,15 +70,20 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     """Probabilities and ranges of the training augmentations, per image."""
     assign: AssignConfig = AssignConfig()
-    """Label assignment: which cells learn an object, of all but centernet_r, and in part of fcos_r."""
+    """Label assignment: which cells learn an object, with the head of gghl; in part of fcos_r."""
     model: ModelConfig = ModelConfig()
     """The network."""
     loss: LossConfig = LossConfig()
-    """The loss (JOL) of all but centernet_r: its terms and their gains."""
+    """The loss (JOL), its terms and their gains, of those with the head of gghl; in part of the others but
+    centernet_r."""
     fcos: FcosConfig = FcosConfig()
     """Label assignment of fcos_r."""
     centernet: CenternetConfig = CenternetConfig()
     """Label assignment, loss and candidates of centernet_r."""
+    retinanet: RetinanetConfig = RetinanetConfig()
+    """Anchors, label assignment, gains and candidates of retinanet."""
+    yolov3: Yolov3Config = Yolov3Config()
+    """Anchors, label assignment, gains and candidates of yolov3_r."""
     tiny: TinyConfig = TinyConfig()
     """Gains of the losses of ttfnet, retinanet_s and atss_s, and the anchor of the latter."""
     train: TrainConfig = TrainConfig()
@@ -87,8 +96,9 @@ class Config(Section):
     @model_validator(mode="after")
     def _ordered_ranges(self) -> "Config":
         self._check_levels()
-        if self.loss.fault:
-            raise ValueError(self.loss.fault)
+        fault = self.loss.fault or self.retinanet.fault
+        if fault:
+            raise ValueError(fault)
         self._check_rule()
         scales = self.data.training_scale
         if scales is not None and list(scales) != sorted(scales):

@@ -18,6 +18,8 @@ from modelR.detectors.centernet_r.detector import centernet_r
 from modelR.detectors.fcos_r import fcos_r
 from modelR.detectors.gghl.detector import gghl
 from modelR.detectors.gghl_hbb import gghl_hbb
+from modelR.detectors.retinanet import retinanet
+from modelR.detectors.yolov3_r import yolov3_r
 from modelR.layers import scaled_channels, scaled_repeats
 from modelR.method import Method
 from modelR.necks.center import CenterNeck
@@ -59,22 +61,38 @@ def build_method(config: Config, num_classes: int) -> Method:
             return gghl_hbb(config.assign, config.loss, config.model.strides)
         case "centernet_r":
             return centernet_r(config.centernet, num_classes, config.model.strides)
-        case "lo_det":
-            from modelR.detectors.lo_det import lo_det  # deformable convolutions: others need not wait
-
-            width, _ = size_factors(config.model)
-            return lo_det(config.assign, config.loss, config.model.strides, width, config.train.accumulate)
-        case "npmmr":
-            from modelR.detectors.npmmr import npmmr
-
-            return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
-        case "ttfnet" | "retinanet_s" | "atss_s" as name:
-            from modelR.detectors.tiny.detector import form_of, tiny_method  # deformable convolutions
-
-            form = form_of(name, config.tiny, config.model.horizontal)
-            return tiny_method(name, form, config.tiny, config.assign, num_classes, config.model.strides)
+        case "retinanet" | "yolov3_r":
+            return build_anchored(config)
+        case "lo_det" | "npmmr" | "ttfnet" | "retinanet_s" | "atss_s":
+            return build_deformable(config, num_classes)
         case other:
             raise UserError(f"model.detector: expected one of {', '.join(detector_names())}, got '{other}'")
+
+
+def build_deformable(config: Config, num_classes: int) -> Method:
+    """Return the method that `model.detector` names; others need not wait for torchvision's convolutions."""
+    name, strides = config.model.detector, config.model.strides
+    if name == "lo_det":
+        from modelR.detectors.lo_det import lo_det
+
+        width, _ = size_factors(config.model)
+        return lo_det(config.assign, config.loss, strides, width, config.train.accumulate)
+    if name == "npmmr":
+        from modelR.detectors.npmmr import npmmr
+
+        return npmmr(config.assign, config.loss, strides, config.train.accumulate)
+    from modelR.detectors.tiny.detector import form_of, tiny_method
+
+    form = form_of(name, config.tiny, config.model.horizontal)
+    return tiny_method(name, form, config.tiny, config.assign, num_classes, strides)
+
+
+def build_anchored(config: Config) -> Method:
+    """Return the method with anchors that `model.detector` names."""
+    if config.model.detector == "yolov3_r":
+        return yolov3_r(config.yolov3, config.assign, config.loss, config.model.strides)
+    width, _ = size_factors(config.model)
+    return retinanet(config.retinanet, config.assign, config.loss, config.model.strides, width)
 
 
 def detector_names() -> list[str]:

@@ -14,7 +14,7 @@ from dataloadR.splits import load_split
 from modelR.build import build_model
 from modelR.training.stepper import TOTAL, Stepper
 from tests.modelR.detectors.test_choices import WORDS as CHOICES
-from tests.test_detectors import yaml_of
+from tests.test_detectors import LIGHT, yaml_of
 from tests.test_training import PLAIN, AfterSteps
 from tests.training_runs import WORDS, assert_same, finish, last_state, start, table
 from utils.interrupts import Interrupted
@@ -40,9 +40,10 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Batch]:
 
 
 SOME = [CHOICES[-1], *(word for word in CHOICES if "beside" in word or "=vfl" in word or "balanced" in word)]
+OTHERS = ("fcos_r", "gghl_hbb", "lo_det", "yolov3_r", "retinanet")
 RUNS = [
     *(("gghl", words) for words in CHOICES),
-    *((detector, words) for detector in ("fcos_r", "gghl_hbb", "lo_det") for words in SOME),
+    *((detector, words) for detector in OTHERS for words in SOME),
     ("gghl", f"assign.rule=tal assign.warmup_steps=1 {CHOICES[-1]}"),
     ("fcos_r", f"assign.rule=simota {CHOICES[-1]}"),
 ]
@@ -53,7 +54,7 @@ def test_eight_scenes_are_learnt_with_finite_losses(
     detector: str, words: str, batches: Sequence[Batch]
 ) -> None:
     torch.manual_seed(0)
-    config = load_config(yaml_of(detector), [*SHORT, *words.split()])
+    config = load_config(yaml_of(detector), [*SHORT, *LIGHT.get(detector, []), *words.split()])
     stepper = Stepper(build_model(config, 4), config.train, CPU, len(batches))
     stepper.train_mode()
     assert sum(len(batch.objects.quads) for batch in batches) > 4
@@ -64,7 +65,8 @@ def test_eight_scenes_are_learnt_with_finite_losses(
         assert all(loss.isfinite() for loss in losses.values())
         assert float(losses[TOTAL]) > 0
     assert all(parameter.isfinite().all() for parameter in stepper.model.parameters())
-    expected = 2 * ("loss.classification=ghm" in words) + 3 * ("loss.regression=ghm" in words)
+    of_classes = 1 if detector == "retinanet" else 2  # the others have an objectness, too
+    expected = of_classes * ("loss.classification=ghm" in words) + 3 * ("loss.regression=ghm" in words)
     assert len(stepper.histograms) == expected
 
 

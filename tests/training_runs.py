@@ -55,11 +55,13 @@ def table(folder: str) -> list[dict[str, str]]:
     return [{key: value for key, value in row.items() if key not in timed} for row in rows]
 
 
-def start(words: list[str], processes: int = 1, session: bool = False) -> "subprocess.Popen[str]":
+def start(
+    words: list[str], processes: int = 1, session: bool = False, script: str = "train_GGHL.py"
+) -> "subprocess.Popen[str]":
     launcher = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone"]
     launcher += [] if processes == 1 else [f"--nproc_per_node={processes}"]
     threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, *launcher, str(ROOT / "train_GGHL.py"), *words]
+    command = [sys.executable, *launcher, str(ROOT / script), *words]
     environment = {**os.environ, **threads}
     return subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=session
@@ -76,7 +78,7 @@ def kill_all(process: "subprocess.Popen[str]", word: str) -> None:
     process.communicate(timeout=60)
 
 
-def finish(process: "subprocess.Popen[str]") -> str:
-    _, errors = process.communicate(timeout=300)
+def finish(process: "subprocess.Popen[str]", seconds: int = 300) -> str:
+    _, errors = process.communicate(timeout=seconds)
     assert process.returncode == 0, errors[-2000:]
     return errors

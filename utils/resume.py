@@ -172,6 +172,7 @@ def continued(earlier: Earlier, wanted: Config) -> Config:
     refused = [key for key in changed if key not in INTENDED | {MOVED}]
     refused += [key for key in changed if key == MOVED and refused]
     if refused:
+        refused = [key for key in refused if key in before and key in now]  # not those of another detector
         named = ", ".join(
             f"{key}={_plain(now.get(key))} (the run has {_plain(before.get(key))})" for key in refused
         )

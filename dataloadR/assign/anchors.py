@@ -14,10 +14,10 @@ from dataloadR.assign.shapes import Level
 LEAST_SHARE = 1e-3  # of a side of the anchor: what is shorter is coded as that long
 MAX_LOG = math.log(1000 / 16)  # of a decoded side over that of its anchor; beyond it exp() only explodes
 
-Sides = tuple[tuple[float, float], ...]  # px, width and height of each anchor of a cell
+AnchorSides = tuple[tuple[float, float], ...]  # px, width and height of each anchor of a cell
 
 
-def octave_sides(stride: int, scale: float, octaves: int, aspects: Sequence[float]) -> Sides:
+def octave_sides(stride: int, scale: float, octaves: int, aspects: Sequence[float]) -> AnchorSides:
     """Return the anchors of a cell: `octaves` sizes within one octave, and of each size every aspect.
 
     Args:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from cfg.load import load_config_text
+from cfg.load import load_config, load_config_text
 from cfg.schema import Config
 from evalR.inference.predictor import Peak
 from evalR.inference.thresholds import with_thresholds
@@ -20,6 +20,7 @@ from utils.cli import pick_device
 from utils.counts import counted
 
 logger = logging.getLogger(__name__)
+DETECTOR = "model.detector"  # the setting: a checkpoint knows its own
 UNFILLED = {"weights": None, "pretrained": False, "freeze": 0}  # the checkpoint holds all weights
 
 
@@ -82,12 +83,14 @@ def load_detector(
     """Load `best.pt` or `last.pt` (its averaged weights), or the best of a run's folder.
 
     Raises:
-        CheckpointError: no checkpoint, a damaged one, or one of other classes than `data.classes`.
+        CheckpointError: no checkpoint, a damaged one, one of other classes than `data.classes`, or of
+            another detector than `model.detector`.
         ConfigError: an override that is not valid.
     """
     file = _best_of(path) if path.is_dir() else find_weights(path)
     checkpoint = load_checkpoint(file)
     check_usable(checkpoint, file)
+    _check_detector(checkpoint["config"], file, overrides)
     config = load_config_text(checkpoint["config"], str(file), overrides)
     classes = tuple(checkpoint["classes"])
     wanted = config.data.classes
@@ -106,3 +109,16 @@ def load_detector(
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
     return Trained(model, classes, config, device, file, Peak(), thresholds)
+
+
+def _check_detector(text: str, file: Path, overrides: Sequence[str]) -> None:
+    """Raise where a word or a YAML asks for another detector than that of a checkpoint."""
+    asked = [word for word in overrides if word.partition("=")[0] == DETECTOR]
+    if not asked:
+        return
+    wanted, own = load_config(None, asked).model.detector, load_config_text(text, str(file)).model.detector
+    if wanted != own:
+        raise CheckpointError(
+            f"{file}: trained as {own}, got {DETECTOR}={wanted}; leave it out, or the YAML that says it: a "
+            "checkpoint knows its detector"
+        )

@@ -103,9 +103,13 @@ def heat_maps(batch: Batch, targets: Targets, number: int) -> U8:
 
 
 def _heated(picture: U8, level: Assigned, number: int) -> U8:
-    """Return the picture, its cells tinted by their heat where they own an object, grey where ignored."""
+    """Return the picture, its cells tinted by their heat where they own an object, grey where ignored.
+
+    The last cells of a level may reach beyond it.
+    """
+    height, width, _ = picture.shape
     heat, owned, ignored = (
-        field.cpu().numpy().repeat(level.stride, 0).repeat(level.stride, 1)
+        field.cpu().numpy().repeat(level.stride, 0).repeat(level.stride, 1)[:height, :width]
         for field in (level.heat[number], level.owner[number] >= 0, level.ignore[number])
     )
     tints = cv2.applyColorMap(np.round(heat * 255).astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]

@@ -1,26 +1,19 @@
 """Loss terms in the place of JOL's, as `loss.classification` and `loss.regression` ask (spec 4.12, 4.13)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cfg.schema import LossConfig
-from modelR.losses.ghm import (
-    GradientDensity,
-    classification_norms,
-    regression_norms,
-    smooth_gap,
-    take_shared,
-)
-from modelR.losses.quality import LogitError, balanced_l1, cross_entropy, logit_error
+from modelR.losses.ghm import classification_norms, regression_norms
+from modelR.losses.harmony import GapError, Harmonies, Norms
+from modelR.losses.quality import LogitError, balanced_l1, logit_error
 from utils.quads.glides import glides_to_quads
 
 OF_LOGITS = ("objectness", "classes")  # histograms of GHM-C
 OF_GAPS = ("glide", "ratio", "distance")  # of GHM-R
-
-GapError = Callable[[Tensor], Tensor]  # differences -> errors of their shape
 
 
 class Gaps(NamedTuple):
@@ -46,32 +39,18 @@ class Logits(NamedTuple):
         return torch.zeros_like(self.classes).scatter(-1, self.labels.unsqueeze(-1), 1.0)
 
 
-class Harmony(nn.Module):
-    """Histograms of GHM-C and GHM-R, those that the settings ask for, by name."""
+class Harmony(Harmonies):
+    """Histograms of GGHL's outputs."""
 
     def __init__(self, config: LossConfig) -> None:
-        super().__init__()
-        of_logits, of_gaps = config.classification == "ghm", config.regression == "ghm"
-        self.densities = nn.ModuleDict()
-        for name in OF_LOGITS if of_logits else ():
-            self.densities[name] = GradientDensity(config.ghm_class_bins, config.ghm_class_momentum)
-        for name in OF_GAPS if of_gaps else ():
-            self.densities[name] = GradientDensity(config.ghm_box_bins, config.ghm_box_momentum)
-        self.mu = dict(zip(OF_GAPS, config.ghm_mu, strict=True))
-        self.objects = torch.ones(())  # of the last batch, in all processes
+        super().__init__(config, OF_LOGITS, dict(zip(OF_GAPS, config.ghm_mu, strict=True)))
 
     @torch.no_grad()
     def look(self, levels: Iterable[tuple[Logits, Gaps]], objects: Tensor) -> None:
         """Move the histograms by all levels of a batch; `objects` (): positive cells of this process."""
-        kept = [self._norms(*level) for level in levels]
-        densities = {name: self._of(name) for name in self.densities}
-        counts = [
-            torch.stack([own.count(*norms[name]) for norms in kept]).sum(dim=0)
-            for name, own in densities.items()
-        ]
-        self.objects = take_shared(list(densities.values()), counts, objects).clamp(min=1)
+        self.take([self._norms(*level) for level in levels], objects)
 
-    def _norms(self, logits: Logits, gaps: Gaps) -> dict[str, tuple[Tensor, Tensor | None]]:
+    def _norms(self, logits: Logits, gaps: Gaps) -> Norms:
         """Return the gradient norms of a level by histogram, and which of them count; None: all."""
         norms: dict[str, tuple[Tensor, Tensor | None]] = {}
         if "objectness" in self.densities:
@@ -82,36 +61,6 @@ class Harmony(nn.Module):
                 n: (regression_norms(own, self.mu[n]), None) for n, own in zip(OF_GAPS, gaps, strict=True)
             }
         return norms
-
-    def _of(self, name: str) -> GradientDensity:
-        density = self.densities[name]
-        assert isinstance(density, GradientDensity)
-        return density
-
-    def logit_error(self, name: str) -> LogitError:
-        """Return GHM-C of the histogram `name`."""
-
-        def error(logits: Tensor, targets: Tensor) -> Tensor:
-            return self._weights(name, classification_norms(logits, targets)) * cross_entropy(logits, targets)
-
-        return error
-
-    def gap_error(self, name: str) -> GapError:
-        """Return GHM-R of the histogram `name`."""
-        mu = self.mu[name]
-        return lambda gaps: self._weights(name, regression_norms(gaps, mu)) * smooth_gap(gaps, mu)
-
-    def _weights(self, name: str, norms: Tensor) -> Tensor:
-        """Return weights that add up to the number of objects: what all terms are divided by afterwards.
-
-        The loss of the paper is a mean over the examples of a batch, whose size no normaliser of ours counts.
-        """
-        density = self._of(name)
-        return density.weights(norms) * (self.objects / density.counts.sum().clamp(min=1)).to(norms.dtype)
-
-    def histograms(self) -> dict[str, Tensor]:
-        """Return the last counts by name, (bins,) each, of all processes."""
-        return {name: self._of(name).counts for name in self.densities}
 
 
 def logit_errors(config: LossConfig, harmony: Harmony) -> tuple[LogitError, LogitError]:

@@ -68,8 +68,13 @@ def cell_quads(decoded: DecodedLevel, config: EvalConfig) -> tuple[Tensor, Tenso
     weight = config.class_weight
     scores = decoded.objectness.unsqueeze(-1) ** (1 - weight) * decoded.class_scores**weight
     if not config.multi_label:
-        best = decoded.class_scores.argmax(dim=-1, keepdim=True)
-        scores = torch.zeros_like(scores).scatter(-1, best, scores.gather(-1, best))
+        scores = of_best_class(scores, decoded.class_scores)
     read = settle_glides if config.ratio_check else mask_glides
     quads = glides_to_quads(decoded.hboxes, read(decoded.glides, decoded.area_ratio))
     return quads.flatten(1, 2), scores.flatten(1, 2)
+
+
+def of_best_class(scores: Tensor, class_scores: Tensor) -> Tensor:
+    """Return scores (..., C) with 0 for all classes but the one of the highest class score (..., C)."""
+    best = class_scores.argmax(dim=-1, keepdim=True)
+    return torch.zeros_like(scores).scatter(-1, best, scores.gather(-1, best))

@@ -7,7 +7,6 @@ spec 10.6, 10.7.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -34,8 +33,8 @@ REACH = 4.0  # strides, distance of an edge that a raw value of 1 means: 16 px, 
 START = 1.0  # strides, distance of each edge at the start: a box without size has no gradient
 
 
-def form_of(name: Literal["ttfnet", "retinanet_s", "atss_s"], config: TinyConfig, horizontal: bool) -> Form:
-    """Return what one of the detectors does differently from the others."""
+def form_of(name: str, config: TinyConfig, horizontal: bool) -> Form:
+    """Return what ttfnet, retinanet_s or atss_s does differently from the others."""
     if name == "ttfnet":
         return Form(
             coding=BoxCoding(distant_boxes, START / REACH),

@@ -3,8 +3,11 @@
 import numpy as np
 import torch
 
+from cfg.load import load_config
 from cfg.schema import AssignConfig
+from dataloadR.assign.shapes import Pyramid
 from evalR.pictures.cells import assigned_cells, heat_maps
+from modelR.build import build_method
 from tests.methods import gaussian_targets
 from utils.palette import class_colour
 from utils.records import Batch, Frame, Objects
@@ -37,6 +40,16 @@ def test_dots_lie_on_the_cells_that_own_the_object() -> None:
         gaussian_targets(empty.objects, (len(empty.images), *empty.images.shape[2:]), AssignConfig()),
     )
     assert not (alone == np.array(class_colour(1))).all(axis=-1).any()
+
+
+def test_cells_that_reach_beyond_the_image_are_cut() -> None:
+    """Levels of strides that do not divide the sides, as RetinaNet has them."""
+    batch = batch_of([[2, 2, 94, 2, 94, 94, 2, 94]], [0], 1)
+    method = build_method(load_config(None, ["model.detector=retinanet"]), 2)
+    targets = method.targets(batch.objects, Pyramid.of(batch.images, method.strides), None)
+    assert [level.owner.shape[1] for level in targets] == [12, 6, 3, 2, 1]
+    assert heat_maps(batch, targets, 0).shape[1] >= 5 * 96
+    assert (assigned_cells(batch, targets) == np.array(class_colour(1))).all(axis=-1).any()
 
 
 def test_at_most_four_images_and_none() -> None:
