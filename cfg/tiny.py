@@ -4,7 +4,7 @@ from cfg.section import Positive, Section
 
 
 class TinyConfig(Section):
-    """Gains of the losses, and the anchor of all but ttfnet (spec 10.6, 10.7)."""
+    """Gains of the losses, and the anchor of all but ttfnet (spec 10.7, 10.8)."""
 
     anchor: Positive = 3.0
     """Side of the square anchor of each cell, in strides: 12 px at stride 4; of retinanet_s and atss_s."""

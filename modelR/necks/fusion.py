@@ -12,7 +12,7 @@ FUSED = 128  # channels of each feature, and of what comes out
 
 
 class FusionNeck(nn.Module):
-    """Maps backbone features, finest first, to one map at the finest stride (spec 5.12)."""
+    """Maps backbone features, finest first, to one map at the finest stride (spec 5.13)."""
 
     def __init__(
         self, channels: Sequence[int], levels: int, dropblock: float = 0.0, width: int = FUSED

@@ -1,6 +1,6 @@
 """The neck of TTFNet: deformable convolutions lift the coarsest feature, shortcuts add the finer ones.
 
-Source: TTFNet (arXiv:1909.00700), section 4; spec 5.12.
+Source: TTFNet (arXiv:1909.00700), section 4; spec 5.13.
 """
 
 from collections.abc import Sequence

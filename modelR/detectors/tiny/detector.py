@@ -2,7 +2,7 @@
 
 Each object is learnt by as many cells as others.  Quads, or boxes with `model.horizontal`.  Source: TTFNet
 (arXiv:1909.00700), RetinaNet (arXiv:1708.02002) and ATSS (arXiv:1912.02424) with the assignment of spec 11.3;
-spec 10.6, 10.7.
+spec 10.7, 10.8.
 """
 
 from collections.abc import Sequence

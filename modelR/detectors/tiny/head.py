@@ -1,4 +1,4 @@
-"""The head of the detectors of tiny objects: two towers on one fine level, and what they say (spec 10.6)."""
+"""The head of the detectors of tiny objects: two towers on one fine level, and what they say (spec 10.7)."""
 
 import math
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The losses of the detectors of tiny objects: classes on all cells, location on those of objects.
 
 The classes are divided by the positive cells of the global batch, all else by the sum of their weights.
-Source: spec 10.6, 10.7.
+Source: spec 10.7, 10.8.
 """
 
 from collections.abc import Callable, Sequence
