@@ -23,9 +23,13 @@ class ModelConfig(Section):
     backbone: str = "darknet53"
     """darknet53; darknet53_edges (of npmmr), mobilenet_v2 (of lo_det), cspnext (of rtmdet_r), mit_b1; or
     timm/NAME: any network of timm with features at the strides up to 32."""
-    neck: Literal["top_down", "fpn", "pafpn", "center"] | None = None
-    """What joins the features of the backbone: top_down (of gghl), fpn, pafpn (of rtmdet_r), or center (of
-    centernet_r, one level); none: the detector's own."""
+    neck: Literal["top_down", "fpn", "pafpn", "center", "ttf", "fusion"] | None = None
+    """What joins the features of the backbone: top_down (of gghl), fpn, pafpn (of rtmdet_r), or, with one
+    level, center (of centernet_r), ttf (of ttfnet) or fusion (of ttfnet_mitb1_ga); none: the detector's
+    own."""
+    horizontal: bool = False
+    """Boxes along the axes of the image in place of quads, learnt and predicted, which task 2 judges: where
+    the detector has both forms."""
     freeze: Annotated[int, Field(ge=0, le=5)] = 0
     """So many first stages of the backbone do not learn: all up to stride 2**freeze."""
     dropblock: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None

@@ -1,9 +1,13 @@
 """Settings that not every detector reads: those of its own sections."""
 
 CHOICES = ("loss.location", "loss.kld_direction", "loss.regression", "loss.classification", "loss.ghm_")
+TINY = ("tiny.classes", "tiny.box", "tiny.glide", "tiny.ratio", "assign.ga_", "model.horizontal")
 OWN = {  # beside the settings that all read
     "gghl": ("assign.", "loss."),
-    "fcos_r": ("fcos.", "loss.", "assign.rule", "assign.ga_", "assign.tal_", "assign.warmup_steps"),
+    "fcos_r": (
+        *("fcos.", "loss.", "assign.rule", "assign.ga_", "assign.tal_", "assign.warmup_steps"),
+        "model.horizontal",
+    ),
     "centernet_r": ("centernet.",),
     "gghl_hbb": ("assign.level_bounds", "assign.heat_threshold", "loss."),
     "lo_det": ("assign.", "loss."),
@@ -11,6 +15,9 @@ OWN = {  # beside the settings that all read
     "retinanet": ("retinanet.", *CHOICES),
     "yolov3_r": ("yolov3.", *CHOICES),
     "rtmdet_r": ("assign.level_bounds", "rtmdet."),
+    "ttfnet": (*TINY, "tiny.quality"),
+    "retinanet_s": (*TINY, "tiny.anchor"),
+    "atss_s": (*TINY, "tiny.anchor", "tiny.quality"),
 }
 OWNED = (
     "assign.",
@@ -20,7 +27,9 @@ OWNED = (
     "retinanet.",
     "yolov3.",
     "rtmdet.",
-)  # sections that not every detector reads
+    "tiny.",
+    "model.horizontal",
+)  # what not every detector reads
 SHARED = ("assign.min_side",)  # of these, what all read
 BOUNDS = {  # between the levels of a detector
     "gghl": "assign.level_bounds",

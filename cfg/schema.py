@@ -30,6 +30,7 @@ from cfg.section import (
     Section,
     Turns,
 )
+from cfg.tiny import TinyConfig
 from cfg.train import TrainConfig
 from cfg.yolov3 import Yolov3Config
 
@@ -56,6 +57,7 @@ __all__ = [
     "RtmdetConfig",
     "Scale",
     "Section",
+    "TinyConfig",
     "TrainConfig",
     "Turns",
     "Yolov3Config",
@@ -87,6 +89,8 @@ class Config(Section):
     """Anchors, label assignment, gains and candidates of yolov3_r."""
     rtmdet: RtmdetConfig = RtmdetConfig()
     """The loss of rtmdet_r."""
+    tiny: TinyConfig = TinyConfig()
+    """Gains of the losses of ttfnet, retinanet_s and atss_s, and the anchor of the latter."""
     train: TrainConfig = TrainConfig()
     """How a network is trained, and on what device everything runs."""
     eval: EvalConfig = EvalConfig()

@@ -25,6 +25,7 @@ from modelR.layers import scaled_channels, scaled_repeats
 from modelR.method import Method
 from modelR.necks.center import CenterNeck
 from modelR.necks.fpn import WIDTH, FpnNeck
+from modelR.necks.fusion import FUSED, FusionNeck
 from modelR.necks.pafpn import BLOCK_REPEATS, PafpnNeck
 from modelR.necks.top_down import TopDownNeck
 from modelR.network import Network
@@ -35,6 +36,7 @@ from utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 YAMLS = Path(__file__).parents[1] / "cfg/detectors"
+ONE_LEVEL = ("center", "ttf", "fusion")  # necks
 TIMM = "timm/"  # before the name of a network of timm
 
 
@@ -49,14 +51,19 @@ def build_method(config: Config, num_classes: int) -> Method:
             return gghl(config.assign, config.loss, config.model.strides, config.train.accumulate)
         case "fcos_r":
             return fcos_r(
-                config.fcos, config.loss, config.model.strides, config.assign, config.train.accumulate
+                config.fcos,
+                config.loss,
+                config.model.strides,
+                config.assign,
+                config.train.accumulate,
+                horizontal=config.model.horizontal,
             )
         case "gghl_hbb":
             return gghl_hbb(config.assign, config.loss, config.model.strides)
         case "centernet_r":
             return centernet_r(config.centernet, num_classes, config.model.strides)
-        case "lo_det" | "npmmr":
-            return build_deformable(config)
+        case "lo_det" | "npmmr" | "ttfnet" | "retinanet_s" | "atss_s":
+            return build_deformable(config, num_classes)
         case "retinanet" | "yolov3_r":
             return build_anchored(config)
         case "rtmdet_r":
@@ -66,16 +73,22 @@ def build_method(config: Config, num_classes: int) -> Method:
             raise UserError(f"model.detector: expected one of {', '.join(detector_names())}, got '{other}'")
 
 
-def build_deformable(config: Config) -> Method:
-    """Return the method with deformable convolutions that `model.detector` names: others need not wait."""
-    if config.model.detector == "npmmr":
+def build_deformable(config: Config, num_classes: int) -> Method:
+    """Return the method that `model.detector` names; others need not wait for torchvision's convolutions."""
+    name, strides = config.model.detector, config.model.strides
+    if name == "lo_det":
+        from modelR.detectors.lo_det import lo_det
+
+        width, _ = size_factors(config.model)
+        return lo_det(config.assign, config.loss, strides, width, config.train.accumulate)
+    if name == "npmmr":
         from modelR.detectors.npmmr import npmmr
 
-        return npmmr(config.assign, config.loss, config.model.strides, config.train.accumulate)
-    from modelR.detectors.lo_det import lo_det
+        return npmmr(config.assign, config.loss, strides, config.train.accumulate)
+    from modelR.detectors.tiny.detector import form_of, tiny_method
 
-    width, _ = size_factors(config.model)
-    return lo_det(config.assign, config.loss, config.model.strides, width, config.train.accumulate)
+    form = form_of(name, config.tiny, config.model.horizontal)
+    return tiny_method(name, form, config.tiny, config.assign, num_classes, strides)
 
 
 def build_anchored(config: Config) -> Method:
@@ -156,25 +169,26 @@ def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int],
     Raises:
         UserError: the method has levels that this neck cannot make.
     """
-    if config.neck in ("top_down", "pafpn") and len(method.strides) > len(method.taps):
-        raise UserError(
-            f"model.neck: expected none or fpn, {method.name} has levels at strides "
-            f"{', '.join(map(str, method.strides))} and {config.neck} none beyond {method.taps[-1]}"
-        )
-    if config.neck == "center" and len(method.strides) > 1:
-        raise UserError(f"model.neck: expected another than center, which has one level, for {method.name}")
+    check_neck(config, method)
     match config.neck:
         case None:
             return method.neck
         case "top_down":
             return TopDownNeck
-        case "center":
-            return CenterNeck
         case "fpn":
             width, _ = size_factors(config)
             return partial(FpnNeck, width=scaled_channels(WIDTH, width))
         case "pafpn":
             return sized_pafpn(config)
+        case "center":
+            return CenterNeck
+        case "ttf":
+            from modelR.necks.ttf import TtfNeck  # deformable convolutions: others need not wait
+
+            return TtfNeck
+        case "fusion":
+            width, _ = size_factors(config)
+            return partial(FusionNeck, width=scaled_channels(FUSED, width))
 
 
 def sized_pafpn(config: ModelConfig) -> partial[PafpnNeck]:
@@ -182,6 +196,19 @@ def sized_pafpn(config: ModelConfig) -> partial[PafpnNeck]:
     width, depth = size_factors(config)
     repeats = scaled_repeats(BLOCK_REPEATS, depth)
     return partial(PafpnNeck, width=scaled_channels(WIDTH, width), repeats=repeats)
+
+
+def check_neck(config: ModelConfig, method: Method) -> None:
+    """Raise a UserError where `model.neck` cannot make the levels of the method."""
+    if config.neck in ("top_down", "pafpn") and len(method.strides) > len(method.taps):
+        raise UserError(
+            f"model.neck: expected none or fpn, {method.name} has levels at strides "
+            f"{', '.join(map(str, method.strides))} and {config.neck} none beyond {method.taps[-1]}"
+        )
+    if config.neck in ONE_LEVEL and len(method.strides) > 1:
+        raise UserError(
+            f"model.neck: expected another than {config.neck}, which has one level, for {method.name}"
+        )
 
 
 def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]) -> Any:

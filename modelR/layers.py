@@ -38,6 +38,15 @@ def depthwise(channels: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(channels))
 
 
+def steady_conv(inputs: int, outputs: int) -> nn.Conv2d:
+    """Return a 3x3 convolution with bias that keeps the size of a signal behind a ReLU: no norm does."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+    assert conv.bias is not None
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
 class ResidualUnit(nn.Module):
     """1x1 to half the channels, 3x3 back, plus the input; no activation after the sum (spec 5.1)."""
 

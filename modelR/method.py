@@ -54,9 +54,9 @@ class Method:
     What its `histograms()` returns, where it has any, counts by name, is logged after each epoch.
 
     `loss` gets the normaliser of the global batch: the sum of `count` over all micro-batches and processes,
-    at least 1, over the number of processes.  Of a dynamic method the count is known only after the last
-    micro-batch: its loss gets 1, and the step divides the gradients by the normaliser instead, which is the
-    same because all terms share it.
+    at least 1, over the number of processes; of several counts one for each.  Of a dynamic method the count
+    is known only after the last micro-batch: its loss gets 1, and the step divides the gradients by the
+    normaliser instead, which is the same because all terms share it, so it has one.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Method:
     head: Callable[[int, int, int], nn.Module]  # channels, classes, stride -> features to one prediction
     # objects of a batch, its levels, predictions of a dynamic method (else None) -> targets
     targets: Callable[[Objects, Pyramid, Predictions | None], Targets]
-    count: Callable[[Targets], Tensor]  # () what the losses are divided by
+    count: Callable[[Targets], Tensor]  # () what the losses are divided by, (N,) where by several numbers
     loss: Callable[[Predictions, Targets, Tensor], dict[str, Tensor]]  # terms, () each, gains included
     # every candidate: quads (B, K, 4, 2) px of the input, scores (B, K, C)
     candidates: Callable[[Predictions, EvalConfig], tuple[Tensor, Tensor]]

@@ -59,7 +59,9 @@ def test_settings_of_a_command_exist(place: str, command: str) -> None:
     own = ("data.images=", "data.split=")  # of test.py
     words = [word for word in words if not word.startswith(own)]
     assert all(word.partition("=")[0] in kinds() for word in words), place
-    load_config(None, [word for word in words if not word.startswith("model.pretrained=")])
+    yamls = [ROOT / word for word in shlex.split(command) if word.endswith(".yaml")]
+    files = [path for path in yamls if path.is_file()]  # those that are here say what detector it is
+    load_config(files, [word for word in words if not word.startswith("model.pretrained=")])
 
 
 SHIM = """#!/bin/sh

@@ -1,6 +1,6 @@
 """Train detectors one after another in the processes of one launch, whose start takes longer than that.
 
-python tests/train_many.py SUFFIX YAML,YAML ... WORD ...
+python tests/train_many.py SUFFIX YAML,YAML+WORD ... WORD ...
 """
 
 import os
@@ -14,10 +14,11 @@ from utils import distributed
 
 def main(suffix: str, yamls: str, *words: str) -> None:
     """Train each YAML into runs/NAME-SUFFIX."""
-    for number, yaml in enumerate(yamls.split(",")):
+    for number, entry in enumerate(yamls.split(",")):
+        yaml, *own = entry.split("+")
         os.environ["TORCHELASTIC_RESTART_COUNT"] = str(number)  # each group has a store of its own
         try:
-            train_GGHL.train(load_config(yaml, words), f"{Path(yaml).stem}-{suffix}")
+            train_GGHL.train(load_config(yaml, [*words, *own]), f"{Path(yaml).stem}-{suffix}")
         finally:
             distributed.leave()
 

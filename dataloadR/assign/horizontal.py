@@ -18,9 +18,16 @@ from dataloadR.assign.windows import (
     window_places,
     windows,
 )
+from utils.quads.geometry import hboxes_to_quads, quads_to_hboxes
+from utils.records import Objects
 from utils.selection import on_device, rows_where
 
 LEAST_SIDE = 1.0  # px that width and height must exceed
+
+
+def upright_objects(objects: Objects) -> Objects:
+    """Return the objects as the horizontal boxes around them."""
+    return objects._replace(quads=hboxes_to_quads(quads_to_hboxes(objects.quads)))
 
 
 def horizontal_rule(config: AssignConfig) -> Rule:

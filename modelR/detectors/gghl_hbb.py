@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from cfg.schema import AssignConfig, LossConfig
 from dataloadR.assign.engine import build_targets
-from dataloadR.assign.horizontal import horizontal_rule
+from dataloadR.assign.horizontal import horizontal_rule, upright_objects
 from dataloadR.assign.shapes import Pyramid
 from modelR.detectors.gghl.detector import STRIDES, candidates
 from modelR.detectors.gghl.head import OrcHead
 from modelR.detectors.gghl.loss import CLASS_SOFT, JointLoss, at, positive_count
 from modelR.method import Method
-from utils.quads.geometry import hboxes_to_quads, quads_to_hboxes
 from utils.records import LevelPrediction, LevelTargets, Objects
 from utils.selection import rows_where
 
@@ -32,13 +31,12 @@ def gghl_hbb(assign: AssignConfig, loss: LossConfig, strides: tuple[int, ...] | 
     rule, own = horizontal_rule(assign), BoxLoss(loss)
 
     def targets(objects: Objects, pyramid: Pyramid, _: object) -> list[LevelTargets]:
-        upright = hboxes_to_quads(quads_to_hboxes(objects.quads))
-        return build_targets(objects._replace(quads=upright), pyramid, rule)
+        return build_targets(upright_objects(objects), pyramid, rule)
 
     return Method(
         name="gghl_hbb",
         strides=strides or STRIDES,
-        terms=(*(term for term in own.joint.terms if term not in WITHOUT), "classes"),
+        terms=own.terms,
         head=BoxHead,
         targets=targets,
         count=positive_count,
@@ -74,6 +72,7 @@ class BoxLoss(nn.Module):
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
         self.joint = JointLoss(config)
+        self.terms = (*(term for term in self.joint.terms if term not in WITHOUT), "classes")
         self.gain = config.gains.classes
         self.soft = CLASS_SOFT + config.label_smoothing
 

@@ -150,7 +150,7 @@ class Stepper:
         return total / normalizer
 
     def _normalizer(self, counts: Sequence[Tensor]) -> Tensor:
-        return sum_over_ranks(torch.stack(list(counts)).sum()).clamp(min=1) / world_size()
+        return sum_over_ranks(torch.stack(list(counts)).sum(dim=0)).clamp(min=1) / world_size()
 
     def _look(self, images: Tensor) -> Predictions:
         with mixed_precision(self.device, self.config.amp):

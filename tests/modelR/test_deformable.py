@@ -33,6 +33,18 @@ def test_shifts_are_rows_first_and_masks_come_last() -> None:
     )
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_without_masks_it_starts_as_a_plain_convolution(bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = ShiftedConv(3, 4, masked=False, bias=bias)
+    assert layer.shifts.out_channels == 18
+    x = torch.randn(2, 3, 8, 6)
+    torch.testing.assert_close(layer(x), F.conv2d(x, layer.conv.weight, layer.conv.bias, padding=1))
+    layer.shifts.bias.data[0::2] = 10  # type: ignore[index]
+    seen = F.pad(x, (1, 1, 0, 2))  # what lies one cell down, zeros beyond the map
+    torch.testing.assert_close(layer(x), F.conv2d(seen, layer.conv.weight, layer.conv.bias))
+
+
 def test_half_precision_computes_places_in_full() -> None:
     torch.manual_seed(0)
     layer = ShiftedConv(3, 4)

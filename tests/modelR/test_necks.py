@@ -13,11 +13,14 @@ from cfg.load import ConfigError, load_config
 from cfg.schema import AssignConfig, Config, ModelConfig
 from modelR.build import build_model, choose_neck
 from modelR.layers import FastPyramidPooling
+from modelR.necks.center import CenterNeck
 from modelR.necks.fpn import FpnNeck
+from modelR.necks.fusion import FusionNeck
 from modelR.necks.light import GatedDepthwise, LightNeck, Shuffled
 from modelR.necks.msr import FieldsOfView, MsrNeck
 from modelR.necks.pafpn import PafpnNeck
 from modelR.necks.top_down import TopDownNeck
+from modelR.necks.ttf import TtfNeck
 from tests.methods import GGHL
 from tests.modelR.test_network import tensors
 from utils.errors import UserError
@@ -82,6 +85,9 @@ NECKS = (
     (PafpnNeck, (8, 16, 24, 32), 1),
     (LightNeck, (8, 16, 24), 3),
     (MsrNeck, (8, 16, 24), 3),
+    (TtfNeck, (8, 16, 24, 32), 1),
+    (TtfNeck, (8, 16), 1),
+    (FusionNeck, (8, 16, 24, 32), 1),
 )
 
 
@@ -147,9 +153,57 @@ def test_necks_that_are_not_there_are_named() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_neck_of_one_level_is_refused_for_three() -> None:
-    with pytest.raises(UserError, match=r"model\.neck: expected another than center, which has one level"):
-        choose_neck(ModelConfig(neck="center"), GGHL)
+@pytest.mark.parametrize(("neck", "kind"), [("center", CenterNeck), ("ttf", TtfNeck), ("fusion", FusionNeck)])
+def test_the_neck_of_one_level_is_refused_for_three(neck: str, kind: type[nn.Module]) -> None:
+    section = ModelConfig.model_validate({"neck": neck})
+    with pytest.raises(UserError, match=rf"model\.neck: expected another than {neck}, which has one level"):
+        choose_neck(section, GGHL)
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: expected one level, got 3"):
+        kind((8, 16, 24), 3)
+    one = choose_neck(section, replace(GGHL, strides=(4,)))((8, 16, 24, 32), 1, 0.0)
+    assert isinstance(one, kind)
+
+
+def test_lifts_and_shortcuts_as_a_loop_writes_them() -> None:
+    """The deformable convolutions read beside their taps: a whole cell to the right here."""
+    torch.manual_seed(0)
+    neck = TtfNeck((4, 6, 8), 1).eval()
+    (first, _), *_ = lifted = [(layers[0], layers[1]) for layers in neck.lifts]
+    assert [conv.conv.in_channels for conv, _ in lifted] == [8, 6]
+    bias = torch.zeros(18)
+    bias[1::2] = 10  # tenths of a cell
+    first.shifts.bias.data.copy_(bias)
+    inputs = features((4, 6, 8), batch=1)
+    with torch.no_grad():
+        x = inputs[-1]
+        for count, own in ((1, inputs[1]), (2, inputs[0])):
+            conv, norm = lifted[count - 1]
+            moved = F.pad(x, (1, 2, 1, 1))[..., 1:] if count == 1 else F.pad(x, (1, 1, 1, 1))
+            x = F.conv2d(moved, conv.conv.weight) / (1 + norm.eps) ** 0.5
+            x = F.interpolate(x.relu(), scale_factor=2, mode="bilinear", align_corners=True)
+            y = own
+            convolutions = [m for m in neck.shortcuts[count - 1] if isinstance(m, nn.Conv2d)]
+            assert len(convolutions) == count
+            for number, plain in enumerate(convolutions):
+                y = F.conv2d(y.relu() if number else y, plain.weight, plain.bias, padding=1)
+            x = x + y
+        torch.testing.assert_close(neck(inputs)[0], x)
+
+
+def test_fusion_has_the_count_of_the_paper_and_lays_features_over_each_other() -> None:
+    with torch.device("meta"):
+        assert count(FusionNeck((64, 128, 320, 512), 1)) == 1024 * 128 + 4 * 256 + 512 * 128 + 256
+    torch.manual_seed(0)
+    neck = FusionNeck((4, 6, 8), 1, width=5).eval()
+    inputs = features((4, 6, 8), batch=1)
+    scale = (1 + neck.mix.norm.eps) ** -0.5
+    with torch.no_grad():
+        maps = []
+        for k, (own, unit) in enumerate(zip(inputs, neck.reduce, strict=True)):
+            small = (scale * F.conv2d(own, unit.conv.weight)).relu()
+            maps.append(F.interpolate(small, scale_factor=2**k, mode="bilinear") if k else small)
+        expected = (scale * F.conv2d(torch.cat(maps, dim=1), neck.mix.conv.weight)).relu()
+        torch.testing.assert_close(neck(inputs)[0], expected)
 
 
 @pytest.mark.parametrize("neck", ["top_down", "pafpn"])

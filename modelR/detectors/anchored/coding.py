@@ -11,6 +11,7 @@ from torch import Tensor
 from cfg.schema import EvalConfig
 from dataloadR.assign.anchors import AnchorSides, level_anchors
 from dataloadR.assign.shapes import Level
+from modelR.detectors.gghl.decode import at_least_float32
 from modelR.detectors.gghl.detector import of_best_class
 from utils.quads.glides import glides_to_quads, settle_glides
 from utils.selection import on_device
@@ -85,11 +86,6 @@ def split_anchors(shapes: Tensor, anchors: int, stride: int, classes: Tensor) ->
 def anchors_of(level: Level, sides: AnchorSides, like: Tensor) -> Tensor:
     """Return the anchors (H, W, A, 4) px of one image, on the device of a tensor and in its type."""
     return level_anchors(level, on_device(sides, like, like.dtype))
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Return values as float32, doubles as they are."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def anchor_candidates(

@@ -76,7 +76,10 @@ def test_targets_and_loss_on_the_gpu(rule: AssignConfig, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("optimizer", "rounding"), [("sgd", 1e-3), ("adamw", 1e-2)])
-@pytest.mark.parametrize("words", ["", *RULES, "gghl_pro", "fcos_r", "centernet_r", "yolov3_r", "rtmdet_r"])
+@pytest.mark.parametrize(
+    "words",
+    ["", *RULES, "gghl_pro", "fcos_r", "centernet_r", "yolov3_r", "rtmdet_r", "ttfnet_ga", "retinanet_s_ga"],
+)
 def test_a_step_waits_for_the_gpu_a_dozen_times_at_most(optimizer: str, rounding: float, words: str) -> None:
     torch.manual_seed(0)
     yamls = [] if "=" in words or not words else [f"cfg/detectors/{words}.yaml"]
