@@ -9,15 +9,14 @@ from typing import NamedTuple
 from dataloadR.formats.comma_kinds import NUMBER, comma_kind, find_comma_lines
 from dataloadR.formats.image_finder import IMAGE_FOLDERS
 from dataloadR.formats.sniff import (
+    KIND_OF,
     first_lines,
-    json_kind,
     labels_beside_images,
     list_some,
     sample_files,
     text_kind,
     texts_of,
     walk_some,
-    xml_kind,
 )
 from dataloadR.formats.yolo import is_labels, labels_of
 from dataloadR.formats.yolo_folders import SUFFIXES, find_yaml, is_yolo_yaml, listed_image
@@ -45,18 +44,8 @@ FOREIGN_KINDS = {
 NOT_CONVERTED = {
     "dota": "label lines of DOTA in a folder of another name: call it labelTxt",
 }
-# of one file per image
-WHOLE_FOLDER = (
-    "labelme",
-    "xanylabeling",
-    "rolabelimg",
-    "dior-r",
-    "ssdd",
-    "hrsc2016",
-    "fair1m",
-    "icdar",
-    "visdrone",
-)
+# whose one file is a data set, or names it; of all others the folder is, so that no file is left out
+ONE_FILE = ("coco", "sku110k-r", "label-studio", "cvat", "yolo-obb", "ucas-aod")
 UCAS_FOLDERS = ("car", "plane")
 UCAS_FIELDS = 13
 LIST_LINES = 20
@@ -127,10 +116,8 @@ def is_ours(root: Path) -> bool:
 
 def _recognise_file(path: Path) -> Foreign | None:
     match path.suffix.lower():
-        case ".json":
-            kind = json_kind(path)
-        case ".xml":
-            kind = xml_kind(path)
+        case suffix if suffix in KIND_OF:
+            kind = KIND_OF[suffix](path)
         case ".txt":
             kind = "yolo-obb" if _lists_yolo_images(path) else comma_kind(path)
         case ".yaml" | ".yml":
@@ -138,7 +125,7 @@ def _recognise_file(path: Path) -> Foreign | None:
         case _:
             return None
     if kind:
-        return Foreign(path, kind, path, path.parent if kind in WHOLE_FOLDER else path)
+        return Foreign(path, kind, path, path if kind in ONE_FILE else path.parent)
     if path.suffix.lower() == ".txt":
         return None
     known = "COCO, labelme or Label Studio JSON, XML of VOC or CVAT, a data.yaml of YOLO or a list of images"
@@ -172,12 +159,10 @@ def _recognise_yolo(root: Path, files: Sequence[Path]) -> Foreign | None:
 
 
 def _recognise_samples(root: Path) -> Foreign | None:
-    """Return what the JSON and XML files are; of several kinds one that says more than boxes."""
+    """Return what files like JSON and XML are; of several kinds one that says more than boxes."""
     kinds: dict[str, list[Path]] = {}
-    samples = sample_files(root, (".json", ".xml"))
-    for path in samples:
-        kind = json_kind(path) if path.suffix.lower() == ".json" else xml_kind(path)
-        kinds.setdefault(kind, []).append(path)
+    for path in sample_files(root, tuple(KIND_OF)):
+        kinds.setdefault(KIND_OF[path.suffix.lower()](path), []).append(path)
     order = [*(kind for kind in FOREIGN_KINDS if kind != "rolabelimg"), "rolabelimg", *NOT_CONVERTED]
     kind = next((kind for kind in order if kind in kinds), "")
     if not kind:
@@ -187,7 +172,7 @@ def _recognise_samples(root: Path) -> Foreign | None:
     others = [p for k, ps in kinds.items() if k != kind for p in ps if p.suffix.lower() == suffix]
     if kind == "coco" or not [p for p in others if p.name != "sysdata.xml"]:
         return Foreign(root, kind, paths[0], root)
-    source = Path(os.path.commonpath([path.parent for path in paths])) if kind in WHOLE_FOLDER else paths[0]
+    source = paths[0] if kind in ONE_FILE else Path(os.path.commonpath([path.parent for path in paths]))
     beside = any((place / name).is_dir() for place in (source, source.parent) for name in IMAGE_FOLDERS)
     return Foreign(root, kind, paths[0], source, None if beside else root)
 
@@ -207,7 +192,7 @@ def _target(data: Foreign) -> Path:
     """Return a folder beside the data set, or beside a file that says everything alone."""
     root = data.root
     is_part = root.suffix in (*SUFFIXES, ".txt") or root.parent.name == "annotations"
-    if root.is_file() and not is_part and data.kind not in WHOLE_FOLDER:
+    if root.is_file() and not is_part and data.kind in ONE_FILE:
         return root.with_name(f"{root.stem}_dota")
     folder = data.folder if data.folder.name not in ("", "..") else data.folder.resolve()
     return folder.with_name(f"{folder.name}_dota") if folder.name else Path("data_dota")

@@ -37,6 +37,7 @@ from utils.errors import UserError
 logger = logging.getLogger(__name__)
 YAMLS = Path(__file__).parents[1] / "cfg/detectors"
 ONE_LEVEL = ("center", "ttf", "fusion")  # necks
+BACKBONES = ("darknet53", "darknet53_edges", "cspnext", "mobilenet_v2", "mit_b1")  # of `build_backbone`
 TIMM = "timm/"  # before the name of a network of timm
 
 
@@ -239,7 +240,7 @@ def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[
 
             return timm_features(name.removeprefix(TIMM), taps, weights, config.pretrained)
         case name:
-            known = "darknet53, darknet53_edges, cspnext, mobilenet_v2, mit_b1 or timm/NAME"
+            known = f"{', '.join(BACKBONES)} or timm/NAME"
             raise UserError(f"model.backbone: expected {known}, got '{name}'; timm/{name}?")
 
 

@@ -89,6 +89,9 @@ class Backbone(Protocol):
     def early_parameters(self, stages: int) -> list[str]:
         """Return the names of the parameters of all that leads up to stride 2**stages; of none for 0."""
 
+    def __call__(self, images: Tensor) -> Sequence[Tensor]:
+        """Return the features (B, C, H / stride, W / stride), finest first."""
+
 
 class Teacher(Protocol):
     """Whoever adds terms to the loss of a step, such as a larger network that is imitated."""

@@ -158,9 +158,7 @@ def test_the_settings_of_others_are_refused_by_name() -> None:
         ConfigError, match=r"fcos\.min_centerness: read by fcos_r alone, model\.detector is gghl"
     ):
         load_config(None, ["fcos.min_centerness=0.1"])
-    with pytest.raises(
-        ConfigError, match=r"loss\.iou: read by gghl, fcos_r, gghl_hbb, lo_det and npmmr alone"
-    ):
+    with pytest.raises(ConfigError, match=r"loss\.iou: read by gghl, .* alone"):
         load_config(yaml_of("centernet_r"), ["loss.iou=2"])
     load_config(None, ["fcos.min_centerness=0.05"])  # as it is anyway
     text = config_text(load_config(yaml_of("fcos_r")))
@@ -194,7 +192,7 @@ def test_levels_and_bounds_belong_together(words: list[str], message: str) -> No
     [
         (
             ["model.detector=yolo"],
-            r"model\.detector: expected one of .*centernet_r, fcos_r, gghl, .*got 'yolo'",
+            r"model\.detector: expected one of .*\bgghl\b.*got 'yolo'",
         ),
         (["model.detector=centernet_r", "model.strides=8"], r"model\.strides: expected none, centernet_r"),
         (["model.detector=lo_det", "model.strides=4,8,16,32"], r"model\.strides: expected none, lo_det"),

@@ -10,10 +10,12 @@ import pytest
 
 from cfg.schema import Config, DataConfig
 from dataloadR.annotations import read_split
+from datasets_tools.known_formats import READERS, WRITERS
 from evalR.scoring.columns import to_found, to_truth
 from evalR.scoring.metrics import measure
 from evalR.scoring.protocol import named_data, protocol_of
 from evalR.scoring.result_sets import Results
+from modelR.build import BACKBONES
 from utils.images import read_image
 from utils.records import Annotation
 
@@ -55,6 +57,33 @@ def test_every_table_has_a_head(page: Path) -> None:
         assert re.fullmatch(r"\|(?:-+\|)+", line), f"{page_name(page)}: {head}"
         widths = [len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", row))) for row in table.splitlines()]
         assert len(set(widths)) == 1, f"{page_name(page)}: {head}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_names_of_a_file_stand_in_it(page: Path) -> None:
+    """ "`build_method` of `modelR/build.py`": names move, and sentences stay."""
+    for names, path in re.findall(
+        r"((?:`\w+`(?:, | and |, and for [^`]+, )?)+) (?:of|in) `([\w/]+\.py)`", page.read_text()
+    ):
+        files = [file for file in CODE if f"/{file.relative_to(ROOT)}".endswith(f"/{path}")]
+        assert files, f"{page_name(page)}: {path}"
+        text = "".join(file.read_text() for file in files)
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", text), f"{page_name(page)}: {name} of {path}"
+
+
+def first_cells(page: str) -> set[str]:
+    """Return the words in code of the first two cells of all rows of tables."""
+    rows = re.findall(r"^\|([^|]*\|[^|]*)\|", (ROOT / page).read_text(), re.MULTILINE)
+    return set(re.findall(r"`([\w/-]+)`", "\n".join(rows)))
+
+
+def test_detectors_backbones_and_formats_have_a_row_each() -> None:
+    yamls = {path.stem for path in (ROOT / "cfg/detectors").glob("*.yaml")}
+    assert yamls | set(BACKBONES) <= first_cells("docs/detectors.md")
+    assert set(READERS) | set(WRITERS) <= first_cells("docs/formats.md")
+    model = (ROOT / "cfg/model.py").read_text()
+    assert [name for name in BACKBONES if not re.search(rf"\b{name}\b", model)] == []
 
 
 def test_the_index_names_every_page() -> None:

@@ -79,6 +79,9 @@ def xml_kind(path: Path) -> str:
     return "rolabelimg" if b"<annotation" in data and b"<filename" in data else ""
 
 
+KIND_OF = {".json": json_kind, ".xml": xml_kind}  # of files that say themselves what they are, by suffix
+
+
 def text_kind(path: Path) -> str:
     """Return `yolo-obb` or `dota` for a file of such label lines, or an empty text."""
     lines = [line for line in first_lines(path) if not is_header(line)]

@@ -226,3 +226,16 @@ def test_check_reads_both_as_they_are(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "out" / "check.json").read_text())
     assert report["classes"] == ["car", "ship"]
     assert isinstance(recognise(root / "data.yaml"), Foreign)
+
+
+def test_a_format_of_another_suffix_is_recognised_by_one_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files of the folder are read: of those that the marks do not match none is left out."""
+    monkeypatch.setitem(sniff.KIND_OF, ".quads", lambda path: "quads" if path.stat().st_size else "")
+    monkeypatch.setitem(FOREIGN_KINDS, "quads", "quads by line")
+    root = write_files(tmp_path / "data", {"train.quads": "a.png ship", "val.quads": "", "a.png": None})
+    assert recognise(root) == Foreign(root, "quads", root / "train.quads", root, root)
+    assert recognise(root / "train.quads") == Foreign(
+        root / "train.quads", "quads", root / "train.quads", root
+    )
