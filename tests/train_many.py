@@ -3,6 +3,7 @@
 python tests/train_many.py SUFFIX YAML,YAML+WORD ... WORD ...
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def main(suffix: str, yamls: str, *words: str) -> None:
             train_GGHL.train(load_config(yaml, [*words, *own]), f"{Path(yaml).stem}-{suffix}")
         finally:
             distributed.leave()
+        gc.collect()  # ends the workers of its data loader
 
 
 if __name__ == "__main__":
