@@ -275,7 +275,8 @@ def test_all_settings_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch:
     shown = capsys.readouterr().out
     assert "  train.epochs=100  (whole number from 1)\n      Passes over" in shown
     assert "  data.classes=none  (list of: text)" in shown
-    assert max(map(len, shown.splitlines())) <= 60 + len("geopackage,")
+    lines = [line for line in shown.splitlines() if " " in line.strip()]  # a value is not torn, to be copied
+    assert max(map(len, lines)) <= 60 + len("geopackage,")
     spellings = [
         ["--settings", "EPOCHS"],
         ["--settings=epochs"],
@@ -285,8 +286,9 @@ def test_all_settings_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch:
     for words in (["mine.yaml", "--settings", "epochs"], *spellings):
         with pytest.raises(SystemExit):
             parse_words(parser(), words)
-        assert "train.epochs=100" in (shown := capsys.readouterr().out)
-        assert "data.root=" not in shown
+        found = capsys.readouterr().out
+        assert "train.epochs=100" in found
+        assert "data.root=" not in found
 
 
 def test_generators_that_an_error_leaves_are_closed_before_the_script_ends(
