@@ -44,8 +44,6 @@ def largest_objects(folder: Path, scene_size: int | None) -> tuple[Path, list[st
     root = DATA / "dior-r-mini"
     if scene_size:
         root = write_demo_scenes(folder / "scenes", train=8, val=1, size=(scene_size, scene_size))
-    elif not root.is_dir():
-        root = write_demo_scenes(folder / "scenes", train=24, val=1, size=(512, 512))
     annotations, _ = read_split(str(root), "train")
     annotations.sort(key=median_short_side, reverse=True)
     return root if (root / "images").is_dir() else root / "train", [
@@ -70,7 +68,9 @@ def eight_images(folder: Path, scene_size: int | None = None) -> Path:
 
 @pytest.mark.slow
 def test_overfits_eight_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = eight_images(tmp_path)
+    side = None if (DATA / "dior-r-mini").is_dir() else 160  # real images where they are
+    root = eight_images(tmp_path, side)
     monkeypatch.chdir(tmp_path)
-    result = train_GGHL.train(load_config(None, [f"data.root={root}", *WORDS]), "eight")
+    words = [f"data.root={root}", *WORDS, f"data.image_size={side or 512}"]
+    result = train_GGHL.train(load_config(None, words), "eight")
     assert mean_ap(result, "voc12", 0.5) >= 0.90
