@@ -18,12 +18,11 @@ from modelR.detectors.gghl import detector as gghl
 from modelR.detectors.gghl.assigning import guesses_of
 from modelR.detectors.gghl.decode import decode_level
 from modelR.detectors.gghl.head import last_of, start_evenly
-from modelR.detectors.gghl.loss import at, positive_count, quad_pairs
+from modelR.detectors.gghl.loss import at, positive_count, quad_pairs, sum_of_levels
 from modelR.losses.quad_iou import differentiable_iou
 from modelR.losses.quality import quality_focal_error
 from modelR.method import Method, Predictions
 from utils.records import LevelPrediction, LevelTargets, Objects
-from utils.selection import rows_where
 
 TERMS = ("classes", "quad_iou", "ratio")
 LOCATION_CHANNELS = (4, 4, 1)  # edges, glides, area ratio
@@ -114,10 +113,7 @@ class SoftLabelLoss:
         self, predictions: Sequence[LevelPrediction], targets: Sequence[LevelTargets], normalizer: Tensor
     ) -> dict[str, Tensor]:
         """Return the terms by name, gains and normaliser included, in float32 or better."""
-        with torch.autocast(targets[0].heat.device.type, enabled=False):
-            rows = rows_where([target.owner.flatten() >= 0 for target in targets])
-            levels = [self._level(*level) for level in zip(predictions, targets, rows, strict=True)]
-        terms = torch.stack(levels).sum(dim=0) / normalizer
+        terms = sum_of_levels(self._level, predictions, targets) / normalizer
         return dict(zip(TERMS, terms.unbind(), strict=True))
 
     def _level(self, prediction: LevelPrediction, target: LevelTargets, rows: Tensor) -> Tensor:

@@ -9,9 +9,8 @@ from torch import Tensor
 from cfg.schema import CenternetConfig
 from dataloadR.assign.center import CenterTargets
 from modelR.detectors.centernet_r.head import CenterPrediction, decode_centers, log_sizes, smooth_l1
-from modelR.detectors.gghl.loss import at
+from modelR.detectors.gghl.loss import at, sum_of_levels
 from utils.hboxes import aligned_giou
-from utils.selection import rows_where
 
 TERMS = ("classes", "iou", "offset", "size", "glide", "ratio")
 CLASS_SOFT = 0.01  # targets are 0.99 y + 0.01 / C
@@ -34,10 +33,7 @@ class CenterLoss:
         self, predictions: Sequence[CenterPrediction], targets: Sequence[CenterTargets], normalizer: Tensor
     ) -> dict[str, Tensor]:
         """Return the terms by name, gains and normaliser included, in float32 or better."""
-        with torch.autocast(targets[0].heat.device.type, enabled=False):
-            rows = rows_where([target.owner.flatten() >= 0 for target in targets])
-            levels = [self._level(*level) for level in zip(predictions, targets, rows, strict=True)]
-        terms = torch.stack(levels).sum(dim=0) / normalizer
+        terms = sum_of_levels(self._level, predictions, targets) / normalizer
         return dict(zip(TERMS, terms.unbind(), strict=True))
 
     def _level(self, prediction: CenterPrediction, target: CenterTargets, rows: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ Regression and class terms live on positive cells only; objectness lives on ever
 One normaliser serves all levels: the sum of the objectness targets of the global batch.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -256,3 +256,14 @@ def _class_terms(
     every = F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, low), reduction="none")
     negative = every.sum(dim=-1) - every.gather(-1, labels).squeeze(-1)
     return positive, negative, score
+
+
+def sum_of_levels(level: Callable[..., Tensor], predictions: Sequence[Any], targets: Sequence[Any]) -> Tensor:
+    """Return the sum over all levels of what `level` returns (T,), computed without autocast.
+
+    `level` gets a prediction, its target and the flat indices (P,) of the cells with an owner.
+    """
+    with torch.autocast(targets[0].heat.device.type, enabled=False):
+        rows = rows_where([target.owner.flatten() >= 0 for target in targets])
+        levels = [level(*one) for one in zip(predictions, targets, rows, strict=True)]
+    return torch.stack(levels).sum(dim=0)

@@ -15,13 +15,12 @@ from cfg.schema import TinyConfig
 from dataloadR.assign.ga import HeatTargets
 from modelR.detectors.centernet_r.head import smooth_l1
 from modelR.detectors.centernet_r.loss import BETA
-from modelR.detectors.gghl.loss import at, quad_pairs
+from modelR.detectors.gghl.loss import at, quad_pairs, sum_of_levels
 from modelR.detectors.tiny.head import BoxCoding, TinyPrediction, decode_tiny
 from modelR.losses.quad_iou import differentiable_giou, differentiable_iou
 from modelR.losses.quality import focal_error
 from utils.hboxes import aligned_giou, aligned_iou
 from utils.records import DecodedLevel, LevelTargets
-from utils.selection import rows_where
 
 Error = Callable[[Tensor, Tensor], Tensor]  # logits, targets -> errors
 
@@ -63,12 +62,9 @@ class TinyLoss:
         `normalizer`: (2,) of positive cells and of weights, as `count` has them.
         """
         terms = self.form.terms
-        with torch.autocast(targets[0].heat.device.type, enabled=False):
-            rows = rows_where([target.owner.flatten() >= 0 for target in targets])
-            levels = [self._level(*level) for level in zip(predictions, targets, rows, strict=True)]
-            cells, weights = normalizer.unbind()
-            divisor = torch.stack([cells, *[weights] * (len(terms) - 1)])
-            sums = torch.stack(levels).sum(dim=0) / divisor
+        cells, weights = normalizer.unbind()
+        divisor = torch.stack([cells, *[weights] * (len(terms) - 1)])
+        sums = sum_of_levels(self._level, predictions, targets) / divisor
         return dict(zip(terms, sums.unbind(), strict=True))
 
     def _level(self, prediction: TinyPrediction, target: HeatTargets, rows: Tensor) -> Tensor:
