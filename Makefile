@@ -1,6 +1,7 @@
 # Each target sets up .venv by itself when it is missing or older than the requirements.
 PYTHON ?= python3
 VENV := .venv
+PYTEST = $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadgroup
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -15,10 +16,10 @@ shell: $(STAMP)  ## a shell in which `python` is that of .venv
 	@. $(BIN)/activate && exec "$${SHELL:-/bin/sh}"
 
 test: $(STAMP)  ## every test, the slow ones too
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-fast: $(STAMP)  ## the tests without those marked slow
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

@@ -8,7 +8,10 @@ import pytest
 from benchmarks import hostile
 from benchmarks.hostile_cases import Case, make_cases
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are set by a shell of Linux")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="limits are set by a shell of Linux"),
+    pytest.mark.xdist_group("hostile"),
+]
 URL, ASKED = hostile.serve()
 SAMPLE = (  # script, kind, beginning of the name
     ("check", "missing shm", ""),

@@ -19,6 +19,7 @@ from tests.training_runs import ROOT
 setuptools = pytest.importorskip("setuptools", minversion="77", reason="setuptools >= 77 builds the wheel")
 import setup as build  # noqa: E402 - needs setuptools
 
+pytestmark = pytest.mark.xdist_group("package")  # one wheel
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{}(sys.argv[1]))"
 HOST = """
 import sys

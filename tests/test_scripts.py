@@ -19,6 +19,7 @@ from dataloadR.demo.scenes import write_demo_scenes
 from datasets_tools import convert, show
 from utils.cli import run_script
 
+pytestmark = pytest.mark.xdist_group("scripts")
 ROOT = Path(__file__).parents[1]
 CLASSES = "data.classes=[court,plane,ship,vehicle]"
 QUICK = [
