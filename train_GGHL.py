@@ -43,7 +43,7 @@ from evalR.pictures.cells import assigned_cells, targets_of
 from evalR.pictures.grid import prediction_grid
 from evalR.scoring.best_f1 import best_thresholds
 from evalR.scoring.evaluate import EvalResult, ap_table, class_summary, mean_aps, score_all
-from modelR.build import build_method, choose_neck
+from modelR.build import check_buildable
 from modelR.training import run as runs
 from modelR.training.last_epochs import keep_epoch, write_mean
 from utils import distributed
@@ -118,7 +118,7 @@ def train(
         logging.getLogger().setLevel(logging.ERROR)  # one process speaks for all
     earlier = runs.find_earlier(config.train.resume, name)
     config = continued(earlier, config) if earlier else config
-    choose_neck(config.model, build_method(config, 1))  # what they cannot be is said before data are read
+    check_buildable(config)  # said before data are read
     seed_everything(config.train.seed)
     data = load_data(config, free, device)
     config, origin = data.config, runs.Origin(data_hash([*data.train, *data.val]), tuple(said))

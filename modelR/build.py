@@ -1,19 +1,15 @@
-"""Model building: the one place where settings become a network, and where all methods are known."""
+"""Model building: where settings become a network, and where all methods are known."""
 
 import logging
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from cfg.schema import Config, ModelConfig
-from modelR.backbones.darknet import Darknet
-from modelR.backbones.darknet_weights import load_darknet_weights
-from modelR.backbones.edge_darknet import EdgeDarknet
+from cfg.schema import Config
 from modelR.detectors.centernet_r.detector import centernet_r
 from modelR.detectors.fcos_r import fcos_r
 from modelR.detectors.gghl.detector import gghl
@@ -21,14 +17,9 @@ from modelR.detectors.gghl_hbb import gghl_hbb
 from modelR.detectors.retinanet import retinanet
 from modelR.detectors.rtmdet_r import rtmdet_r
 from modelR.detectors.yolov3_r import yolov3_r
-from modelR.layers import scaled_channels, scaled_repeats
 from modelR.method import Method
-from modelR.necks.center import CenterNeck
-from modelR.necks.fpn import WIDTH, FpnNeck
-from modelR.necks.fusion import FUSED, FusionNeck
-from modelR.necks.pafpn import BLOCK_REPEATS, PafpnNeck
-from modelR.necks.top_down import TopDownNeck
 from modelR.network import Network
+from modelR.parts import build_backbone, choose_neck, size_factors, sized_pafpn
 from utils.checkpoint import Fit, averaged_weights, find_weights, load_checkpoint, load_fitting
 from utils.checkpoint_values import check_usable
 from utils.distributed import world_size
@@ -36,9 +27,6 @@ from utils.errors import UserError
 
 logger = logging.getLogger(__name__)
 YAMLS = Path(__file__).parents[1] / "cfg/detectors"
-ONE_LEVEL = ("center", "ttf", "fusion")  # necks
-BACKBONES = ("darknet53", "darknet53_edges", "cspnext", "mobilenet_v2", "mit_b1")  # of `build_backbone`
-TIMM = "timm/"  # before the name of a network of timm
 
 
 def build_method(config: Config, num_classes: int) -> Method:
@@ -108,20 +96,9 @@ def detector_names() -> list[str]:
     )
 
 
-def size_factors(config: ModelConfig) -> tuple[float, float]:
-    """Return by what `model.size` multiplies channels, and by what the repeats of blocks.
-
-    With `cspnext` the four sizes are those of RTMDet: tiny, s, m and l.
-    """
-    match config.size:
-        case "nano":
-            return (0.375, 0.167) if config.backbone == "cspnext" else (0.25, 0.33)
-        case "small":
-            return 0.5, 0.33
-        case "medium":
-            return 0.75, 0.67
-        case "large":
-            return 1.0, 1.0
+def check_buildable(config: Config) -> None:
+    """Raise the UserError of `build_model` about detector, strides and neck; nothing is built."""
+    choose_neck(config.model, build_method(config, 1))
 
 
 def build_model(config: Config, num_classes: int) -> Network:
@@ -162,93 +139,6 @@ def share_parts(heads: Sequence[nn.Module], channels: Sequence[int], method: Met
     for head in heads[1:]:
         for name in method.shared:
             setattr(head, name, getattr(heads[0], name))
-
-
-def choose_neck(config: ModelConfig, method: Method) -> Callable[[Sequence[int], int, float], nn.Module]:
-    """Return the constructor of the neck that `model.neck` names; without a name, the method's own.
-
-    Raises:
-        UserError: the method has levels that this neck cannot make.
-    """
-    check_neck(config, method)
-    match config.neck:
-        case None:
-            return method.neck
-        case "top_down":
-            return TopDownNeck
-        case "fpn":
-            width, _ = size_factors(config)
-            return partial(FpnNeck, width=scaled_channels(WIDTH, width))
-        case "pafpn":
-            return sized_pafpn(config)
-        case "center":
-            return CenterNeck
-        case "ttf":
-            from modelR.necks.ttf import TtfNeck  # deformable convolutions: others need not wait
-
-            return TtfNeck
-        case "fusion":
-            width, _ = size_factors(config)
-            return partial(FusionNeck, width=scaled_channels(FUSED, width))
-
-
-def sized_pafpn(config: ModelConfig) -> partial[PafpnNeck]:
-    """Return the constructor of PAFPN for `model.size`."""
-    width, depth = size_factors(config)
-    repeats = scaled_repeats(BLOCK_REPEATS, depth)
-    return partial(PafpnNeck, width=scaled_channels(WIDTH, width), repeats=repeats)
-
-
-def check_neck(config: ModelConfig, method: Method) -> None:
-    """Raise a UserError where `model.neck` cannot make the levels of the method."""
-    if config.neck in ("top_down", "pafpn") and len(method.strides) > len(method.taps):
-        raise UserError(
-            f"model.neck: expected none or fpn, {method.name} has levels at strides "
-            f"{', '.join(map(str, method.strides))} and {config.neck} none beyond {method.taps[-1]}"
-        )
-    if config.neck in ONE_LEVEL and len(method.strides) > 1:
-        raise UserError(
-            f"model.neck: expected another than {config.neck}, which has one level, for {method.name}"
-        )
-
-
-def build_backbone(config: ModelConfig, width: float, depth: float, taps: tuple[int, ...]) -> Any:
-    """Return the `Backbone` with features at strides `taps`; its errors are those of `build_model`."""
-    weights = None if config.weights is None else find_weights(config.weights)
-    match config.backbone:
-        case "darknet53":
-            return fill_darknet(Darknet(width, depth, taps), weights)
-        case "darknet53_edges":
-            attentive = EdgeDarknet(width, depth, taps)
-            fill_darknet(attentive.darknet, weights)
-            return attentive
-        case "cspnext":
-            from modelR.backbones.cspnext import build_cspnext  # reads files by timm: others need not wait
-
-            return build_cspnext(width, depth, taps, weights)
-        case "mobilenet_v2":
-            from modelR.backbones.mobilenet import build_mobilenet  # torchvision: others need not wait
-
-            return build_mobilenet(width, taps, weights)
-        case "mit_b1":
-            from modelR.backbones.mit import mit_b1
-            from modelR.backbones.timm_features import timm_features
-
-            return timm_features(mit_b1.__name__, taps, weights)
-        case name if name.startswith(TIMM):
-            from modelR.backbones.timm_features import timm_features  # two seconds that others need not wait
-
-            return timm_features(name.removeprefix(TIMM), taps, weights, config.pretrained)
-        case name:
-            known = f"{', '.join(BACKBONES)} or timm/NAME"
-            raise UserError(f"model.backbone: expected {known}, got '{name}'; timm/{name}?")
-
-
-def fill_darknet(darknet: Darknet, weights: Path | None) -> Darknet:
-    """Return the network with the weights of a file, where there is one."""
-    if weights is not None:
-        load_darknet_weights(darknet, weights)
-    return darknet
 
 
 def sync_batch_norms(model: Network) -> Network:

@@ -15,7 +15,7 @@ from evalR.scoring.columns import to_found, to_truth
 from evalR.scoring.metrics import measure
 from evalR.scoring.protocol import named_data, protocol_of
 from evalR.scoring.result_sets import Results
-from modelR.build import BACKBONES
+from modelR.parts import BACKBONES
 from utils.images import read_image
 from utils.records import Annotation
 

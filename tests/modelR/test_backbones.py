@@ -16,9 +16,10 @@ from modelR.backbones.cspnext import CspNext
 from modelR.backbones.edge_darknet import SOBEL, EdgeAttention, EdgeDarknet, EdgeMap
 from modelR.backbones.mobilenet import MobileNet
 from modelR.backbones.timm_features import BackboneError, TimmFeatures
-from modelR.build import build_backbone, build_model
+from modelR.build import build_model
 from modelR.csp import SplitBlock, WidePairSum
 from modelR.layers import FastPyramidPooling
+from modelR.parts import build_backbone
 from tests.modelR.test_network import file_of_halves
 from utils.errors import UserError
 

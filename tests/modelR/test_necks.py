@@ -11,7 +11,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from cfg.load import ConfigError, load_config
 from cfg.schema import AssignConfig, Config, ModelConfig
-from modelR.build import build_model, choose_neck
+from modelR.build import build_model
 from modelR.layers import FastPyramidPooling
 from modelR.necks.center import CenterNeck
 from modelR.necks.fpn import FpnNeck
@@ -21,6 +21,7 @@ from modelR.necks.msr import FieldsOfView, MsrNeck
 from modelR.necks.pafpn import PafpnNeck
 from modelR.necks.top_down import TopDownNeck
 from modelR.necks.ttf import TtfNeck
+from modelR.parts import choose_neck
 from tests.methods import GGHL
 from tests.modelR.test_network import tensors
 from utils.errors import UserError
