@@ -21,6 +21,7 @@ NEWTON_SCHULZ = (
     2.0315,
 )  # the quintic of Jordan et al.: fast, to singular values of 0.7 to 1.2
 ITERATIONS = 5
+LONG = 3  # times as long as high: from there the Gram matrix is faster
 RMS_OF_ADAMW = 0.2
 MOMENTUM = 0.95
 KERNELS = "kernels"  # marks the group that Muon moves
@@ -72,14 +73,43 @@ class Muon(Optimizer):
 def orthogonalized(matrix: Tensor) -> Tensor:
     """Return U V' of a matrix U S V', nearly: singular values between 0.7 and 1.2 (zeros stay zero).
 
-    Five steps of a Newton-Schulz iteration in half precision, which it bears well.
+    Five steps of a Newton-Schulz iteration: in half precision, which it bears well, where that is fast; else
+    for long matrices on their Gram matrix, which takes a third of the time but all digits of float32.
     """
-    a, b, c = NEWTON_SCHULZ
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + torch.finfo(x.dtype).tiny)  # before the cast: float16 loses small gradients
-    x = x.to(half_type(matrix.device) or matrix.dtype)
+    half = half_type(matrix.device)
+    is_long = x.shape[1] >= LONG * x.shape[0]
+    x = gram_factor(x @ x.T) @ x if half is None and is_long else newton_schulz(x.to(half or x.dtype))
+    return x.T if tall else x
+
+
+def newton_schulz(x: Tensor) -> Tensor:
+    """Return the matrix (n, m) after all steps; each multiplies it by a polynomial of its Gram matrix."""
+    a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
+    return x
+
+
+def gram_factor(gram: Tensor) -> Tensor:
+    """Return by what all steps of `newton_schulz` together multiply a matrix of this Gram matrix (n, n).
+
+    The polynomials commute with the Gram matrix, so that can be followed without the matrix.
+    """
+    total = factor = _step_factor(gram)
+    for _ in range(ITERATIONS - 1):
+        gram = factor @ gram @ factor
+        factor = _step_factor(gram)
+        total = factor @ total
+    return total
+
+
+def _step_factor(gram: Tensor) -> Tensor:
+    """Return by what one step multiplies, (n, n)."""
+    a, b, c = NEWTON_SCHULZ
+    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal().add_(a)
+    return factor

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cfg.schema import TrainConfig
-from modelR.training.muon import Muon, orthogonalized
+from modelR.training.muon import ITERATIONS, NEWTON_SCHULZ, Muon, gram_factor, newton_schulz, orthogonalized
 from modelR.training.optim import build_optimizer, build_scheduler
 
 
@@ -33,6 +33,24 @@ def test_singular_values_become_alike(shape: tuple[int, int]) -> None:
     assert values.max() < 1.3
     cosine = (found * (u @ v)).sum() / (found.norm() * (u @ v).norm())
     assert cosine > 0.97
+
+
+@pytest.mark.parametrize("shape", [(8, 27), (24, 72), (1, 5), (3, 4000)])
+@pytest.mark.parametrize("smallest", [0, -4, -9])
+def test_steps_act_on_each_singular_value(shape: tuple[int, int], smallest: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    u, _, v = torch.linalg.svd(
+        torch.randn(shape, generator=generator, dtype=torch.float64), full_matrices=False
+    )
+    values = torch.logspace(0, smallest, len(v), dtype=torch.float64)
+    values = values / values.norm()
+    matrix = ((u * values) @ v).float()
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(ITERATIONS):
+        values = a * values + b * values**3 + c * values**5
+    expected = ((u * values) @ v).float()
+    torch.testing.assert_close(newton_schulz(matrix), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(gram_factor(matrix @ matrix.T) @ matrix, expected, atol=1e-3, rtol=0)
 
 
 def test_tiny_gradients_count_as_large_ones() -> None:
