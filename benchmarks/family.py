@@ -59,14 +59,17 @@ def command(script: str, *words: str) -> None:
 
 
 def train_and_score(member: Member, words: list[str]) -> None:
-    """Train and evaluate, unless that is done; the minutes of training are kept beside the run."""
+    """Train and evaluate, unless that is done; the minutes of training are kept beside the run.
+
+    A training that was interrupted goes on, with the minutes of its last part.
+    """
     yamls = [word for word in words if word.endswith((".yaml", ".yml"))]
     settings = [word for word in words if word not in yamls]
     watch = member.run / "minutes.json"
     if not watch.exists():
         began = time.perf_counter()
         own = str(ROOT / f"cfg/detectors/{member.name}.yaml")
-        name = [f"train.name={member.run.name}", f"train.seed={member.seed}"]
+        name = [f"train.name={member.run.name}", f"train.seed={member.seed}", "train.resume=auto"]
         command("train_GGHL.py", *yamls, own, "model.size=nano", *settings, *name)
         watch.write_text(json.dumps((time.perf_counter() - began) / 60))
     if not (member.scores / "metrics.json").exists():
