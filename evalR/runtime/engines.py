@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from utils.errors import UserError, first_line
 from utils.extras import find_extra
+from utils.files import EXPORTED_SUFFIXES
 
 INPUT = "images"
 OUTPUTS = ("quads", "scores", "labels", "count")  # those that a file has, in this order
-SUFFIXES = (".onnx", ".xml")  # of files that an engine here can read
-FAULTY_SIZES = "in the metadata and in the graph"
 PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}  # engine: what pip installs
 Outputs = dict[str, NDArray[Any]]
 Shape = tuple[int | None, int | None, int | None, int | None]  # of the input, None where it is free
@@ -25,6 +24,7 @@ class Engine(Protocol):
 
     name: str
     texts: Mapping[str, str]  # of its metadata
+    outputs: tuple[str, ...]  # that it has of OUTPUTS
     shape: Shape
     dtype: type[np.generic]  # of the input
 
@@ -34,7 +34,7 @@ class Engine(Protocol):
 
 def is_exported(path: str | Path) -> bool:
     """Say whether a name is that of a file for an engine, not of a checkpoint."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return Path(path).suffix.lower() in EXPORTED_SUFFIXES
 
 
 def open_engine(path: Path, name: str | None = None, threads: int | None = None) -> Engine:
@@ -50,7 +50,7 @@ def open_engine(path: Path, name: str | None = None, threads: int | None = None)
         UserError: no such file, no model, or the engine is not installed.
     """
     if not is_exported(path):
-        raise UserError(f"{path}: expected an exported file, {' or '.join(SUFFIXES)}")
+        raise UserError(f"{path}: expected an exported file, {' or '.join(EXPORTED_SUFFIXES)}")
     if not path.is_file():
         raise UserError(
             f"{path}: expected an exported file, found {'a folder' if path.is_dir() else 'nothing'}"

@@ -51,8 +51,8 @@ def test_iou_is_that_of_shapely() -> None:
     [
         (SQUARE, 1.0),
         (np.roll(SQUARE, 1, axis=0), 1.0),
-        (SQUARE + [5.0, 0.0], 1 / 3),
-        (SQUARE + [10.0, 0.0], 0.0),  # they share a side
+        (SQUARE + np.array([5.0, 0.0]), 1 / 3),
+        (SQUARE + np.array([10.0, 0.0]), 0.0),  # they share a side
         (SQUARE * 0.5, 0.25),  # two sides lie on those of the larger one
         (np.array([[5.0, -5.0], [15.0, 5.0], [5.0, 15.0], [-5.0, 5.0]]), 0.5),
         (np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [10.0, 10.0]]), 0.5),  # a triangle
