@@ -16,7 +16,7 @@ INPUT = "images"
 OUTPUTS = ("quads", "scores", "labels", "count")  # those that a file has, in this order
 PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}  # engine: what pip installs
 Outputs = dict[str, NDArray[Any]]
-Shape = tuple[int | None, int | None, int | None, int | None]  # of the input, None where it is free
+InputShape = tuple[int | None, int | None, int | None, int | None]  # of the input, None where it is free
 
 
 class Engine(Protocol):
@@ -25,7 +25,7 @@ class Engine(Protocol):
     name: str
     texts: Mapping[str, str]  # of its metadata
     outputs: tuple[str, ...]  # that it has of OUTPUTS
-    shape: Shape
+    shape: InputShape
     dtype: type[np.generic]  # of the input
 
     def run(self, images: NDArray[Any]) -> Outputs:
@@ -100,7 +100,7 @@ class _OnnxRuntime:
         inputs = {value.name: value for value in self._session.get_inputs()}
         found = [value.name for value in self._session.get_outputs()]
         self.outputs = _checked_names(path, [*inputs], found)
-        self.shape: Shape = _to_shape(inputs[INPUT].shape)
+        self.shape: InputShape = _to_shape(inputs[INPUT].shape)
         self.dtype: type[np.generic] = np.uint8 if inputs[INPUT].type == "tensor(uint8)" else np.float32
 
     def run(self, images: NDArray[Any]) -> Outputs:
@@ -121,7 +121,7 @@ class _OpenVino:
         names = [value.get_any_name() for value in model.outputs]
         self.outputs = _checked_names(path, [*inputs], names)
         dimensions = inputs[INPUT].partial_shape
-        self.shape: Shape = _to_shape([None if d.is_dynamic else d.get_length() for d in dimensions])
+        self.shape: InputShape = _to_shape([None if d.is_dynamic else d.get_length() for d in dimensions])
         self.dtype: type[np.generic] = (
             np.uint8 if inputs[INPUT].element_type == module.Type.u8 else np.float32
         )
@@ -149,7 +149,7 @@ def _texts_of(model: Any) -> dict[str, str]:
     return {}
 
 
-def _to_shape(found: Any) -> Shape:
+def _to_shape(found: Any) -> InputShape:
     """Return a shape in which names of free dimensions are None."""
     sizes = [size if isinstance(size, int) and size > 0 else None for size in found]
     batch, channels, height, width = sizes if len(sizes) == 4 else (None, 0, None, None)

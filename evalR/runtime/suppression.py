@@ -75,7 +75,7 @@ def _inner_area(points: F64, sides: F64, owns_shared: bool) -> F64:
     return np.asarray(0.5 * (inside * (x * along_y - y * along_x)[:, 0]).sum(axis=0), np.float64)
 
 
-def near_pairs(quads: F64, labels: I64, least_iou: float) -> tuple[I64, I64]:
+def possible_pairs(quads: F64, labels: I64, least_iou: float) -> tuple[I64, I64]:
     """Return the pairs of rows (P,), (P,) of one class whose boxes leave an IoU above `least_iou` possible.
 
     A sweep along x through strips of the image, all strips and classes side by side.
@@ -119,7 +119,7 @@ def suppress_quads(
     order = np.argsort(-scores.astype(np.float64), kind="stable")
     ranks = np.empty_like(order)
     ranks[order] = np.arange(len(order))
-    pairs = np.sort(ranks[np.stack(near_pairs(quads, labels, iou_threshold))], axis=0)
+    pairs = np.sort(ranks[np.stack(possible_pairs(quads, labels, iou_threshold))], axis=0)
     owners = _settle(quads[order], pairs, iou_threshold)
     stays = owners == np.arange(len(order))
     by_row = np.empty_like(order)

@@ -6,7 +6,7 @@ import shapely
 import torch
 from numpy.typing import NDArray
 
-from evalR.runtime.suppression import near_pairs, paired_ious, suppress_quads
+from evalR.runtime.suppression import paired_ious, possible_pairs, suppress_quads
 from evalR.runtime.voting import vote
 from utils.arrays import F64, I64
 from utils.quads.fusion import vote_quads
@@ -69,14 +69,14 @@ def test_pairs_are_all_that_overlap_enough() -> None:
     for _ in range(5):
         quads, _, labels = random_scene(rng, int(rng.integers(1, 20)), 3)
         quads[0] = SQUARE * 200 - 500  # larger than all strips
-        found = {frozenset(pair) for pair in np.stack(near_pairs(quads, labels, 0.3), 1).tolist()}
+        found = {frozenset(pair) for pair in np.stack(possible_pairs(quads, labels, 0.3), 1).tolist()}
         polygons = shapely.polygons(quads)
         for i in range(len(quads)):
             for j in range(i):
                 shared = polygons[i].intersection(polygons[j]).area
                 overlap = shared / (polygons[i].area + polygons[j].area - shared)
                 assert frozenset((i, j)) in found or overlap <= 0.3 or labels[i] != labels[j]
-        assert len(found) == len(near_pairs(quads, labels, 0.3)[0])  # each once
+        assert len(found) == len(possible_pairs(quads, labels, 0.3)[0])  # each once
 
 
 def test_nms_keeps_what_torch_keeps() -> None:
