@@ -44,6 +44,7 @@ from cfg.load import file_words, load_config
 from cfg.schema import Config
 from dataloadR.annotations import split_is_labelled
 from dataloadR.splits import load_split
+from evalR.inference.exported import check_sweep
 from evalR.inference.load import DETECTOR, Trained, join_device, load_detector, newest_weights
 from evalR.inference.predictor import Predictor
 from evalR.inference.slicing import log_slicing
@@ -221,6 +222,7 @@ def score_model(options: dict[str, str], overrides: Sequence[str]) -> None:
     if "sweep" in options and not labelled:
         raise UserError(f"sweep: expected a split with labels, {config.eval.split} has none")
     ious = tuple(x for x in parse_sweep(options.get("sweep", SCORE_ALONE)) if x != config.eval.nms_iou)
+    check_sweep(detector.model, ious)
     protocol = recorded(detector, annotations, names)
     with evaluation_folder(wanted, protocol, "out" in options) as (folder, draft):
         watch, began = Stopwatch(detector.device), time.perf_counter()

@@ -16,6 +16,7 @@ from utils.errors import Faults
 from utils.files import data_folder
 from utils.images import Size, check_image, image_size, read_image
 from utils.records import Annotation
+from utils.scales import filling_scale
 
 DEMO_ROOT = "dataR/demo"
 SIZE_SAMPLE = 512  # images whose headers are read to learn how large a data set's images are
@@ -110,7 +111,7 @@ def max_downscale(data: DataConfig) -> float:
 
 def fitting_scale(size: Size, data: DataConfig) -> float:
     """Return the scale at which an image of this height and width fills the network input."""
-    return min(limit / max(side, 1) for side, limit in zip(size, data.input_size, strict=True))
+    return filling_scale(size, data.input_size)
 
 
 def with_training_scale(data: DataConfig, annotations: Sequence[Annotation]) -> DataConfig:

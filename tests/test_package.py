@@ -161,6 +161,22 @@ def test_a_host_with_modules_of_the_same_names(wheel: Path, tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.slow
+def test_the_runtime_of_an_installation_needs_no_torch(wheel: Path, tmp_path: Path) -> None:
+    for engine in ("onnx", "onnxruntime"):
+        pytest.importorskip(engine, reason="writes and runs an exported file")
+    from tests.evalR.runtime.small_files import write_file
+    from tests.evalR.runtime.test_runtime import run_alone
+
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((60, 80, 3), 200, np.uint8))
+    words = [str(write_file(tmp_path / "a.onnx")), str(tmp_path / "a.png")]
+    done = run_alone(words, "gghl.", tmp_path / "site")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 0
+
+
 @pytest.mark.parametrize("package", build.MOVED)
 def test_every_module_can_be_moved_below_one_name(package: str) -> None:
     """What the build refuses, without a build: `import utils.x` without `as`, names put together."""

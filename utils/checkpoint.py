@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from utils.errors import UserError, first_line
 from utils.exhaustion import exhaustion
-from utils.files import replacing
+from utils.files import EXPORTED_SUFFIXES, replacing
 
 logger = logging.getLogger(__name__)
 FORMAT = 1  # of the dictionary; raised when its keys change their meaning
@@ -81,6 +81,8 @@ def read_tensors(path: str | Path, map_location: str | torch.device = "cpu") -> 
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise CheckpointError(f"{path}: expected a checkpoint file, found {found}")
+    if path.suffix.lower() in EXPORTED_SUFFIXES:
+        raise CheckpointError(f"{path}: an exported file finds objects alone, expected a checkpoint (.pt)")
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, OSError, *DAMAGE) as error:

@@ -17,6 +17,7 @@ from typing import IO, Any
 from utils.errors import UserError
 
 LEFTOVER = re.compile(r"\..+\.(?P<process>[1-9]\d{0,8})\.tmp(\.\w{1,8})?")  # names that `replacing` gives
+EXPORTED_SUFFIXES = (".onnx", ".xml")  # of files for an inference engine
 LEFTOVER_AGE = 60.0  # seconds
 fcntl = import_module("fcntl") if os.name == "posix" else None  # elsewhere nobody is kept away
 

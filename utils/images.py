@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from utils.arrays import F32, U8
 from utils.errors import UserError
+from utils.extras import find_extra
 from utils.files import strange_kind
 from utils.stretch import Levels, levels_of_16_bits, sample_image, stretched
 
@@ -173,16 +173,17 @@ class Header(NamedTuple):
 
 
 def read_header(file: str | Path | BytesIO) -> Header | None:
-    """Return the header, or None where Pillow knows none or is afraid of the size (179 million pixels)."""
-    if isinstance(file, str | Path) and strange_kind(file):
+    """Return the header; None where Pillow is missing, knows none or fears the size (179 million pixels)."""
+    pillow = find_extra("PIL.Image")
+    if pillow is None or (isinstance(file, str | Path) and strange_kind(file)):
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes and of tags; the decoder has the last word
-            with Image.open(file) as image:
+            with pillow.open(file) as image:
                 frames = 1 if image.format == "TIFF" else int(getattr(image, "n_frames", 1))
                 return Header((image.height, image.width), frames) if image.width and image.height else None
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, pillow.DecompressionBombError):
         return None
 
 

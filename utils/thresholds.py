@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.errors import UserError
+
 OTHERS = "*"  # the key of all classes that have no threshold of their own
 Threshold = float | Mapping[str, float] | str  # of all classes, by class name, or in words already
 
@@ -30,6 +32,31 @@ def threshold_text(threshold: Threshold) -> str:
 def _number(value: float) -> str:
     """Return a number with two decimals, or with three where two would say another one."""
     return f"{value:.2f}" if abs(value - round(value, 2)) < 5e-4 else f"{value:.3f}"
+
+
+def thresholds_by_class(
+    said: float | Mapping[str, float] | None,
+    learned: Mapping[str, float] | None,
+    classes: Sequence[str],
+    default: float,
+) -> float | dict[str, float]:
+    """Return one threshold where one is said for all, else one for each class: as said, else as learned.
+
+    Args:
+        said: by the settings (`predict.score_threshold`).
+        learned: those of the best F1, by class and under `*`; a class without one, nor `*`, has the default.
+
+    Raises:
+        UserError: a threshold of no class.
+    """
+    if isinstance(said, int | float):
+        return said
+    chosen, known = said or {}, learned or {}
+    unknown = [name for name in chosen if name not in (*classes, OTHERS)]
+    if unknown:
+        raise UserError(f"predict.score_threshold: {unknown[0]!r} is none of {', '.join(classes)}")
+    by_default = {name: known.get(name, known.get(OTHERS, default)) for name in classes}
+    return {name: chosen.get(name, chosen.get(OTHERS, by_default[name])) for name in classes}
 
 
 def reaches(

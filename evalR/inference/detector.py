@@ -15,12 +15,13 @@ from cfg.load import ConfigError, load_config_text
 from evalR.inference.found import FoundObjects, Pixels
 from evalR.inference.load import Trained, load_detector
 from evalR.inference.many import ImageSource, find_in_images
-from evalR.inference.predict import ONE_LABEL, checked_image, chosen_labels, reading_of
+from evalR.inference.predict import ONE_LABEL, chosen_labels, reading_of
 from evalR.inference.sources import find_sources, is_video
 from evalR.inference.thresholds import with_thresholds
 from utils.arrays import U8
 from utils.cli import pick_device
 from utils.errors import Faults, UserError
+from utils.image_arrays import checked_image
 from utils.images import ImageError
 from utils.progress import counting
 from utils.records import SceneDetections

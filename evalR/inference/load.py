@@ -9,8 +9,17 @@ import torch
 
 from cfg.load import load_config, load_config_text
 from cfg.schema import Config
+from evalR.inference.exported import (
+    CPU,
+    ExportedFile,
+    ExportedNetwork,
+    check_settings,
+    open_exported,
+    usual_settings,
+)
 from evalR.inference.predictor import Peak
 from evalR.inference.thresholds import with_thresholds
+from evalR.runtime.engines import is_exported
 from modelR.build import build_model
 from modelR.network import Network
 from utils import distributed
@@ -80,28 +89,21 @@ def _best_of(folder: Path) -> Path:
 def load_detector(
     path: Path, overrides: Sequence[str], pick_device: Callable[[str], torch.device]
 ) -> Trained:
-    """Load `best.pt` or `last.pt` (its averaged weights), or the best of a run's folder.
+    """Load `best.pt` or `last.pt` (its averaged weights), the best of a run's folder, or an exported file.
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, one of other classes than `data.classes`, or of
             another detector than `model.detector`.
         ConfigError: an override that is not valid.
+        UserError: an exported file that cannot be used, or an override against what is in its graph.
     """
     file = _best_of(path) if path.is_dir() else find_weights(path)
+    if is_exported(file):
+        return _load_exported(open_exported(file), overrides, pick_device)
     checkpoint = load_checkpoint(file)
     check_usable(checkpoint, file)
-    _check_detector(checkpoint["config"], file, overrides)
-    config = load_config_text(checkpoint["config"], str(file), overrides)
-    classes = tuple(checkpoint["classes"])
-    wanted = config.data.classes
-    if wanted and wanted != classes:
-        raise CheckpointError(
-            f"{file}: trained on {counted(len(classes), 'class')} ({', '.join(classes)}), "
-            f"data.classes names {len(wanted)} ({', '.join(wanted)})"
-        )
-    thresholds = checkpoint.get("thresholds")
-    predict = with_thresholds(config.predict, thresholds, classes)
-    config = config.model_copy(update={"predict": predict})
+    classes, thresholds = tuple(checkpoint["classes"]), checkpoint.get("thresholds")
+    config = _configured(checkpoint["config"], file, classes, thresholds, overrides)
     device = pick_device(config.train.device)
     model = build_model(
         config.model_copy(update={"model": config.model.model_copy(update=UNFILLED)}), len(classes)
@@ -109,6 +111,37 @@ def load_detector(
     load_state(model, averaged_weights(checkpoint), file)
     model.to(device).to(memory_format=torch.channels_last).eval()
     return Trained(model, classes, config, device, file, Peak(), thresholds)
+
+
+def _load_exported(
+    file: ExportedFile, overrides: Sequence[str], pick_device: Callable[[str], torch.device]
+) -> Trained:
+    text, classes, thresholds = file.contract.config, file.contract.classes, file.contract.thresholds
+    usual = usual_settings(file)
+    config = _configured(text, file.path, classes, thresholds, [*usual, *overrides])
+    check_settings(file, config, load_config_text(text, str(file.path), usual))
+    model = ExportedNetwork(file, config).eval()
+    return Trained(model, classes, config, pick_device(CPU), file.path, Peak(), thresholds)
+
+
+def _configured(
+    text: str,
+    file: Path,
+    classes: tuple[str, ...],
+    thresholds: Mapping[str, float] | None,
+    overrides: Sequence[str],
+) -> Config:
+    """Return the settings of a training with overrides, and with a threshold for each class."""
+    _check_detector(text, file, overrides)
+    config = load_config_text(text, str(file), overrides)
+    wanted = config.data.classes
+    if wanted and wanted != classes:
+        raise CheckpointError(
+            f"{file}: trained on {counted(len(classes), 'class')} ({', '.join(classes)}), "
+            f"data.classes names {len(wanted)} ({', '.join(wanted)})"
+        )
+    predict = with_thresholds(config.predict, thresholds, classes)
+    return config.model_copy(update={"predict": predict})
 
 
 def _check_detector(text: str, file: Path, overrides: Sequence[str]) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from cfg.schema import Config
 from evalR.inference.load import Trained
-from evalR.inference.predict import IN_MEMORY, above_threshold, find_in_source, reading_of
+from evalR.inference.predict import above_threshold, find_in_source, reading_of
 from evalR.inference.slicing import whole_scale
 from evalR.inference.splits import NOTHING, predict_images, predict_shared, predict_split
 from utils.arrays import U8
 from utils.errors import Faults
+from utils.image_arrays import IN_MEMORY
 from utils.images import ImageError, Size
 from utils.raster_files import LOCAL, Access
 from utils.rasters import raster_info

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from evalR.inference.slicing import check_pixels, whole_scale
 from evalR.inference.splits import predict_image
 from utils.arrays import U8
 from utils.errors import UserError
+from utils.image_arrays import IN_MEMORY, checked_image
 from utils.images import ImageError
 from utils.rasters import Raster, array_raster
 from utils.records import Detections, SceneDetections
@@ -24,7 +24,6 @@ from utils.thresholds import least_scores, reaches
 from utils.tiles import Window
 
 ONE_LABEL = "eval.multi_label=false"  # second guesses help average precision; people want one answer
-IN_MEMORY = "image in memory"  # the source of what has no path
 
 
 def find_in_source(
@@ -94,16 +93,3 @@ def chosen_labels(trained: Trained) -> Tensor:
     if unknown:
         raise UserError(f"predict.classes: {unknown[0]!r} is none of {', '.join(trained.classes)}")
     return torch.tensor([trained.classes.index(name) for name in wanted])
-
-
-def checked_image(image: U8) -> U8:
-    """Return an image in memory as (H, W, 3) RGB, a grey one (H, W) too.
-
-    Raises:
-        ImageError: another shape or type, or no pixels.
-    """
-    is_grey = image.ndim == 2
-    is_image = is_grey or (image.ndim == 3 and image.shape[2] == 3)
-    if not is_image or image.dtype != np.uint8 or not image.size:
-        raise ImageError(f"{IN_MEMORY}: expected (H, W, 3) or (H, W) uint8, got {image.shape} {image.dtype}")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8) if is_grey else image

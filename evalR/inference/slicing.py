@@ -16,11 +16,11 @@ from dataloadR.splits import far_larger, fitting_scale, max_downscale
 from utils.counts import counted
 from utils.errors import UserError
 from utils.images import ImageError, Size
+from utils.scales import TOLERANCE, learned_scale
 from utils.tiles import Grid, tile_count
 
 logger = logging.getLogger(__name__)
 WORTH_SAYING = 1 << 28  # px of an image whose tiles take a while
-TOLERANCE = 1.02  # of a scale: nobody sees the difference
 FULL_SIZE = (1.0,)  # rates of who has learned at no known scale
 
 
@@ -40,7 +40,7 @@ def whole_scale(size: Size, config: Config) -> float | None:
     least = low / TOLERANCE if data.max_downscale is None else 1 / max_downscale(data)
     if fitting < least:
         return None
-    return fitting if fitting <= high * TOLERANCE else high
+    return learned_scale(fitting, high)
 
 
 def shrink_of(size: Size, config: Config) -> float:

@@ -20,7 +20,7 @@ from utils.raster_files import Access
 from utils.rasters import raster_info
 
 SHARED_STEM = "detections"  # of the files that all images share
-CHECKPOINT_SUFFIXES = (".pt", ".pth")  # which others give before the images
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".onnx")  # which others give before the images
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts")
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cfg.predict import DEFAULT_THRESHOLD, PredictConfig
-from utils.errors import UserError
-from utils.thresholds import OTHERS
+from utils.thresholds import thresholds_by_class
 
 
 def with_thresholds(
@@ -18,13 +17,5 @@ def with_thresholds(
     Raises:
         UserError: a threshold of no class.
     """
-    chosen = predict.score_threshold
-    if isinstance(chosen, float):
-        return predict
-    said, known = chosen or {}, learned or {}
-    unknown = [name for name in said if name not in (*classes, OTHERS)]
-    if unknown:
-        raise UserError(f"predict.score_threshold: {unknown[0]!r} is none of {', '.join(classes)}")
-    default = {name: known.get(name, known.get(OTHERS, DEFAULT_THRESHOLD)) for name in classes}
-    every = {name: said.get(name, said.get(OTHERS, default[name])) for name in classes}
-    return predict.model_copy(update={"score_threshold": every})
+    chosen = thresholds_by_class(predict.score_threshold, learned, classes, DEFAULT_THRESHOLD)
+    return predict.model_copy(update={"score_threshold": chosen})
