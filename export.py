@@ -32,7 +32,7 @@ import torch
 
 from cfg.schema import SIZE_STEP
 from evalR.export.formats import SUFFIXES, FileFormat, Writer, file_writer
-from evalR.export.graph import ENDINGS, Plan, QuadGraph, Shaping
+from evalR.export.graph import ENDINGS, Ending, Plan, QuadGraph, Shaping
 from evalR.export.metadata import as_texts, file_metadata
 from evalR.export.parity import FULL_PRECISION, HALF_PRECISION, Parity, check_parity, compared_config
 from evalR.export.running import file_runner
@@ -65,9 +65,10 @@ def main(words: Sequence[str]) -> int:
     """Export as the command line says."""
     parser = build_parser()
     arguments, settings = parse_words(parser, words)
+    asked = asked_for(arguments)
     weights = Path(arguments.weights) if arguments.weights else newest_weights(Path("runs"))
     trained = load_detector(weights, [*settings, "train.device=cpu"], torch.device)
-    job = job_of(arguments, trained)
+    job = job_of(arguments, asked, trained)
     parity = export(trained, job)
     sys.stdout.write(parity.text())
     if not parity.is_met:
@@ -88,34 +89,48 @@ def build_parser() -> argparse.ArgumentParser:
     add("--half", action="store_true", help="weights in 16 bits: half the size")
     add("--dynamic", action="store_true", help="height and width may be any multiple of 32")
     add("--size", metavar="H,W", help="of the input, px; default: data.image_size")
-    add("--candidates", type=positive_int, metavar="N", help="that nms=full suppresses; default: 300")
+    add("--candidates", type=positive_int, default=300, metavar="N", help="of nms=full; default: 300")
     add("--images", metavar="DIR", help="real images to compare with; default: the validation split")
     add("--trials", type=whole_number, default=20, metavar="N", help="images of each kind; default: 20")
     return parser
 
 
-def job_of(arguments: argparse.Namespace, trained: Trained) -> Job:
+class Asked(NamedTuple):
+    """What the options say before any model is loaded."""
+
+    form: FileFormat
+    ending: Ending
+    size: Size | None
+
+
+def asked_for(arguments: argparse.Namespace) -> Asked:
     """Return what the options mean.
 
     Raises:
-        UserError: an option that has no such value, or a file that cannot be written.
+        UserError: an option that has no such value.
     """
     form, ending = chosen("format", arguments.format, SUFFIXES), chosen("nms", arguments.nms, ENDINGS)
     if arguments.half and form == "torchscript":
         raise UserError("half: expected format=onnx or format=openvino, got torchscript")
-    candidates = 300 if arguments.candidates is None else arguments.candidates
-    if candidates > MOST_CANDIDATES:
-        raise UserError(f"candidates: expected at most {MOST_CANDIDATES}, got {candidates}")
-    size = size_of(arguments.size) if arguments.size else trained.config.data.input_size
-    out = Path(arguments.out) if arguments.out else trained.path.with_suffix(SUFFIXES[form])
-    if out.suffix.lower() != SUFFIXES[form]:
-        raise UserError(f"out={out}: expected a name that ends in {SUFFIXES[form]}, for format={form}")
-    if out.is_dir():
-        raise UserError(f"out={out}: expected the name of a file, found a folder")
+    if arguments.candidates > MOST_CANDIDATES:
+        raise UserError(f"candidates: expected at most {MOST_CANDIDATES}, got {arguments.candidates}")
+    if arguments.out:
+        out = Path(arguments.out)
+        if out.suffix.lower() != SUFFIXES[form]:
+            raise UserError(f"out={out}: expected a name that ends in {SUFFIXES[form]}, for format={form}")
+        if out.is_dir():
+            raise UserError(f"out={out}: expected the name of a file, found a folder")
+        check_folder(out.parent, "out")
+    return Asked(form, ending, size_of(arguments.size) if arguments.size else None)
+
+
+def job_of(arguments: argparse.Namespace, asked: Asked, trained: Trained) -> Job:
+    """Return what is to be made of a model; without words of its own the file lies beside the weights."""
+    out = Path(arguments.out) if arguments.out else trained.path.with_suffix(SUFFIXES[asked.form])
     check_folder(out.parent, "out")
-    plan = Plan(ending, trained.config.eval, candidates)
-    shaping = Shaping(size, arguments.dynamic, arguments.half)
-    return Job(form, plan, shaping, out, arguments.images, arguments.trials)
+    plan = Plan(asked.ending, trained.config.eval, arguments.candidates)
+    shaping = Shaping(asked.size or trained.config.data.input_size, arguments.dynamic, arguments.half)
+    return Job(asked.form, plan, shaping, out, arguments.images, arguments.trials)
 
 
 def chosen(option: str, value: str, names: Iterable[str]) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from evalR.export.formats import file_writer
+from evalR.export.formats import FileFormat, file_writer
 from evalR.export.graph import Plan, QuadGraph, Shaping
 from evalR.export.parity import FULL_PRECISION, check_parity, compared_config
 from evalR.export.running import file_runner
@@ -25,7 +25,8 @@ def test_engines_find_what_torch_finds(detector: str, tmp_path: Path) -> None:
     file_writer("onnx", QuadGraph(network, plan).eval(), shaping)(path, {})
     assert not BAKED & {node.op_type for node in onnx.load(path).graph.node}
     compared = plan._replace(config=compared_config(plan, config.eval.score_threshold))
-    for form in ("onnx", "openvino"):
+    forms: tuple[FileFormat, ...] = ("onnx", "openvino")
+    for form in forms:
         batches = trial_batches([], trial_sizes((64, 64), True), 8)
         parity = check_parity(
             network, file_runner(path, form, plan.outputs), batches, compared, FULL_PRECISION
