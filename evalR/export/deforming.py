@@ -1,6 +1,6 @@
 """Deformable convolution in operators that every engine has: a sampling of the map, and a product.
 
-ONNX has an operator of its own for it from version 19 on, which few engines compute.
+ONNX has an operator of its own for it only from opset 19 on.
 """
 
 from collections.abc import Callable, Iterable, Mapping
