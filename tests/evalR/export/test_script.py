@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import export
@@ -59,11 +61,13 @@ def test_what_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A file is there already: it stays."""
     monkeypatch.chdir(tmp_path)
     write_checkpoint(tmp_path)
+    Path("photos").mkdir()
+    cv2.imwrite("photos/grey.png", np.full((48, 80, 3), 90, np.uint8))
     Path("best.torchscript").write_text("the one before")
     monkeypatch.setattr(export, "FULL_PRECISION", export.FULL_PRECISION._replace(quad=-1.0))
-    assert run(["weights=best.pt", "format=torchscript", "trials=1"], monkeypatch) == export.FAILED
+    assert run(["weights=best.pt", "format=torchscript", "images=photos", "trials=1"], monkeypatch) == export.FAILED
     assert Path("best.torchscript").read_text() == "the one before"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "best.torchscript"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "best.torchscript", "photos"]
 
 
 @pytest.fixture(scope="module")
