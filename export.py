@@ -31,13 +31,14 @@ from typing import Any, NamedTuple
 import torch
 
 from cfg.schema import SIZE_STEP
-from evalR.export.formats import SUFFIXES, FileFormat, Writer, file_writer
-from evalR.export.graph import ENDINGS, Ending, Plan, QuadGraph, Shaping
+from evalR.export.formats import FORMAT_SUFFIXES, FileFormat, FileWriter, file_writer
+from evalR.export.graph import ENDINGS, Ending, GraphPlan, QuadGraph, Shaping
 from evalR.export.metadata import as_texts, file_metadata
 from evalR.export.parity import FULL_PRECISION, HALF_PRECISION, Parity, check_parity, compared_config
 from evalR.export.running import file_runner
 from evalR.export.trial import trial_batches, trial_paths, trial_sizes
 from evalR.inference.load import Trained, load_detector, newest_weights
+from evalR.runtime.engines import is_exported
 from utils.cli import HelpFormatter, parse_words, positive_int, run_script, whole_number
 from utils.errors import UserError
 from utils.files import check_folder
@@ -50,11 +51,11 @@ STEPS = ("convert", "write", "compare", "finish")
 FAILED = 1  # exit code
 
 
-class Job(NamedTuple):
+class ExportJob(NamedTuple):
     """What is to be made of what."""
 
     form: FileFormat
-    plan: Plan
+    plan: GraphPlan
     shaping: Shaping
     out: Path
     images: str | None  # a folder of real images
@@ -67,6 +68,8 @@ def main(words: Sequence[str]) -> int:
     arguments, settings = parse_words(parser, words)
     asked = asked_for(arguments)
     weights = Path(arguments.weights) if arguments.weights else newest_weights(Path("runs"))
+    if is_exported(weights):
+        raise UserError(f"weights={weights}: exported already, expected a checkpoint")
     trained = load_detector(weights, [*settings, "train.device=cpu"], torch.device)
     job = job_of(arguments, asked, trained)
     parity = export(trained, job)
@@ -83,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add = parser.add_argument
     add("--weights", metavar="PATH", help="best.pt, last.pt or a run's folder; default: the newest run")
-    add("--format", default="onnx", metavar="NAME", help=f"{', '.join(SUFFIXES)}; default: onnx")
+    add("--format", default="onnx", metavar="NAME", help=f"{', '.join(FORMAT_SUFFIXES)}; default: onnx")
     add("--nms", default="none", metavar="NAME", help=f"{', '.join(ENDINGS)}; default: none")
     add("--out", metavar="FILE", help="the file; default: beside the weights")
     add("--half", action="store_true", help="weights in 16 bits: half the size")
@@ -109,28 +112,30 @@ def asked_for(arguments: argparse.Namespace) -> Asked:
     Raises:
         UserError: an option that has no such value.
     """
-    form, ending = chosen("format", arguments.format, SUFFIXES), chosen("nms", arguments.nms, ENDINGS)
+    form, ending = chosen("format", arguments.format, FORMAT_SUFFIXES), chosen("nms", arguments.nms, ENDINGS)
     if arguments.half and form == "torchscript":
         raise UserError("half: expected format=onnx or format=openvino, got torchscript")
     if arguments.candidates > MOST_CANDIDATES:
         raise UserError(f"candidates: expected at most {MOST_CANDIDATES}, got {arguments.candidates}")
     if arguments.out:
         out = Path(arguments.out)
-        if out.suffix.lower() != SUFFIXES[form]:
-            raise UserError(f"out={out}: expected a name that ends in {SUFFIXES[form]}, for format={form}")
+        if out.suffix.lower() != FORMAT_SUFFIXES[form]:
+            raise UserError(
+                f"out={out}: expected a name that ends in {FORMAT_SUFFIXES[form]}, for format={form}"
+            )
         if out.is_dir():
             raise UserError(f"out={out}: expected the name of a file, found a folder")
         check_folder(out.parent, "out")
     return Asked(form, ending, size_of(arguments.size) if arguments.size else None)
 
 
-def job_of(arguments: argparse.Namespace, asked: Asked, trained: Trained) -> Job:
+def job_of(arguments: argparse.Namespace, asked: Asked, trained: Trained) -> ExportJob:
     """Return what is to be made of a model; without words of its own the file lies beside the weights."""
-    out = Path(arguments.out) if arguments.out else trained.path.with_suffix(SUFFIXES[asked.form])
+    out = Path(arguments.out) if arguments.out else trained.path.with_suffix(FORMAT_SUFFIXES[asked.form])
     check_folder(out.parent, "out")
-    plan = Plan(asked.ending, trained.config.eval, arguments.candidates)
+    plan = GraphPlan(asked.ending, trained.config.eval, arguments.candidates)
     shaping = Shaping(asked.size or trained.config.data.input_size, arguments.dynamic, arguments.half)
-    return Job(asked.form, plan, shaping, out, arguments.images, arguments.trials)
+    return ExportJob(asked.form, plan, shaping, out, arguments.images, arguments.trials)
 
 
 def chosen(option: str, value: str, names: Iterable[str]) -> Any:
@@ -156,7 +161,7 @@ def size_of(text: str) -> Size:
     return sides[0], sides[-1]
 
 
-def export(trained: Trained, job: Job) -> Parity:
+def export(trained: Trained, job: ExportJob) -> Parity:
     """Make the file and compare it with torch; it gets its name where both give the same."""
     paths = trial_paths(job.images, trained.config.data, trained.classes, job.trials)
     with units_bar("export", len(STEPS), "step", hidden=trained.config.predict.quiet) as progress:
@@ -170,7 +175,7 @@ def export(trained: Trained, job: Job) -> Parity:
             write(draft, as_texts(described))
             progress.update()
             progress.set_postfix_str("compare with torch")
-            parity = compare(trained, job, draft, paths)
+            parity = compare_with_torch(trained, job, draft, paths)
             progress.update()
             if parity.is_met:
                 write(draft, as_texts(described | {"parity": parity.values()}))
@@ -179,7 +184,7 @@ def export(trained: Trained, job: Job) -> Parity:
     return parity
 
 
-def writer_of(trained: Trained, job: Job) -> Writer:
+def writer_of(trained: Trained, job: ExportJob) -> FileWriter:
     """Return what writes the file; the model in `trained` stays as it is."""
     network = copy.deepcopy(trained.model).to(memory_format=torch.contiguous_format)
     if job.shaping.half and job.form == "onnx":
@@ -188,7 +193,7 @@ def writer_of(trained: Trained, job: Job) -> Writer:
     return file_writer(job.form, graph, job.shaping)
 
 
-def compare(trained: Trained, job: Job, file: Path, paths: Sequence[Path]) -> Parity:
+def compare_with_torch(trained: Trained, job: ExportJob, file: Path, paths: Sequence[Path]) -> Parity:
     """Return how what a file finds differs from what the model finds.
 
     In full precision from `eval.score_threshold` on, as test.py does; in half from what predict.py shows.

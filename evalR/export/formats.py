@@ -16,17 +16,17 @@ from evalR.export.graph import OPSET, QuadGraph, Shaping
 from utils.extras import need_extra
 
 FileFormat = Literal["onnx", "openvino", "torchscript"]
-SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".torchscript"}
+FORMAT_SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".torchscript"}
 MOST_CELLS = 512  # of stride 32 along a side: 16,384 px
 EXAMPLE_BATCH = 2  # one could be taken for a number that never changes
 INPUT_NAME = "images"
 
 
 # writes the file at a path with these metadata
-Writer = Callable[[Path, Mapping[str, str]], None]
+FileWriter = Callable[[Path, Mapping[str, str]], None]
 
 
-def file_writer(form: FileFormat, graph: QuadGraph, shaping: Shaping) -> Writer:
+def file_writer(form: FileFormat, graph: QuadGraph, shaping: Shaping) -> FileWriter:
     """Return what writes a graph as a file; the graph is converted once, now.
 
     Raises:
@@ -96,7 +96,7 @@ def _quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _onnx_writer(model: Any) -> Writer:
+def _onnx_writer(model: Any) -> FileWriter:
     def write(path: Path, texts: Mapping[str, str]) -> None:
         del model.metadata_props[:]
         for key, text in texts.items():
@@ -106,7 +106,7 @@ def _onnx_writer(model: Any) -> Writer:
     return write
 
 
-def _openvino_writer(model: Any, half: bool) -> Writer:
+def _openvino_writer(model: Any, half: bool) -> FileWriter:
     openvino = need_extra("openvino", "export to OpenVINO")
     converted = openvino.Core().read_model(model.SerializeToString())
 
@@ -118,7 +118,7 @@ def _openvino_writer(model: Any, half: bool) -> Writer:
     return write
 
 
-def _torchscript_writer(graph: QuadGraph, shaping: Shaping) -> Writer:
+def _torchscript_writer(graph: QuadGraph, shaping: Shaping) -> FileWriter:
     images = _example(shaping, next(graph.parameters()).device)
     with torch.no_grad(), _quiet(), PlainDeforming():
         traced: Any = torch.jit.trace(graph, (images,), check_trace=False)  # type: ignore[no-untyped-call]

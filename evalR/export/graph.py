@@ -16,7 +16,7 @@ OPSET = 18  # of ONNX
 ENDINGS: tuple[Ending, ...] = ("none", "topk", "full")
 
 
-class Plan(NamedTuple):
+class GraphPlan(NamedTuple):
     """What a graph ends with."""
 
     ending: Ending  # all candidates, those of the highest scores, or what suppression keeps
@@ -62,7 +62,7 @@ class QuadGraph(nn.Module):
     the others are 0.
     """
 
-    def __init__(self, network: Network, plan: Plan) -> None:
+    def __init__(self, network: Network, plan: GraphPlan) -> None:
         super().__init__()
         self.network = network
         self.plan = plan

@@ -6,7 +6,7 @@ from typing import Any
 
 from cfg.load import config_text
 from cfg.schema import SIZE_STEP
-from evalR.export.graph import OPSET, Plan, Shaping
+from evalR.export.graph import OPSET, GraphPlan, Shaping
 from evalR.inference.load import Trained
 from utils.environment import ROOT, git_commit
 from utils.files import file_hash
@@ -16,7 +16,7 @@ FORMAT_NAME = "quad-detector/1"  # the number grows when a reader of old files w
 QUADS = "x1 y1 x2 y2 x3 y3 x4 y4, clockwise from the top vertex, px of the input, centre of pixel 0 at 0.5"
 
 
-def file_metadata(trained: Trained, plan: Plan, shaping: Shaping) -> dict[str, Any]:
+def file_metadata(trained: Trained, plan: GraphPlan, shaping: Shaping) -> dict[str, Any]:
     """Return the metadata of a detector, by key; those of the check are added by whoever makes it."""
     config = trained.config
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -67,7 +67,7 @@ def file_metadata(trained: Trained, plan: Plan, shaping: Shaping) -> dict[str, A
     return values | ({"thresholds": dict(trained.thresholds)} if trained.thresholds else {})
 
 
-def _output_meanings(plan: Plan) -> dict[str, str]:
+def _output_meanings(plan: GraphPlan) -> dict[str, str]:
     every_class = plan.ending == "none" and plan.config.multi_label
     meanings = {
         "quads": QUADS,

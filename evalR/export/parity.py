@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cfg.schema import EvalConfig
-from evalR.export.graph import Plan
-from evalR.export.running import Arrays, Runner
+from evalR.export.graph import GraphPlan
+from evalR.export.running import Runner
 from evalR.inference.postprocess import candidates_of, postprocess
+from evalR.runtime.engines import Outputs
 from modelR.network import MAX_PIXEL, Network
 from utils.records import Detections, Frame
 
@@ -26,7 +27,7 @@ class Shown(NamedTuple):
     is_real: bool  # and not of random pixels
 
 
-class Bounds(NamedTuple):
+class ParityBounds(NamedTuple):
     """How much a file may differ."""
 
     quad: float  # px of a coordinate
@@ -34,10 +35,10 @@ class Bounds(NamedTuple):
     missing: float  # share of the detections that one side alone may have
 
 
-FULL_PRECISION, HALF_PRECISION = Bounds(0.05, 1e-4, 0.0), Bounds(0.5, 1e-2, 0.02)
+FULL_PRECISION, HALF_PRECISION = ParityBounds(0.05, 1e-4, 0.0), ParityBounds(0.5, 1e-2, 0.02)
 
 
-class Difference(NamedTuple):
+class QuadDifference(NamedTuple):
     """What two lists of detections differ in."""
 
     pairs: int = 0  # that both have
@@ -45,9 +46,9 @@ class Difference(NamedTuple):
     quad: float = 0.0  # largest difference of a coordinate, px
     score: float = 0.0  # largest difference of a score
 
-    def joined(self, other: "Difference") -> "Difference":
+    def joined(self, other: "QuadDifference") -> "QuadDifference":
         """Return what two differences are together."""
-        return Difference(
+        return QuadDifference(
             self.pairs + other.pairs,
             self.missing + other.missing,
             max(self.quad, other.quad),
@@ -61,8 +62,8 @@ class Parity(NamedTuple):
     engine: str
     images: int
     real: int  # of the images
-    found: Difference
-    bounds: Bounds
+    found: QuadDifference
+    bounds: ParityBounds
 
     @property
     def is_met(self) -> bool:
@@ -97,7 +98,11 @@ class Parity(NamedTuple):
 
 
 def check_parity(
-    network: Network, file: tuple[str, Runner], batches: Iterable[Shown], plan: Plan, bounds: Bounds
+    network: Network,
+    file: tuple[str, Runner],
+    batches: Iterable[Shown],
+    plan: GraphPlan,
+    bounds: ParityBounds,
 ) -> Parity:
     """Return how what a file finds differs from what the detector finds.
 
@@ -110,7 +115,7 @@ def check_parity(
     """
     engine, run = file
     images = real = 0
-    total, config = Difference(), plan.config
+    total, config = QuadDifference(), plan.config
     for shown in batches:
         expected_ones, classes = torch_detections(network, shown.images, config)
         both = zip(expected_ones, file_detections(run(shown.images), classes, config), strict=True)
@@ -120,7 +125,7 @@ def check_parity(
     return Parity(engine, images, real, total, bounds)
 
 
-def compared_config(plan: Plan, threshold: float) -> EvalConfig:
+def compared_config(plan: GraphPlan, threshold: float) -> EvalConfig:
     """Return the settings under which detections are compared: without votes, which hide differences."""
     config = plan.config
     own: dict[str, Any] = {"vote_iou": 1.0, "support": 0.0, "score_threshold": threshold}
@@ -137,7 +142,7 @@ def torch_detections(network: Network, images: F32Images, config: EvalConfig) ->
         return _suppressed(quads, scores, config), scores.shape[-1]
 
 
-def file_detections(outputs: Arrays, classes: int, config: EvalConfig) -> list[Detections]:
+def file_detections(outputs: Outputs, classes: int, config: EvalConfig) -> list[Detections]:
     """Return what the outputs of a file mean, suppressed where the graph has not done it."""
     quads = torch.unflatten(torch.from_numpy(outputs["quads"]), -1, (4, 2))
     scores = torch.from_numpy(outputs["scores"])
@@ -163,7 +168,9 @@ def _suppressed(quads: Tensor, scores: Tensor, config: EvalConfig) -> list[Detec
     return postprocess(quads, scores, [SAME_PIXELS] * len(quads), config)
 
 
-def difference(expected: Detections, found: Detections, threshold: float, bounds: Bounds) -> Difference:
+def difference(
+    expected: Detections, found: Detections, threshold: float, bounds: ParityBounds
+) -> QuadDifference:
     """Return what detections of one image differ in, each matched with the nearest of its class.
 
     One whose score is so near the threshold that the bound takes it across counts for neither.
@@ -175,7 +182,7 @@ def difference(expected: Detections, found: Detections, threshold: float, bounds
     is_left[partner[paired]] = False
     clear = threshold + bounds.score
     missing = (expected.scores[~paired] > clear).sum() + (found.scores[is_left] > clear).sum()
-    return Difference(
+    return QuadDifference(
         int(paired.sum()),
         int(missing),
         _largest((own.quads - other.quads).abs()),

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from evalR.export.formats import FileFormat, file_writer
-from evalR.export.graph import Plan, QuadGraph, Shaping
+from evalR.export.graph import GraphPlan, QuadGraph, Shaping
 from evalR.export.parity import FULL_PRECISION, check_parity, compared_config
 from evalR.export.running import file_runner
 from evalR.export.trial import trial_batches, trial_sizes
@@ -20,7 +20,7 @@ BAKED = {"BatchNormalization", "DeformConv"}  # folded, and taken apart
 def test_engines_find_what_torch_finds(detector: str, tmp_path: Path) -> None:
     config = config_of(detector)
     network = network_of(config)
-    plan, shaping = Plan("none", config.eval, 300), Shaping((64, 64), True)
+    plan, shaping = GraphPlan("none", config.eval, 300), Shaping((64, 64), True)
     path = tmp_path / "free.onnx"
     file_writer("onnx", QuadGraph(network, plan).eval(), shaping)(path, {})
     assert not BAKED & {node.op_type for node in onnx.load(path).graph.node}

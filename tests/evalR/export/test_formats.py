@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from cfg.schema import EvalConfig
-from evalR.export.formats import SUFFIXES, file_writer
-from evalR.export.graph import ENDINGS, Ending, Plan, QuadGraph, Shaping
-from evalR.export.parity import FULL_PRECISION, HALF_PRECISION, Bounds, check_parity, compared_config
+from evalR.export.formats import FORMAT_SUFFIXES, file_writer
+from evalR.export.graph import ENDINGS, Ending, GraphPlan, QuadGraph, Shaping
+from evalR.export.parity import FULL_PRECISION, HALF_PRECISION, ParityBounds, check_parity, compared_config
 from evalR.export.running import file_runner
 from evalR.export.trial import trial_batches, trial_sizes
 from tests.evalR.export.small_network import CLASSES, SmallNetwork
@@ -23,10 +23,12 @@ CANDIDATES = 30
 
 
 def graph_of(network: Any, ending: Ending, config: EvalConfig = CONFIG) -> QuadGraph:
-    return QuadGraph(network, Plan(ending, config, CANDIDATES)).eval().requires_grad_(False)
+    return QuadGraph(network, GraphPlan(ending, config, CANDIDATES)).eval().requires_grad_(False)
 
 
-def assert_met(network: Any, path: Path, form: Any, plan: Plan, bounds: Bounds = FULL_PRECISION) -> None:
+def assert_met(
+    network: Any, path: Path, form: Any, plan: GraphPlan, bounds: ParityBounds = FULL_PRECISION
+) -> None:
     compared = plan._replace(config=compared_config(plan, plan.config.score_threshold))
     batches = trial_batches([], trial_sizes(SIZE, True), 8)
     parity = check_parity(network, file_runner(path, form, plan.outputs), batches, compared, bounds)
@@ -108,7 +110,7 @@ def test_half_precision_halves_the_weights(tmp_path: Path) -> None:
 def test_torchscript(ending: Ending, tmp_path: Path) -> None:
     network = SmallNetwork().eval()
     graph = graph_of(network, ending)
-    path = tmp_path / f"small{SUFFIXES['torchscript']}"
+    path = tmp_path / f"small{FORMAT_SUFFIXES['torchscript']}"
     file_writer("torchscript", graph, Shaping(SIZE, True))(path, {"task": '"quad"'})
     assert_met(network, path, "torchscript", graph.plan)
     found = {"task": ""}

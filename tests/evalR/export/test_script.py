@@ -65,7 +65,10 @@ def test_what_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     cv2.imwrite("photos/grey.png", np.full((48, 80, 3), 90, np.uint8))
     Path("best.torchscript").write_text("the one before")
     monkeypatch.setattr(export, "FULL_PRECISION", export.FULL_PRECISION._replace(quad=-1.0))
-    assert run(["weights=best.pt", "format=torchscript", "images=photos", "trials=1"], monkeypatch) == export.FAILED
+    assert (
+        run(["weights=best.pt", "format=torchscript", "images=photos", "trials=1"], monkeypatch)
+        == export.FAILED
+    )
     assert Path("best.torchscript").read_text() == "the one before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "best.torchscript", "photos"]
 
@@ -79,6 +82,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 BAD = {
     "weights=nothing.pt": "nothing.pt: no such file",
     "weights=text.pt": "text.pt: expected a checkpoint",
+    "weights=ships.onnx": "weights=ships.onnx: exported already, expected a checkpoint",
     "format=caffe": "format=caffe: expected one of onnx, openvino, torchscript",
     "nms=fast": "nms=fast: expected one of none, topk, full",
     "size=100,64": "size=100,64: expected height and width in px, multiples of 32",
