@@ -55,7 +55,8 @@ def peaks(predictions: Predictions, config: EvalConfig, top_k: int) -> tuple[Ten
     scores, places = flat.topk(torch.sym_min(top_k, flat.shape[1]), dim=1)
     cells, labels = places // classes, places % classes
     images = torch.arange(flat.shape[0], device=flat.device).unsqueeze(-1)
-    at = (images, cells // width, cells % width)
+    rows = cells // width
+    at = (images, rows, cells - rows * width)  # exported graphs have no remainder by a free width
     read = settle_glides if config.ratio_check else mask_glides
     quads = glides_to_quads(decoded.hboxes[at], read(decoded.glides[at], decoded.area_ratio[at]))
     of_class = scores.new_zeros(*scores.shape, classes).scatter(
