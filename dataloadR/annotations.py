@@ -243,7 +243,7 @@ def _to_index(label: str | int, index: dict[str, int], place: str) -> int:
     """Return the class index of a label as written."""
     if isinstance(label, str):
         if label not in index:
-            known = f"known are {', '.join(index) or 'none'}; those of the labels where none are asked for"
+            known = f"known are {', '.join(index) or 'none'}; data.classes=[{label},...] names others"
             raise AnnotationError(f"{place}: unknown class {label!r}, {known}")
         return index[label]
     if label >= len(index):

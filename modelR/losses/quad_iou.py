@@ -31,6 +31,15 @@ def differentiable_giou(a: Tensor, b: Tensor) -> Tensor:
     return with_known_gradient(a, b, lambda x, y: _ratios(x, y, short, of_hull=True))
 
 
+def plain_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the IoU of rows of convex quads (N, 4, 2), (N,), computed in their type and without a gradient.
+
+    For graphs that leave torch: plain operators, no shape of which depends on the numbers.
+    """
+    x, y = torch.cat([a, b], dim=1).permute(2, 1, 0).unbind()
+    return _ratios(x, y, _shortest(a, b), of_hull=False)[0]
+
+
 def _ratios(x: Tensor, y: Tensor, short: float, of_hull: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Return IoU or GIoU (K,) and its gradients by x and y (8, K).
 

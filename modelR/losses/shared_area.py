@@ -102,8 +102,9 @@ def _parallel_keep(own: Sides, other: Sides, a_inside: Tensor) -> tuple[Tensor, 
     """
     edge = ON_LINE * other.length
     same_way = own.dx * other.dx + own.dy * other.dy >= 0
-    a_keeps = torch.where(same_way, a_inside >= -edge, a_inside > edge)
-    b_keeps = torch.where(same_way, a_inside < -edge, a_inside > edge)
+    is_in = a_inside > edge  # of logic alone, for engines choose between numbers only
+    a_keeps = is_in | (same_way & (a_inside >= -edge))
+    b_keeps = (is_in & ~same_way) | (same_way & (a_inside < -edge))
     return a_keeps | other.is_short, b_keeps | own.is_short
 
 

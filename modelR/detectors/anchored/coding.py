@@ -110,7 +110,7 @@ def anchor_candidates(
     levels = []
     for prediction, own in zip(predictions, sides, strict=True):
         scores = anchor_scores(prediction, config).flatten(1, 3)
-        count = min(top_k, scores.shape[1])
+        count = torch.sym_min(top_k, scores.shape[1])  # of an exported graph, whose maps may be of any size
         places = scores.amax(dim=-1).topk(count, dim=1).indices  # (B, K)
         quads = _quads_at(prediction, own, coding, config, places)
         levels.append((quads, scores.gather(1, places.unsqueeze(-1).expand(-1, -1, scores.shape[-1]))))
@@ -131,7 +131,7 @@ def _quads_at(
     prediction: AnchorPrediction, sides: AnchorSides, coding: Coding, config: EvalConfig, places: Tensor
 ) -> Tensor:
     """Return the quads (B, K, 4, 2) of the anchors at these places (B, K) of their image."""
-    images = torch.arange(len(places), device=places.device).unsqueeze(-1)
+    images = torch.arange(places.shape[0], device=places.device).unsqueeze(-1)
     box, glide_logits, ratio_logit = (
         at_least_float32(field.flatten(1, 3)[images, places])
         for field in (prediction.box, prediction.glide_logits, prediction.ratio_logit)

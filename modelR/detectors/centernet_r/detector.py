@@ -52,10 +52,11 @@ def peaks(predictions: Predictions, config: EvalConfig, top_k: int) -> tuple[Ten
     heat = torch.where(F.max_pool2d(heat, 3, stride=1, padding=1) == heat, heat, 0.0)
     classes, width = heat.shape[1], heat.shape[3]
     flat = heat.permute(0, 2, 3, 1).flatten(1)
-    scores, places = flat.topk(min(top_k, flat.shape[1]), dim=1)
+    scores, places = flat.topk(torch.sym_min(top_k, flat.shape[1]), dim=1)
     cells, labels = places // classes, places % classes
-    images = torch.arange(len(flat), device=flat.device).unsqueeze(-1)
-    at = (images, cells // width, cells % width)
+    images = torch.arange(flat.shape[0], device=flat.device).unsqueeze(-1)
+    rows = cells // width
+    at = (images, rows, cells - rows * width)  # exported graphs have no remainder by a free width
     read = settle_glides if config.ratio_check else mask_glides
     quads = glides_to_quads(decoded.hboxes[at], read(decoded.glides[at], decoded.area_ratio[at]))
     of_class = scores.new_zeros(*scores.shape, classes).scatter(
