@@ -13,7 +13,6 @@ from modelR.network import Network
 from utils.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[3]
-DETECTORS = sorted(path.stem for path in (ROOT / "cfg/detectors").glob("*.yaml"))
 CLASSES = ("court", "plane", "ship")
 
 
