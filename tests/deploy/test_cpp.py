@@ -18,7 +18,7 @@ from cfg.load import load_config
 from cfg.schema import Config
 from dataloadR.demo.scenes import make_scene
 from evalR.export.formats import file_writer
-from evalR.export.graph import Plan, QuadGraph, Shaping
+from evalR.export.graph import GraphPlan, QuadGraph, Shaping
 from evalR.export.metadata import as_texts, file_metadata
 from evalR.export.parity import compared_config
 from evalR.inference.load import Trained
@@ -96,7 +96,7 @@ class Exported(NamedTuple):
     """A file, and what it was made of."""
 
     file: Path
-    plan: Plan
+    plan: GraphPlan
     config: Config
     network: SmallNetwork
 
@@ -105,7 +105,7 @@ def exported(folder: Path, ending: str, *words: str) -> Exported:
     config = load_config(None, [*SETTINGS, *words])
     network = SmallNetwork().eval().requires_grad_(False)
     network.strides = (16,)
-    plan, shaping = Plan(ending, config.eval, 40), Shaping(INPUT, False)
+    plan, shaping = GraphPlan(ending, config.eval, 40), Shaping(INPUT, False)
     (folder / "best.pt").touch()
     trained = Trained(
         network, CLASSES, config, torch.device("cpu"), folder / "best.pt", thresholds=THRESHOLDS
