@@ -22,6 +22,7 @@ class Page:
 
     def open(self, url: str, width: int = 1280, height: int = 800) -> None:
         """Open a page in a view of this size, px."""
+        self._session = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.resize(width, height)

@@ -63,7 +63,14 @@ def test_metadata_are_those_that_onnx_writes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"not a model", b"\x89PNG\r\n\x1a\n" * 9, b"\xff" * 40, onnx_bytes(METADATA)[:-7], b"PK\3\4" + bytes(90)],
+    [
+        b"",
+        b"not a model",
+        b"\x89PNG\r\n\x1a\n" * 9,
+        b"\xff" * 40,
+        onnx_bytes(METADATA)[:-7],
+        b"PK\3\4" + bytes(90),
+    ],
     ids=["empty", "text", "png", "ones", "truncated", "zip"],
 )
 def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:

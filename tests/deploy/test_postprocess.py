@@ -149,7 +149,12 @@ def test_overlaps_of_any_quads_are_those_of_python() -> None:
 
 def test_tiles_begin_where_python_begins_them() -> None:
     need_node()
-    cases = [(length, side, overlap) for length in (1, 64, 65, 100, 1000) for side in (64, 96) for overlap in (0.25, 20)]
+    cases = [
+        (length, side, overlap)
+        for length in (1, 64, 65, 100, 1000)
+        for side in (64, 96)
+        for overlap in (0.25, 20)
+    ]
     found = call([["postprocess.js", "tileStarts", list(case)] for case in cases])
     wanted = [tile_starts(n, side, round(o * side) if o < 1 else int(o)) for n, side, o in cases]
     assert found == wanted
@@ -179,7 +184,9 @@ def test_parts_that_a_tile_cuts_give_way_to_whole_objects() -> None:
     """A long object that two tiles cut, one that both see, and a part that nobody sees whole."""
     need_node()
 
-    def box(left: float, top: float, right: float, bottom: float, score: float, is_cut: bool) -> dict[str, Any]:
+    def box(
+        left: float, top: float, right: float, bottom: float, score: float, is_cut: bool
+    ) -> dict[str, Any]:
         quad = [left, top, right, top, right, bottom, left, bottom]
         return {"quad": quad, "score": score, "label": 0, "isCut": is_cut}
 
