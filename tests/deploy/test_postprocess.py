@@ -210,7 +210,7 @@ def test_parts_that_a_tile_cuts_give_way_to_whole_objects() -> None:
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 90), (40, 30), (200, 131), (333, 417)])
 def test_pixels_are_those_of_python(size: tuple[int, int]) -> None:
-    """Whole images, whose shrinking averages below a half; rounding may go another way at a half."""
+    """Whole images, averaged below a half; other processors round halves in another order."""
     need_node()
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -220,7 +220,7 @@ def test_pixels_are_those_of_python(size: tuple[int, int]) -> None:
     expected = warp_image(image, letterbox_matrix(size, target), target).astype(int)
     difference = np.abs(np.reshape(found, (3, *target)).transpose(1, 2, 0) - expected)
     assert difference.max() <= 1
-    assert (difference > 0).mean() < 0.02
+    assert (difference > 0).mean() <= 1e-3
 
 
 def test_colours_are_those_of_python() -> None:
