@@ -15,9 +15,14 @@ let rules = null;
 let image = null; // {blob, name, picture}
 let found = [];
 let isBusy = false;
+let isOpening = false; // a model, which looks at the image when it is there
+let reads = 0; // images that were asked for
+let latest = 0; // number of what was asked last; answers to what was asked before are nobody's
 
 const worker = new Worker("worker.js", { type: "module" });
 worker.onmessage = ({ data }) => {
+  if (data.number !== latest) return;
+  if (data.error || data.rules) isOpening = false;
   if (data.error) fail(data.error);
   else if (data.rules) ready(data);
   else if (data.total) step(data);
@@ -47,9 +52,14 @@ async function takeModel(blob, name) {
   say(`Opening ${name} …`, "busy");
   at("progress").removeAttribute("value");
   rules = null;
+  isOpening = true;
+  const number = ++latest;
   show([]);
-  const model = await blob.arrayBuffer();
-  worker.postMessage({ model, engine: words.get("engine") }, [model]);
+  const model = await blob.arrayBuffer().catch(() => null);
+  if (number !== latest) return;
+  isOpening = model !== null;
+  if (!model) fail("cannot be read");
+  else worker.postMessage({ model, engine: words.get("engine"), number }, [model]);
 }
 
 function ready(data) {
@@ -62,19 +72,24 @@ function ready(data) {
 }
 
 async function takeImage(blob, name) {
-  about(name);
-  say(`Reading ${name} …`, "busy");
-  show([]);
-  try {
-    image = { blob, name, picture: await pictureOf(blob) };
-  } catch {
-    image = null;
-    fail("cannot be read as an image (PNG, JPEG, WebP and what else this browser knows)");
-    return;
+  const number = ++reads;
+  image = null;
+  if (!isOpening) {
+    latest++;
+    about(name);
+    say(`Reading ${name} …`, "busy");
   }
   show([]);
+  const picture = await pictureOf(blob).catch(() => null);
+  if (number !== reads) return;
+  if (!picture) {
+    say(`${name}: cannot be read as an image (PNG, JPEG, WebP and what else this browser knows)`, "error", true);
+    return;
+  }
+  image = { blob, name, picture };
+  show([]);
   if (rules) search();
-  else say(`${name}: ${image.picture.width} x ${image.picture.height} px. Choose a model.`, "idle");
+  else if (!isOpening) say(`${name}: ${picture.width} x ${picture.height} px. Choose a model.`, "idle");
 }
 
 /** Returns {bitmap, width, height, scale}: the pixels as the file has them, smaller where they are too many. */
@@ -92,7 +107,7 @@ async function pictureOf(blob) {
 function search() {
   about(image.name);
   say(`Looking at ${image.name} …`, "busy");
-  worker.postMessage({ image: image.blob });
+  worker.postMessage({ image: image.blob, number: ++latest });
 }
 
 function step({ done, total }) {

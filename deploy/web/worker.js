@@ -1,6 +1,6 @@
 // Worker: holds the engine, so that the page answers while the network computes.
 // Messages in: {model: ArrayBuffer, engine} and {image: Blob}; out: {rules, engine}, {done, total},
-// {found, size, seconds} and {error}.
+// {found, size, tiles, seconds} and {error}.  All carry the `number` of what was asked; a later one ends a search.
 
 import { readContract, readMetadata } from "./contract.js";
 import { windowOf } from "./pixels.js";
@@ -11,19 +11,21 @@ const AS_STORED = { imageOrientation: "none", colorSpaceConversion: "none", prem
 
 let detector = null; // {ort, session, rules, engine}
 let queue = Promise.resolve();
+let latest = 0; // number of what was asked last
 
 self.onmessage = ({ data }) => {
+  latest = data.number;
   queue = queue.then(async () => {
     try {
       await (data.model ? load(data) : find(data));
     } catch (error) {
-      self.postMessage({ error: error.message });
+      self.postMessage({ number: data.number, error: error.message });
     }
   });
 };
 
 /** Opens a file with WebGPU where there is one, else with wasm. */
-async function load({ model, engine }) {
+async function load({ model, engine, number }) {
   detector = null;
   const bytes = new Uint8Array(model);
   const rules = readContract(readMetadata(bytes));
@@ -43,7 +45,7 @@ async function load({ model, engine }) {
     detector = null;
     throw new Error(`no exported detector: no ${missing.join(", ")}`);
   }
-  self.postMessage({ rules, engine: detector.engine });
+  self.postMessage({ number, rules, engine: detector.engine });
 }
 
 async function open(bytes, name) {
@@ -60,7 +62,7 @@ async function open(bytes, name) {
 }
 
 /** Finds the objects of an image, window by window. */
-async function find({ image }) {
+async function find({ image, number }) {
   if (!detector) throw new Error("no model yet");
   const start = performance.now();
   const bitmap = await decoded(image);
@@ -70,7 +72,9 @@ async function find({ image }) {
   const scaled = size.map((length) => length * scale);
   const all = [];
   for (const [done, corner] of windows.entries()) {
-    self.postMessage({ done, total: windows.length });
+    self.postMessage({ number, done, total: windows.length });
+    await new Promise((resolve) => setTimeout(resolve)); // lets messages in
+    if (number !== latest) break;
     const pixels = windowOf(readerOf(bitmap), size, scale, corner, rules.size, rules.fill);
     const outputs = await run(pixels);
     const candidates = candidatesOf(outputs, rules);
@@ -84,8 +88,10 @@ async function find({ image }) {
     all.push(...toImage(told, scale, corner));
   }
   bitmap.close();
+  if (number !== latest) return;
   const found = isWhole ? all : mergeTiles(all, rules);
-  self.postMessage({ found, size, tiles: windows.length, seconds: (performance.now() - start) / 1000 });
+  const seconds = (performance.now() - start) / 1000;
+  self.postMessage({ number, found, size, tiles: windows.length, seconds });
 }
 
 async function decoded(image) {
@@ -107,13 +113,14 @@ function readerOf(bitmap) {
 
 /** Returns the outputs of one image, flat arrays. */
 async function run(pixels) {
-  const { ort, session, rules } = detector;
+  const { ort, session, rules, engine } = detector;
   const images = new ort.Tensor("float32", pixels, [1, 3, ...rules.size]);
   let found;
   try {
     found = await session.run({ images });
   } catch (error) {
-    throw new Error(`the engine failed: ${firstLine(error)}`);
+    const advice = engine === "webgpu" ? "; ?engine=wasm in the address does without WebGPU" : "";
+    throw new Error(`the engine failed: ${firstLine(error)}${advice}`);
   }
   const { quads, scores, labels, count } = found;
   const outputs = {

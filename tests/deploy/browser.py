@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 PIPES = ("--headless", "--no-sandbox", "--remote-debugging-pipe")  # the browser reads from 3, writes to 4
+
+# puts the pipes there, whatever their numbers are
+LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 10) for word in sys.argv[1:3]]
+for place, end in enumerate(ends, 3):
+    os.dup2(end, place)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Page:
@@ -57,6 +67,11 @@ class Page:
         """Write what the view shows as PNG."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
+    def end(self) -> None:
+        """Close the browser."""
+        self._session = ""
+        self.call("Browser.close")
+
     def call(self, method: str, **parameters: Any) -> Any:
         """Return the answer to a command; events before it are nobody's."""
         self._number += 1
@@ -85,9 +100,8 @@ def browser_page(browser: str, profile: Path, words: Sequence[str] = ()) -> Iter
     """Open a browser with a profile of its own, and end it."""
     (its_in, into), (out, its_out) = os.pipe(), os.pipe()
     command = [browser, *PIPES, f"--user-data-dir={profile}", *words]
-    # a shell puts the pipes where the browser looks for them
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" 3<&{its_in} 4>&{its_out}', "sh", *command],
+        [sys.executable, "-c", LAUNCH, str(its_in), str(its_out), *command],
         pass_fds=(its_in, its_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -98,8 +112,8 @@ def browser_page(browser: str, profile: Path, words: Sequence[str] = ()) -> Iter
     try:
         yield page
     finally:
-        page._session = ""
-        page.call("Browser.close")
+        if process.poll() is None:
+            page.end()
         process.wait(30)
         os.close(into)
         os.close(out)
