@@ -1,8 +1,8 @@
 # Each target sets up .venv by itself when it is missing or older than the requirements.
 PYTHON ?= python3
 VENV := .venv
-PYTEST = $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadgroup
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadgroup
 STAMP := $(VENV)/.installed
 
 .PHONY: demo shell test test-fast lint format clean

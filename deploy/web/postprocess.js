@@ -1,5 +1,5 @@
 // Post-processing: from the outputs of a graph to detections in image pixels.  No page and no engine here:
-// tests/golden/web.json holds these functions, and the Python ones that they stand for.
+// tests/golden/postprocess.json holds these functions, and the Python ones that they stand for.
 
 import { iou, isConvex, prepare, sharedArea } from "./quads.js";
 

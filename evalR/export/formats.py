@@ -13,13 +13,13 @@ from torch import Tensor
 from cfg.schema import SIZE_STEP
 from evalR.export.deforming import PlainDeforming
 from evalR.export.graph import OPSET, QuadGraph, Shaping
+from evalR.runtime.engines import INPUT
 from utils.extras import need_extra
 
 FileFormat = Literal["onnx", "openvino", "torchscript"]
 FORMAT_SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".torchscript"}
 MOST_CELLS = 512  # of stride 32 along a side: 16,384 px
 EXAMPLE_BATCH = 2  # one could be taken for a number that never changes
-INPUT_NAME = "images"
 
 
 # writes the file at a path with these metadata
@@ -58,7 +58,7 @@ def onnx_model(graph: QuadGraph, shaping: Shaping) -> Any:
             program,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT_NAME],
+            input_names=[INPUT],
             output_names=list(graph.plan.outputs),
             verbose=False,
         )
@@ -77,7 +77,7 @@ def _dynamic_shapes(shaping: Shaping) -> dict[str, dict[int, Any]]:
     if shaping.is_dynamic:
         own[2] = SIZE_STEP * torch.export.Dim("rows", min=1, max=MOST_CELLS)
         own[3] = SIZE_STEP * torch.export.Dim("columns", min=1, max=MOST_CELLS)
-    return {INPUT_NAME: own}
+    return {INPUT: own}
 
 
 @contextmanager

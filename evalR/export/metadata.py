@@ -8,11 +8,11 @@ from cfg.load import config_text
 from cfg.schema import SIZE_STEP
 from evalR.export.graph import OPSET, GraphPlan, Shaping
 from evalR.inference.load import Trained
+from evalR.runtime.metadata import FORMAT_NAME, MAJOR, PLACES
 from utils.environment import ROOT, git_commit
 from utils.files import file_hash
 from utils.images import FILL
 
-FORMAT_NAME = "quad-detector/1"  # the number grows when a reader of old files would misread new ones
 QUADS = "x1 y1 x2 y2 x3 y3 x4 y4, clockwise from the top vertex, px of the input, centre of pixel 0 at 0.5"
 
 
@@ -21,7 +21,7 @@ def file_metadata(trained: Trained, plan: GraphPlan, shaping: Shaping) -> dict[s
     config = trained.config
     now = datetime.datetime.now(datetime.timezone.utc)
     values: dict[str, Any] = {
-        "format": FORMAT_NAME,
+        "format": f"{FORMAT_NAME}/{MAJOR}",
         "task": "quad",
         "classes": list(trained.classes),
         "strides": list(trained.model.method.strides),
@@ -35,7 +35,7 @@ def file_metadata(trained: Trained, plan: GraphPlan, shaping: Shaping) -> dict[s
         },
         "letterbox": {
             "fill": FILL,
-            "place": "centre",
+            "place": PLACES[0],
             "margin": "whole pixels, the smaller half left and above",
             "map_back": "x = (input_x - margin_x) / scale, y = (input_y - margin_y) / scale",
             "training_scale": config.data.training_scale,

@@ -11,6 +11,7 @@ from torch import Tensor
 from cfg.schema import EvalConfig
 from evalR.export.graph import GraphPlan
 from evalR.export.running import Runner
+from evalR.inference.exported import scores_by_class
 from evalR.inference.postprocess import candidates_of, postprocess
 from evalR.runtime.engines import Outputs
 from modelR.network import MAX_PIXEL, Network
@@ -153,9 +154,7 @@ def file_detections(outputs: Outputs, classes: int, config: EvalConfig) -> list[
             for q, s, k, n in zip(quads, scores, labels, outputs["count"].tolist(), strict=True)
         ]
     if "labels" in outputs:
-        labels = torch.from_numpy(outputs["labels"]).long().unsqueeze(-1)
-        blank = scores.new_zeros(*scores.shape, classes)
-        scores = blank.scatter(-1, labels, scores.unsqueeze(-1))
+        scores = scores_by_class(scores, torch.from_numpy(outputs["labels"]), classes)
     return _suppressed(quads, scores, config)
 
 

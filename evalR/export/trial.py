@@ -8,6 +8,7 @@ import numpy as np
 
 from cfg.schema import SIZE_STEP, DataConfig
 from dataloadR.annotations import AnnotationError
+from dataloadR.layouts import is_image
 from dataloadR.splits import load_split
 from evalR.export.parity import F32Images, Shown
 from utils.errors import UserError
@@ -15,7 +16,6 @@ from utils.files import is_text
 from utils.images import Size, letterbox_matrix, read_image, warp_image
 
 logger = logging.getLogger(__name__)
-SUFFIXES_OF_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 BATCH_SIZES = (1, 3)  # images at once, in turn
 CELLS_MORE = 2  # by which the second size of a dynamic file is larger
 
@@ -35,7 +35,7 @@ def trial_paths(folder: str | None, data: DataConfig, classes: Sequence[str], co
 
 def _of_folder(folder: Path) -> list[Path]:
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    paths = [path for path in inside if path.suffix.lower() in SUFFIXES_OF_IMAGES and is_text(path)]
+    paths = [path for path in inside if is_image(path) and is_text(path)]
     if not paths:
         raise UserError(f"images={folder}: expected a folder of images, found none")
     return paths

@@ -94,10 +94,15 @@ class ExportedNetwork(Network):
     def _output(self, outputs: Outputs) -> GraphOutput:
         quads, scores = (torch.from_numpy(outputs[name]).float() for name in ("quads", "scores"))
         if scores.ndim == 2:
-            labels = torch.from_numpy(outputs["labels"]).long().unsqueeze(-1)
-            every = scores.new_zeros(*scores.shape, len(self.file.contract.classes))
-            scores = every.scatter(2, labels, scores.unsqueeze(-1))
+            labels = torch.from_numpy(outputs["labels"])
+            scores = scores_by_class(scores, labels, len(self.file.contract.classes))
         return GraphOutput(quads.view(*quads.shape[:2], 4, 2), scores)
+
+
+def scores_by_class(scores: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Return scores (B, K) of the best class, `labels` (B, K), as (B, K, C) with 0 for the others."""
+    every = scores.new_zeros(*scores.shape, classes)
+    return every.scatter(2, labels.long().unsqueeze(-1), scores.unsqueeze(-1))
 
 
 def graph_candidates(predictions: Predictions, config: EvalConfig) -> tuple[Tensor, Tensor]:
@@ -105,9 +110,8 @@ def graph_candidates(predictions: Predictions, config: EvalConfig) -> tuple[Tens
     (output,) = predictions
     if config.multi_label:
         return output.quads, output.scores
-    best = output.scores.argmax(dim=2, keepdim=True)
-    only_best = torch.zeros_like(output.scores).scatter(2, best, output.scores.gather(2, best))
-    return output.quads, only_best
+    best = output.scores.max(dim=2)
+    return output.quads, scores_by_class(best.values, best.indices, output.scores.shape[2])
 
 
 def open_exported(path: Path) -> ExportedFile:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from utils.errors import UserError
 from utils.images import FILL
 
-FORMAT, MAJOR = "quad-detector", "1"
+FORMAT_NAME, MAJOR = "quad-detector", "1"  # grows when a reader of old files would misread new ones
 REQUIRED = ("format", "task", "classes", "input", "letterbox", "outputs", "score", "nms")
 NUMBERS = (("score", "threshold"), ("nms", "iou"), ("nms", "max_detections"))  # that must be there
 PLACES = ("centre", "right-bottom")
@@ -83,8 +83,8 @@ def _check_format(texts: Mapping[str, str], path: Path) -> None:
         raise UserError(f"{path}: no metadata of export.py: expected the key 'format', found {keys}")
     found = texts["format"].strip().strip('"')
     name, _, version = found.partition("/")
-    if name != FORMAT or version.partition(".")[0] != MAJOR:
-        raise UserError(f"{path}: metadata: expected format {FORMAT}/{MAJOR}, found {found[:SHOWN]}")
+    if name != FORMAT_NAME or version.partition(".")[0] != MAJOR:
+        raise UserError(f"{path}: metadata: expected format {FORMAT_NAME}/{MAJOR}, found {found[:SHOWN]}")
 
 
 def _parsed(text: str, key: str, path: Path) -> Any:

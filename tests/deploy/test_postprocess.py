@@ -1,4 +1,4 @@
-"""One golden file of post-processing that Python and the page of the browser are held to."""
+"""One golden file of post-processing that Python, with torch and without, and the page are held to."""
 
 import json
 from typing import Any
@@ -12,6 +12,7 @@ from cfg.schema import EvalConfig
 from evalR.inference.postprocess import postprocess
 from evalR.outputs.dota import dota_lines
 from evalR.outputs.geojson import to_geojson
+from evalR.runtime.decisions import Rules, detections_of
 from tests.deploy.javascript import call, need_node
 from tests.paths import OWN_GOLDEN
 from utils.images import letterbox_matrix, warp_image
@@ -53,6 +54,23 @@ def test_python_gives_the_golden_detections(case: dict[str, Any]) -> None:
     size, target = tuple(case["size"]), tuple(case["input"])
     frame = Frame(letterbox_matrix(size, target).astype(np.float32), size, target)
     (found,) = postprocess(quads, scores, [frame], eval_config(case["rules"]))
+    compare(found.quads.reshape(-1, 8).tolist(), found.scores.tolist(), found.labels.tolist(), case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_the_runtime_gives_the_golden_detections(case: dict[str, Any]) -> None:
+    own = case["rules"]
+    numbers = (own[key] for key in ("scoreThreshold", "preNms", "nmsIou", "voteIou", "support"))
+    rules = Rules(np.zeros(case["classes"]), *numbers, own["maxDetections"])
+    outputs = {
+        name: np.array([case[name]], dtype)
+        for name, dtype in (("quads", np.float32), ("scores", np.float32), ("labels", np.int32))
+        if case[name] is not None
+    }
+    outputs["quads"] = outputs["quads"].reshape(1, -1, 8)
+    matrix = letterbox_matrix(tuple(case["size"]), tuple(case["input"]))
+    names = tuple(f"class{number}" for number in range(case["classes"]))
+    found = detections_of(outputs, 0, matrix, rules, names)
     compare(found.quads.reshape(-1, 8).tolist(), found.scores.tolist(), found.labels.tolist(), case)
 
 
